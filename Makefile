@@ -1,0 +1,36 @@
+# Two commands do everything on a machine with Python >= 3.11 and make: `make table1` and `make test`.
+
+PYTHON ?= python3
+CORES ?= all
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: table1 test check format lock
+
+table1: $(VENV)/installed
+	snakemake --cores $(CORES) results/table1.csv
+	@cat results/table1.md
+
+test: $(VENV)/installed
+	python -m pytest tests
+
+check: $(VENV)/installed  # format, lint, types
+	ruff format --check .
+	ruff check .
+	mypy
+	snakefmt --check Snakefile workflow
+
+format: $(VENV)/installed
+	ruff format .
+	ruff check --fix .
+	snakefmt Snakefile workflow
+
+$(VENV)/installed: envs/requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	python -m pip install --quiet --require-hashes -r envs/requirements.lock
+	python -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+lock:  # needs uv; the versions that must not move are in envs/constraints.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --extra dev \
+	  --constraints envs/constraints.txt --custom-compile-command "make lock" pyproject.toml -o envs/requirements.lock

@@ -1,0 +1,375 @@
+"""The command line: `stp SUBCOMMAND`, also `python -m stp SUBCOMMAND`; one subcommand a stage of the pipeline.
+
+Modules are imported inside the subcommands, so that a stage pays only for what it uses.
+"""
+
+import csv
+import json
+import logging
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stp.errors import UserError
+
+if TYPE_CHECKING:
+    from stp.scores import Scores
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+log = logging.getLogger("stp")
+
+Output = Annotated[Path, typer.Option("-o", "--output", help="File to write.")]
+Threads = Annotated[int, typer.Option(min=1, help="Processor threads to use.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+ExistingFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False)]
+ExistingFiles = Annotated[list[Path], typer.Argument(exists=True, dir_okay=False)]
+Weights = Annotated[str, typer.Option(help="Weight of each stream, as rgb=1,of=1.5,wof=1.")]
+
+
+class OnBadVideo(StrEnum):
+    """What happens to clips that do not decode."""
+
+    error = "error"
+    skip = "skip"
+
+
+class Backend(StrEnum):
+    """What computes TV-L1."""
+
+    auto = "auto"
+    numba = "numba"
+    opencv = "opencv"
+    opencv_cuda = "opencv-cuda"
+
+
+class Detector(StrEnum):
+    """Key points of warped flow."""
+
+    orb = "orb"
+    sift = "sift"
+
+
+class Scheme(StrEnum):
+    """How clips are divided into folds."""
+
+    random = "random"
+    grouped = "grouped"
+    official = "official"
+
+
+class Space(StrEnum):
+    """What is averaged when streams are fused."""
+
+    scores = "scores"
+    probabilities = "probabilities"
+
+
+@app.callback()
+def logging_options(
+    log_file: Annotated[
+        Path | None, typer.Option("--log", help="Log file; the terminal then shows warnings only.")
+    ] = None,
+) -> None:
+    """Recognise micro actions in videos with a segment-level temporal pyramid."""
+    terminal = logging.StreamHandler()
+    terminal.setFormatter(logging.Formatter("stp: %(levelname)s: %(message)s"))
+    handlers: list[logging.Handler] = [terminal]
+    if log_file:
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        file = logging.FileHandler(log_file, mode="w", encoding="utf-8")
+        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handlers.append(file)
+        terminal.setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.INFO, handlers=handlers)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Folder to fill with CLASS/clip.mp4.")],
+    clips_per_class: Annotated[int, typer.Option(min=1)] = 60,
+    frames: Annotated[int, typer.Option(min=1)] = 28,
+    width: Annotated[int, typer.Option(min=32)] = 128,
+    height: Annotated[int, typer.Option(min=32)] = 96,
+    actors: Annotated[int, typer.Option(min=1)] = 6,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    threads: Threads = 1,
+) -> None:
+    """Draw the embedded demo data set as video files."""
+    from stp.datasets.demo import generate
+
+    generate(folder, clips_per_class, frames, width, height, actors, seed=seed, threads=threads)
+
+
+@app.command()
+def index(
+    folder: Annotated[Path, typer.Argument(help="Folder that holds the videos.")],
+    output: Output,
+    skipped: Annotated[Path, typer.Option(help="csv of the clips that were skipped, to write.")],
+    importer: Annotated[str, typer.Option(help="Layout of the videos: demo, folder, ut_interaction.")] = "folder",
+    on_bad_video: OnBadVideo = OnBadVideo.error,
+    threads: Threads = 1,
+) -> None:
+    """Find the clips of a data set, decode each to its end, and write the index."""
+    from stp.datasets import IMPORTERS
+    from stp.frames import check_videos
+    from stp.index import check_ids, write_index
+    from stp.storage import complete_file
+
+    if importer not in IMPORTERS:
+        raise UserError(f"dataset.importer: '{importer}' is unknown; allowed are {', '.join(IMPORTERS)}")
+    clips = IMPORTERS[importer](folder)
+    check_ids(clips)
+    good, bad = check_videos(clips, threads)
+    if bad and on_bad_video is OnBadVideo.error:
+        listed = "\n".join(f"  {video}" for video in bad)
+        raise UserError(
+            f"{len(bad)} of {len(clips)} videos do not decode; mend or remove them, or set on_bad_video: skip\n{listed}"
+        )
+    emptied = {video.clip.label for video in bad} - {clip.label for clip in good}
+    if emptied:
+        raise UserError(f"no video of class '{min(emptied)}' decodes; mend them or remove the class")
+    for video in bad:
+        log.warning("skipped %s", video)
+    with complete_file(skipped) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["clip", "path", "reason"])
+        writer.writerows([video.clip.clip, video.clip.path, video.reason] for video in bad)
+    write_index(output, good)
+    log.info("%d clips of %d classes", len(good), len({clip.label for clip in good}))
+
+
+@app.command()
+def frames(
+    index_file: ExistingFile,
+    output: Output,
+    shard: Annotated[int, typer.Option(min=0)] = 0,
+    shards: Annotated[int, typer.Option(min=1)] = 1,
+    width: Annotated[int, typer.Option(min=1, help="Pixels.")] = 340,
+    height: Annotated[int, typer.Option(min=1, help="Pixels.")] = 256,
+) -> None:
+    """Decode the clips of one shard into RGB frames."""
+    from stp.extraction import extract_frames
+    from stp.index import read_index
+
+    extract_frames(read_index(index_file).shard(shard, shards), output, width, height)
+
+
+@app.command()
+def flow(
+    frames_file: ExistingFile,
+    output: Output,
+    backend: Backend = Backend.auto,
+    bound: Annotated[float, typer.Option(min=0.01, help="+-bound pixels/frame map to 0..255.")] = 20.0,
+    threads: Threads = 1,
+) -> None:
+    """Compute TV-L1 flow of the clips of one shard."""
+    from stp.extraction import extract_flow
+
+    extract_flow(frames_file, output, backend.value, bound, threads)
+
+
+@app.command()
+def warped_flow(
+    frames_file: ExistingFile,
+    flow_file: ExistingFile,
+    output: Output,
+    backend: Backend = Backend.auto,
+    detector: Detector = Detector.orb,
+    threads: Threads = 1,
+) -> None:
+    """Compute warped flow, camera motion taken out, of the clips of one shard."""
+    from stp.extraction import extract_warped_flow
+
+    extract_warped_flow(frames_file, flow_file, output, backend.value, detector.value, threads)
+
+
+@app.command()
+def splits(
+    index_file: ExistingFile,
+    outputs: Annotated[list[Path], typer.Argument(help="csv of each fold, to write; as many folds as files.")],
+    scheme: Scheme = Scheme.random,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Divide the clips into folds."""
+    from stp.index import read_index
+    from stp.splits import make_folds, write_fold
+
+    table = read_index(index_file)
+    folds = make_folds(table, scheme.value, len(outputs), seed)
+    for path, words in zip(outputs, folds, strict=True):
+        write_fold(path, table, words)
+
+
+@app.command()
+def train(
+    index_file: ExistingFile,
+    fold_file: ExistingFile,
+    clips: ExistingFiles,
+    output: Output,
+    log_csv: Annotated[Path, typer.Option(help="csv of loss, accuracy, ... of each epoch, to write.")],
+    variant: Annotated[str, typer.Option(help="baseline or T-level.")] = "3-level",
+    fold: Annotated[int, typer.Option(min=1)] = 1,
+    settings: Annotated[str, typer.Option(help="Settings that differ from the paper's, as JSON.")] = "{}",
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    device: Device = "auto",
+    threads: Threads = 1,
+) -> None:
+    """Train one run: a modality (that of the clips given), a variant and a fold."""
+    import torch
+
+    from stp.index import read_index
+    from stp.memory import keep_freed_memory
+    from stp.runs import Run, Settings, save_run
+    from stp.splits import read_fold
+    from stp.storage import ClipFields
+    from stp.train import select_device
+    from stp.train import train as train_run
+
+    keep_freed_memory()
+    torch.set_num_threads(threads)
+    table, fields = read_index(index_file), ClipFields(clips)
+    chosen = [c for c, word in zip(table.clips, read_fold(fold_file, table), strict=True) if word == "train"]
+    run = Run(fields.modality, variant, fold, table.classes, Settings.from_dict(json.loads(settings)))
+    network = train_run(run, fields, chosen, seed, select_device(device), log_csv)
+    save_run(output, run, network)
+
+
+@app.command()
+def score(
+    model: ExistingFile,
+    index_file: ExistingFile,
+    fold_file: ExistingFile,
+    clips: ExistingFiles,
+    output: Output,
+    segments: Annotated[int, typer.Option(min=1)] = 25,
+    crops: Annotated[int, typer.Option(help="1, 2, 5 or 10.")] = 10,
+    device: Device = "auto",
+    threads: Threads = 1,
+) -> None:
+    """Score the test clips of a trained run's fold."""
+    import torch
+
+    from stp.index import read_index
+    from stp.memory import keep_freed_memory
+    from stp.runs import load_run
+    from stp.score import score as score_run
+    from stp.scores import write_scores
+    from stp.splits import read_fold
+    from stp.storage import ClipFields
+    from stp.train import select_device
+
+    keep_freed_memory()
+    torch.set_num_threads(threads)
+    run, network = load_run(model)
+    table, fields = read_index(index_file), ClipFields(clips)
+    if (fields.modality, table.classes) != (run.modality, run.classes):
+        raise UserError(
+            f"{model}: trained on {run.modality} and classes {', '.join(run.classes)}, not on what is given"
+        )
+    chosen = [c for c, word in zip(table.clips, read_fold(fold_file, table), strict=True) if word == "test"]
+    scores = score_run(run, network, fields, chosen, segments, crops, select_device(device))
+    write_scores(output, scores, {"segments": segments, "crops": crops})
+
+
+def parse_weights(text: str) -> dict[str, float]:
+    """`rgb=1,of=1.5` -> numbers by modality; UserError for anything else."""
+    try:
+        weights = {name: float(value) for name, value in (part.split("=") for part in text.split(","))}
+    except ValueError:
+        raise UserError(f"--weights: '{text}' is not of the form rgb=1,of=1.5,wof=1") from None
+    if set(weights) - {"rgb", "of", "wof"} or min(weights.values()) <= 0:
+        raise UserError(f"--weights: '{text}' must give positive weights of rgb, of and wof")
+    return weights
+
+
+def read_all_scores(paths: list[Path], weights: dict[str, float]) -> "list[Scores]":
+    """Scores of all files; every modality must have a weight."""
+    from stp.scores import read_scores
+
+    runs = [read_scores(path) for path in paths]
+    unweighted = {run.modality for run in runs} - set(weights)
+    if unweighted:
+        raise UserError(f"--weights: no weight for {', '.join(sorted(unweighted))}; give rgb=1,of=1.5,wof=1")
+    return runs
+
+
+@app.command()
+def table1(
+    scores: ExistingFiles,
+    output: Output,
+    long: Annotated[Path, typer.Option(help="csv of every fold, to write.")],
+    text: Annotated[Path, typer.Option(help="Markdown for reading, to write.")],
+    skipped: Annotated[Path | None, typer.Option(help="csv of clips that were skipped, for the notes.")] = None,
+    weights: Weights = "rgb=1,of=1.5,wof=1",
+    space: Space = Space.scores,
+) -> None:
+    """Fuse streams and write the paper's Table 1 from scores of all runs."""
+    from stp import tables
+    from stp.notes import table1_notes
+    from stp.storage import complete_file
+
+    shares = parse_weights(weights)
+    runs = read_all_scores(scores, shares)
+    folds = tables.fold_accuracies(runs, shares, space.value)
+    summary = tables.summarise(folds)
+    rows = list(csv.DictReader(skipped.open(encoding="utf-8"))) if skipped else []
+    notes = table1_notes(runs, shares, space.value, [f"{row['clip']} ({row['reason']})" for row in rows])
+    with complete_file(long) as temporary:
+        tables.long_table(folds).to_csv(temporary, index=False)
+    with complete_file(text) as temporary:
+        temporary.write_text(tables.table1_text(summary, notes), encoding="utf-8")
+    with complete_file(output) as temporary:
+        tables.table1(summary).to_csv(temporary, index=False)
+    log.info("%s", text.read_text(encoding="utf-8"))
+
+
+@app.command()
+def confusion(
+    scores: ExistingFiles,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Stem of the files to write.")],
+    weights: Weights = "rgb=1,of=1.5,wof=1",
+    space: Space = Space.scores,
+) -> None:
+    """Fuse the streams of one variant; confusion matrices of each fold and of all, as STEM[_foldN].csv and .png."""
+    import numpy as np
+    import pandas as pd
+
+    from stp.figures import save_confusion
+    from stp.scores import FUSION_ORDER
+    from stp.storage import complete_file
+    from stp.tables import fold_confusions, input_name
+
+    shares = parse_weights(weights)
+    runs = read_all_scores(scores, shares)
+    variants = {run.variant for run in runs}
+    if len(variants) != 1:
+        raise UserError(f"confusion: give scores of one variant, not of {', '.join(sorted(variants))}")
+    matrices = fold_confusions(runs, shares, space.value)
+    streams = input_name([name for name in FUSION_ORDER if name in {run.modality for run in runs}])
+    title = f"{streams}, {variants.pop()}"
+    plates = {"": (np.sum(list(matrices.values()), axis=0), f"{title}, {len(matrices)} folds pooled")}
+    plates |= {f"_fold{fold}": (matrix, f"{title}, fold {fold}") for fold, matrix in matrices.items()}
+    classes = runs[0].classes
+    for suffix, (counts, words) in plates.items():
+        with complete_file(output.with_name(f"{output.name}{suffix}.csv")) as temporary:
+            pd.DataFrame(counts, index=pd.Index(classes, name="true"), columns=list(classes)).to_csv(temporary)
+        save_confusion(output.with_name(f"{output.name}{suffix}.png"), counts, classes, words)
+
+
+def main() -> None:
+    """Run a subcommand; a user's mistake is one or two lines on standard error and exit status 1, no traceback."""
+    try:
+        app()
+    except UserError as error:
+        log.error("%s", error)
+        sys.exit(1)
+    except Exception:
+        log.critical("unexpected error, please report it", exc_info=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Crops: corner cropping with scale jitter and horizontal flips for training, fixed crops for testing (TSN)."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+# Short side of the test crops over that of the stored fields: TSN's 224 pixels of 256.
+TEST_CROP = 0.875
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A rectangle in pixels of the stored fields, mirrored or not."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    flip: bool = False
+
+
+def training_crop(height: int, width: int, scales: tuple[float, ...], rng: np.random.Generator) -> Crop:
+    """A crop of jittered scale and aspect at one of TSN's 13 positions, flipped with probability 1/2.
+
+    Sides are `scales` times the short side; height and width differ by at most one step of the scales.
+    """
+    sides = [int(min(height, width) * scale) for scale in scales]
+    pairs = [(a, b) for i, a in enumerate(sides) for j, b in enumerate(sides) if abs(i - j) <= 1]
+    crop_height, crop_width = pairs[rng.integers(len(pairs))]
+    # In quarters of the room left: corners, centre, middles of the edges, middles of the quadrants.
+    places = [(r, c) for r in (0, 2, 4) for c in (0, 2, 4)] + [(r, c) for r in (1, 3) for c in (1, 3)]
+    row, column = places[rng.integers(len(places))]
+    top, left = row * (height - crop_height) // 4, column * (width - crop_width) // 4
+    return Crop(top, left, crop_height, crop_width, bool(rng.random() < 0.5))
+
+
+def test_crops(height: int, width: int, crops: int) -> list[Crop]:
+    """The square test crops: 1 centre; 2 with its mirror; 5 corners and centre; 10 with their mirrors."""
+    side = round(min(height, width) * TEST_CROP)
+    centre = Crop((height - side) // 2, (width - side) // 2, side, side)
+    corners = [Crop(top, left, side, side) for top in (0, height - side) for left in (0, width - side)]
+    plain = [centre] if crops in (1, 2) else [*corners, centre]
+    return plain + [replace(crop, flip=True) for crop in plain] if crops in (2, 10) else plain
+
+
+def cut(fields: np.ndarray, indices: np.ndarray, crop: Crop, size: int, is_flow: bool) -> Tensor:
+    """Images of a clip: stored (T, C, H, W) uint8 and field indices (M, stack) -> float32 (M, stack * C, size, size).
+
+    Values stay 0..255; resizing is bilinear. A mirrored flow field also changes the sign of x, so that x maps to
+    min(255, 256 - x): 128, no motion, stays 128.
+    """
+    rows, columns = slice(crop.top, crop.top + crop.height), slice(crop.left, crop.left + crop.width)
+    stacked = np.asarray(fields[:, :, rows, columns][indices.reshape(-1)])
+    images = torch.from_numpy(stacked).float()
+    if crop.flip:
+        images = images.flip(-1)
+        if is_flow:
+            images[:, 0] = (256 - images[:, 0]).clamp_(max=255)
+    images = images.reshape(len(indices), -1, crop.height, crop.width)
+    if (crop.height, crop.width) == (size, size):
+        return images
+    return F.interpolate(images, (size, size), mode="bilinear", align_corners=False)

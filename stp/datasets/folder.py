@@ -1,0 +1,35 @@
+"""Any user's own videos, one folder a class: CLASS/clip.avi."""
+
+from pathlib import Path
+
+from stp.errors import UserError
+from stp.index import Clip
+
+VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
+
+
+def is_video(path: Path) -> bool:
+    """Whether the name is a visible video file's."""
+    return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
+
+
+def class_folders(folder: Path) -> list[Path]:
+    """The visible sub-folders of a data set, sorted by name; UserError where there are none."""
+    if not folder.is_dir():
+        raise UserError(f"dataset.path: folder '{folder}' does not exist; name the folder that holds the videos")
+    classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if not classes:
+        raise UserError(f"dataset.path: '{folder}' has no class folders; put the videos at CLASS/clip.avi below it")
+    return classes
+
+
+def find_clips(folder: Path) -> list[Clip]:
+    """Clips of CLASS/clip.avi; id CLASS/clip, no groups, classes in the order of their names."""
+    clips: list[Clip] = []
+    for class_folder in class_folders(folder):
+        videos = sorted(entry for entry in class_folder.iterdir() if is_video(entry))
+        if not videos:
+            suffixes = " ".join(sorted(VIDEO_SUFFIXES))
+            raise UserError(f"class folder '{class_folder}' has no video ({suffixes}): add some or remove the folder")
+        clips += [Clip(f"{class_folder.name}/{video.stem}", str(video), class_folder.name) for video in videos]
+    return clips

@@ -1,0 +1,90 @@
+"""The index: one row a clip, the table from which everything downstream takes its clips, labels and groups."""
+
+import csv
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from stp.errors import UserError
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One trimmed video of one action.
+
+    `clip` is the unique id; `group` names what must not straddle a split (an actor, a recording) and is empty where
+    unknown; `split` holds the official splits' words (train, test or unused), separated by `;`, and is empty where
+    there are none; `frames` is the number of frames that decode, 0 before anybody looked.
+    """
+
+    clip: str
+    path: str
+    label: str
+    group: str = ""
+    split: str = ""
+    frames: int = 0
+
+
+@dataclass(frozen=True)
+class Index:
+    """The clips of a data set in a fixed order; classes are numbered in the order in which they first appear."""
+
+    clips: tuple[Clip, ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(clip.label for clip in self.clips))
+
+    @property
+    def labels(self) -> list[int]:
+        number = {name: i for i, name in enumerate(self.classes)}
+        return [number[clip.label] for clip in self.clips]
+
+    def shard(self, number: int, shards: int) -> tuple[Clip, ...]:
+        """The clips of shard `number` of `shards`: every `shards`-th one, so that shards are of similar size."""
+        return self.clips[number::shards]
+
+
+def check_ids(clips: Sequence[Clip]) -> None:
+    """Refuse ids that are not unique or cannot name an HDF5 data set (`a/b` beside `a`, empty parts, dots)."""
+    seen: set[str] = set()
+    for clip in clips:
+        if clip.clip in seen:
+            raise UserError(f"clip id '{clip.clip}' appears twice in the index: rename one of the videos")
+        if any(part in ("", ".", "..") for part in clip.clip.split("/")):
+            raise UserError(f"clip id '{clip.clip}' has an empty or dotted part: rename the video or its folder")
+        seen.add(clip.clip)
+    for clip in clips:
+        parents = clip.clip.split("/")[:-1]
+        for depth in range(1, len(parents) + 1):
+            if "/".join(parents[:depth]) in seen:
+                raise UserError(f"clip id '{clip.clip}' lies below another clip's id: rename one of the videos")
+
+
+def write_index(path: Path, clips: Iterable[Clip]) -> None:
+    """Write the clips as csv, under the final name only when complete."""
+    names = [field.name for field in fields(Clip)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows([getattr(clip, name) for name in names] for clip in clips)
+    os.replace(temporary, path)
+
+
+def read_index(path: Path) -> Index:
+    """Read an index; columns beyond Clip's are ignored, so that users may keep their own beside them."""
+    names = [field.name for field in fields(Clip)]
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        missing = {"clip", "path", "label"} - set(reader.fieldnames or ())
+        if missing:
+            raise UserError(f"{path}: column {', '.join(sorted(missing))} is missing; an index has {', '.join(names)}")
+        rows = [{name: row[name] or "" for name in names if name in row} for row in reader]
+    clips = tuple(Clip(**{**row, "frames": int(row.get("frames") or 0)}) for row in rows)  # type: ignore[arg-type]
+    if not clips:
+        raise UserError(f"{path}: the index has no clips")
+    check_ids(clips)
+    return Index(clips)

@@ -1,0 +1,101 @@
+"""BN-Inception (Ioffe and Szegedy 2015), the paper's backbone, as a table of integers.
+
+Parameters carry the names of the public ImageNet file (`conv1_7x7_s2.weight`, `inception_3a_1x1_bn.bias`, ...), so
+that file loads without a mapping; its classifier `last_linear` is the head's business.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Block(NamedTuple):
+    """Channels of one inception block; 0 leaves a branch out. Blocks without 1x1 branch halve the image."""
+
+    name: str
+    one: int  # 1x1
+    three: tuple[int, int]  # 3x3: reduce, out
+    double: tuple[int, int, int]  # double 3x3: reduce, middle, out
+    pool: str  # pooling branch: "avg" or "max"
+    projection: int  # 1x1 after the pooling; 0 passes it through
+
+
+# fmt: off
+BLOCKS = (              # 1x1  3x3         double 3x3       pool          output, at an input of 224
+    Block("3a",  64, ( 64,  64), ( 64,  96,  96), "avg",  32),  #  256 x 28 x 28
+    Block("3b",  64, ( 64,  96), ( 64,  96,  96), "avg",  64),  #  320 x 28 x 28
+    Block("3c",   0, (128, 160), ( 64,  96,  96), "max",   0),  #  576 x 14 x 14
+    Block("4a", 224, ( 64,  96), ( 96, 128, 128), "avg", 128),  #  576 x 14 x 14
+    Block("4b", 192, ( 96, 128), ( 96, 128, 128), "avg", 128),  #  576 x 14 x 14
+    Block("4c", 160, (128, 160), (128, 160, 160), "avg", 128),  #  608 x 14 x 14
+    Block("4d",  96, (128, 192), (160, 192, 192), "avg", 128),  #  608 x 14 x 14
+    Block("4e",   0, (128, 192), (192, 256, 256), "max",   0),  # 1056 x  7 x  7
+    Block("5a", 352, (192, 320), (160, 224, 224), "avg", 128),  # 1024 x  7 x  7
+    Block("5b", 352, (192, 320), (192, 224, 224), "max", 128),  # 1024 x  7 x  7
+)
+# fmt: on
+
+
+class BNInception(nn.Module):
+    """BN-Inception without its classifier: (B, in_channels, H, W) float -> (B, 1024 x width) float.
+
+    `width` scales every channel count. Height and width of the input must be multiples of 32, because the strided
+    convolutions and the pools beside them halve only even maps to the same size.
+    """
+
+    def __init__(self, in_channels: int = 3, width: float = 1.0) -> None:
+        super().__init__()
+
+        def scaled(channels: int) -> int:
+            return max(1, round(channels * width))
+
+        def unit(name: str, inputs: int, outputs: int, kernel: int = 1, stride: int = 1) -> int:
+            self.add_module(name, nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2))
+            self.add_module(f"{name}_bn", nn.BatchNorm2d(outputs))
+            return outputs
+
+        channels = unit("conv1_7x7_s2", in_channels, scaled(64), 7, 2)
+        channels = unit("conv2_3x3_reduce", channels, scaled(64))
+        channels = unit("conv2_3x3", channels, scaled(192), 3)
+        for name, one, three, double, _, projection in BLOCKS:
+            prefix, stride = f"inception_{name}", 1 if one else 2
+            total = unit(f"{prefix}_1x1", channels, scaled(one)) if one else 0
+            reduced = unit(f"{prefix}_3x3_reduce", channels, scaled(three[0]))
+            total += unit(f"{prefix}_3x3", reduced, scaled(three[1]), 3, stride)
+            reduced = unit(f"{prefix}_double_3x3_reduce", channels, scaled(double[0]))
+            middle = unit(f"{prefix}_double_3x3_1", reduced, scaled(double[1]), 3)
+            total += unit(f"{prefix}_double_3x3_2", middle, scaled(double[2]), 3, stride)
+            total += unit(f"{prefix}_pool_proj", channels, scaled(projection)) if projection else channels
+            channels = total
+        self.num_features = channels
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+
+    def _unit(self, name: str, x: Tensor) -> Tensor:
+        """Convolution, batch norm, ReLU."""
+        x = self.get_submodule(name)(x)
+        return F.relu(self.get_submodule(f"{name}_bn")(x), inplace=True)
+
+    def _block(self, block: Block, x: Tensor) -> Tensor:
+        prefix, stride = f"inception_{block.name}", 1 if block.one else 2
+        branches = [self._unit(f"{prefix}_1x1", x)] if block.one else []
+        branches.append(self._unit(f"{prefix}_3x3", self._unit(f"{prefix}_3x3_reduce", x)))
+        double = self._unit(f"{prefix}_double_3x3_1", self._unit(f"{prefix}_double_3x3_reduce", x))
+        branches.append(self._unit(f"{prefix}_double_3x3_2", double))
+        pool = F.avg_pool2d if block.pool == "avg" else F.max_pool2d
+        pooled = pool(x, 3, stride, padding=1 if stride == 1 else 0, ceil_mode=True)
+        branches.append(self._unit(f"{prefix}_pool_proj", pooled) if block.projection else pooled)
+        return torch.cat(branches, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-1] % 32 or x.shape[-2] % 32:
+            raise ValueError(f"BN-Inception needs an input size that is a multiple of 32, not {tuple(x.shape[-2:])}")
+        x = F.max_pool2d(self._unit("conv1_7x7_s2", x), 3, 2, ceil_mode=True)
+        x = F.max_pool2d(self._unit("conv2_3x3", self._unit("conv2_3x3_reduce", x)), 3, 2, ceil_mode=True)
+        for block in BLOCKS:
+            x = self._block(block, x)
+        return x.mean((2, 3))

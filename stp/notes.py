@@ -1,0 +1,28 @@
+"""Notes below a table: what a reader must know to trust or repeat its figures."""
+
+from collections.abc import Mapping, Sequence
+
+from stp.scores import Scores
+from stp.versions import versions
+
+
+def table1_notes(runs: Sequence[Scores], weights: Mapping[str, float], space: str, skipped: Sequence[str]) -> list[str]:
+    """Sentences on data, fusion, the choice of level 4 and skipped clips."""
+    by_fold = {run.fold: len(run.clips) for run in runs}
+    folds = ", ".join(str(by_fold[fold]) for fold in sorted(by_fold))
+    average = "scores before softmax" if space == "scores" else "probabilities"
+    notes = [
+        f"{len(runs[0].classes)} classes; {len(by_fold)} folds of {folds} test clips.",
+        "Class accuracy is the mean over classes; accuracy over all clips stands in table1_long.csv.",
+        f"Fusion: weighted average of {average}, " + ", ".join(f"{k.upper()} {v:g}" for k, v in weights.items()) + ".",
+    ]
+    if any(run.variant not in ("baseline", "1-level", "2-level", "3-level") for run in runs):
+        notes.append(
+            "Level 4 needs 8 parts, which 4 sub-segments cannot give (the paper does not say how): there K = 8 "
+            "sub-segments overlap, spread evenly over the same segment."
+        )
+    if skipped:
+        notes.append(f"{len(skipped)} clips did not decode and were left out: {'; '.join(skipped)}.")
+    names = versions()
+    notes.append("Versions: " + ", ".join(f"{name} {names[name]}" for name in names) + ".")
+    return notes

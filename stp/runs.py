@@ -1,0 +1,131 @@
+"""A run: one (modality, variant, fold), its settings, and the trained network that it leaves behind."""
+
+import json
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from stp.errors import UserError
+from stp.modalities import MODALITIES, Modality
+from stp.models.backbones import build_backbone, freeze_batch_norms
+from stp.models.pyramid import TemporalPyramidNetwork
+from stp.storage import complete_file
+from stp.variants import Variant, variant
+from stp.versions import versions
+
+
+@dataclass(frozen=True)
+class StreamSettings:
+    """Schedule of a stream; the learning rate falls to a tenth after each milestone (in epochs)."""
+
+    epochs: int = 80
+    milestones: tuple[int, ...] = (30, 60)
+    learning_rate: float = 0.001
+    dropout: float = 0.8
+    scales: tuple[float, ...] = (1, 0.875, 0.75, 0.66)
+
+
+FLOW_STREAM = StreamSettings(320, (110, 250), 0.001, 0.7, (1, 0.875, 0.75))
+
+
+def _refuse_unknown(given: dict[str, Any], known: type, where: str) -> None:
+    names = [item.name for item in fields(known)]
+    for name in given:
+        if name not in names:
+            raise UserError(f"--settings: unknown key '{name}'{where}; allowed are {', '.join(names)}")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that defines a training beside data, variant and fold; defaults are the paper's (TSN's).
+
+    One flat table of plain values, so that it travels as JSON on the command line and inside the checkpoint.
+    """
+
+    backbone: str = "bninception"
+    weights: str = "imagenet"
+    width: float = 1.0
+    input_size: int = 224
+    segments: int = 3
+    segment_length: int = 20
+    subsegments: int = 4
+    subsegment_length: int = 5
+    batch_videos: int = 32
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    gradient_clip: float = 20.0
+    partial_bn: bool = True
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    rgb: StreamSettings = field(default_factory=StreamSettings)
+    flow: StreamSettings = FLOW_STREAM
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Settings":
+        """Settings from plain values; UserError for names that do not exist."""
+        values = dict(values)
+        for name, default in (("rgb", StreamSettings()), ("flow", FLOW_STREAM)):
+            given = values.get(name, {})
+            _refuse_unknown(given, StreamSettings, f" of {name}")
+            plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+            values[name] = replace(default, **plain)
+        _refuse_unknown(values, cls, "")
+        return cls(**values)
+
+    def stream(self, modality: Modality) -> StreamSettings:
+        return self.flow if modality.is_flow else self.rgb
+
+    def variant(self, name: str) -> Variant:
+        return variant(name, self.segments, self.segment_length, self.subsegments, self.subsegment_length)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is trained: modality, variant and fold, on these classes, with these settings."""
+
+    modality: str
+    variant: str
+    fold: int
+    classes: tuple[str, ...]
+    settings: Settings
+
+    @property
+    def name(self) -> str:
+        return f"{self.modality}/{self.variant}/fold{self.fold}"
+
+    def build_network(self, weights: str | None = None) -> TemporalPyramidNetwork:
+        """The run's network; `weights` replaces the settings' initial weights."""
+        modality, settings = MODALITIES[self.modality], self.settings
+        variant = settings.variant(self.variant)
+        backbone = build_backbone(
+            settings.backbone,
+            modality.image_channels(variant.subsegment_length),
+            modality.is_flow,
+            settings.weights if weights is None else weights,
+            settings.width,
+        )
+        if settings.partial_bn:
+            freeze_batch_norms(backbone)
+        return TemporalPyramidNetwork(backbone, variant, len(self.classes), settings.stream(modality).dropout)
+
+
+def save_run(path: Path, run: Run, network: TemporalPyramidNetwork) -> None:
+    """Write a trained run: weights, and everything that is needed to build the network again, as plain values."""
+    content = {"run": json.dumps(asdict(run)), "versions": versions(), "weights": network.state_dict()}
+    with complete_file(path) as temporary:
+        torch.save(content, temporary)
+
+
+def load_run(path: Path) -> tuple[Run, TemporalPyramidNetwork]:
+    """Read a trained run; the network is in evaluation mode on the CPU."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        values = json.loads(content["run"])
+    except Exception as error:  # torch raises many kinds for a foreign file
+        raise UserError(f"{path}: not a trained run ({error}); train it again") from None
+    values["settings"] = Settings.from_dict(values["settings"])
+    run = Run(**{**values, "classes": tuple(values["classes"])})
+    network = run.build_network(weights="none")
+    network.load_state_dict(content["weights"])
+    return run, network.eval()

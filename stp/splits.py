@@ -1,0 +1,84 @@
+"""Splits: which clips train and which test in each fold, written as csv before any training."""
+
+import csv
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from stp.errors import UserError
+from stp.index import Index
+from stp.storage import complete_file
+
+Scheme = Literal["random", "grouped", "official"]
+WORDS = ("train", "test", "unused")
+
+
+def make_folds(index: Index, scheme: Scheme, folds: int, seed: int) -> list[list[str]]:
+    """For each fold, the word (train, test or unused) of every clip of the index.
+
+    random     stratified by class, as even as the classes allow (paper section 4.1: random thirds)
+    grouped    as random, but no group (actor, recording) is on both sides of a fold
+    official   as the index's `split` column says, one word a fold
+    """
+    if scheme == "official":
+        return _official_folds(index, folds)
+    labels = np.array(index.labels)
+    counts = np.bincount(labels)
+    if counts.min() < folds:
+        rare = index.classes[int(counts.argmin())]
+        raise UserError(
+            f"splits.folds: {folds} folds need {folds} clips of every class, but '{rare}' has {counts.min()}: "
+            "lower splits.folds, add clips or remove the class"
+        )
+    if scheme == "random":
+        chosen = StratifiedKFold(folds, shuffle=True, random_state=seed).split(labels, labels)
+    else:
+        groups = [clip.group for clip in index.clips]
+        if not all(groups):
+            raise UserError("splits.scheme: 'grouped' needs a group for every clip of the index; use 'random'")
+        if len(set(groups)) < folds:
+            raise UserError(f"splits.folds: {folds} folds of whole groups, but there are {len(set(groups))} groups")
+        chosen = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(labels, labels, groups)
+    words = []
+    for fold, (_, test) in enumerate(chosen, start=1):
+        missing = set(range(len(index.classes))) - set(labels[test].tolist())
+        if missing:
+            raise UserError(
+                f"splits: fold {fold} has no test clip of '{index.classes[min(missing)]}': "
+                "lower splits.folds or choose another splits.seed"
+            )
+        tested = set(test.tolist())
+        words.append(["test" if i in tested else "train" for i in range(len(labels))])
+    return words
+
+
+def _official_folds(index: Index, folds: int) -> list[list[str]]:
+    """Folds from the index's official splits, `word;word;...` a clip."""
+    table = [clip.split.split(";") for clip in index.clips]
+    for clip, words in zip(index.clips, table, strict=True):
+        if len(words) != folds or not set(words) <= set(WORDS):
+            raise UserError(
+                f"splits.scheme: 'official' with splits.folds {folds}, but clip '{clip.clip}' has the split "
+                f"'{clip.split}'; allowed is one of {', '.join(WORDS)} a fold, separated by ';'"
+            )
+    return [[words[fold] for words in table] for fold in range(folds)]
+
+
+def write_fold(path: Path, index: Index, words: list[str]) -> None:
+    """Write one fold as csv: clip, label, group, set."""
+    with complete_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["clip", "label", "group", "set"])
+        rows = zip(index.clips, words, strict=True)
+        writer.writerows([clip.clip, clip.label, clip.group, word] for clip, word in rows)
+
+
+def read_fold(path: Path, index: Index) -> list[str]:
+    """The words of a fold in the order of the index; refuses a fold of another index."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if [row["clip"] for row in rows] != [clip.clip for clip in index.clips]:
+        raise UserError(f"{path}: the clips are not those of the index; make the splits anew")
+    return [row["set"] for row in rows]

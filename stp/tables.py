@@ -1,0 +1,107 @@
+"""Tables: accuracies of every input and variant over the folds (paper section 4.2, Table 1)."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix
+
+from stp.errors import UserError
+from stp.scores import FusionSpace, Scores, fuse
+
+INPUTS = (("rgb",), ("of",), ("wof",), ("rgb", "of"), ("of", "wof"), ("rgb", "of", "wof"))
+
+
+def input_name(streams: Sequence[str]) -> str:
+    """RGB+OF+WOF, as the paper writes it."""
+    return "+".join(streams).upper()
+
+
+def group_by_fold(scores: Sequence[Scores]) -> dict[tuple[str, int], dict[str, Scores]]:
+    """Runs by (variant, fold), then by modality; refuses runs of other classes, and clips tested in two folds."""
+    groups: dict[tuple[str, int], dict[str, Scores]] = {}
+    for run in scores:
+        if run.classes != scores[0].classes:
+            raise UserError(f"scores of {run.modality}/{run.variant}/fold{run.fold} are of other classes; run it again")
+        groups.setdefault((run.variant, run.fold), {})[run.modality] = run
+    return groups
+
+
+def fold_accuracies(scores: Sequence[Scores], weights: Mapping[str, float], space: FusionSpace) -> pd.DataFrame:
+    """One row an input, variant and fold: number of test clips, class accuracy and accuracy, both 0..100.
+
+    Class accuracy is the mean over classes of the share of their clips recognised (paper: "average accuracies over
+    all actions"); accuracy is the share of all clips.
+    """
+    rows = []
+    groups = group_by_fold(scores)
+    for streams in INPUTS:
+        for (variant, fold), runs in groups.items():
+            if not set(streams) <= set(runs):
+                continue
+            chosen = [runs[stream] for stream in streams]
+            labels, predictions = chosen[0].labels, fuse(chosen, weights, space).argmax(1)
+            class_accuracy = 100 * balanced_accuracy_score(labels, predictions)
+            accuracy = 100 * accuracy_score(labels, predictions)
+            rows.append((input_name(streams), variant, fold, len(labels), class_accuracy, accuracy))
+    return pd.DataFrame(rows, columns=["input", "variant", "fold", "clips", "class_accuracy", "accuracy"])
+
+
+def summarise(folds: pd.DataFrame) -> pd.DataFrame:
+    """Mean over folds and sample standard deviation of both metrics, one row an input and variant."""
+    grouped = folds.groupby(["input", "variant"], sort=False)
+    return grouped.agg(
+        folds=("fold", "count"),
+        clips=("clips", "sum"),
+        class_accuracy=("class_accuracy", "mean"),
+        class_accuracy_std=("class_accuracy", "std"),
+        accuracy=("accuracy", "mean"),
+        accuracy_std=("accuracy", "std"),
+    ).reset_index()
+
+
+def long_table(folds: pd.DataFrame) -> pd.DataFrame:
+    """Every fold, and below the folds of each input and variant their mean with standard deviations."""
+    summary = summarise(folds).assign(fold="mean").drop(columns="folds")
+    order = {key: i for i, key in enumerate(zip(summary["input"], summary["variant"], strict=True))}
+    table = pd.concat([folds.assign(fold=folds["fold"].astype(str)), summary], ignore_index=True)
+    place = [order[key] for key in zip(table["input"], table["variant"], strict=True)]
+    table = table.assign(place=place, last=table["fold"] == "mean").sort_values(["place", "last"], kind="stable")
+    columns = ["input", "variant", "fold", "clips", "class_accuracy", "class_accuracy_std", "accuracy", "accuracy_std"]
+    return table[columns].round(4).reset_index(drop=True)
+
+
+def table1(summary: pd.DataFrame) -> pd.DataFrame:
+    """The paper's Table 1: inputs down, variants across, mean class accuracy over the folds in percent."""
+    variants = list(dict.fromkeys(summary["variant"]))
+    table = summary.pivot(index="input", columns="variant", values="class_accuracy")
+    table = table.loc[list(dict.fromkeys(summary["input"])), variants].round(2)
+    table.columns = [name.capitalize().replace("-level", "-Level") for name in variants]
+    return table.rename_axis("Input Modality").reset_index()
+
+
+def table1_text(summary: pd.DataFrame, notes: Sequence[str]) -> str:
+    """Table 1 for reading: mean class accuracy and standard deviation over folds, with notes, as Markdown."""
+    table = table1(summary)
+    columns = list(dict.fromkeys(summary["variant"]))
+    spread = summary.set_index(["input", "variant"])["class_accuracy_std"]
+    for name, title in zip(columns, table.columns[1:], strict=True):
+        table[title] = [
+            f"{value:.1f}" + ("" if np.isnan(spread[row, name]) else f" ± {spread[row, name]:.1f}")
+            for row, value in zip(table["Input Modality"], table[title], strict=True)
+        ]
+    lines = ["# Table 1", "", "Mean class accuracy over the folds in %, ± standard deviation of the folds.", ""]
+    lines += [table.to_markdown(index=False, disable_numparse=True), ""]
+    return "\n".join(lines + [f"- {note}" for note in notes]) + "\n"
+
+
+def fold_confusions(
+    scores: Sequence[Scores], weights: Mapping[str, float], space: FusionSpace
+) -> dict[int, np.ndarray]:
+    """Confusion matrix of each fold, rows true and columns predicted, int64 (classes, classes); streams are fused."""
+    matrices = {}
+    for (_, fold), runs in group_by_fold(scores).items():
+        chosen = list(runs.values())
+        predictions = fuse(chosen, weights, space).argmax(1)
+        matrices[fold] = confusion_matrix(chosen[0].labels, predictions, labels=range(len(chosen[0].classes)))
+    return matrices

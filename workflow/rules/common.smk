@@ -1,0 +1,71 @@
+import hashlib
+import json
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+try:
+    validate(config, "../schemas/config.schema.yaml")
+except WorkflowError as error:
+    problem = error.__context__
+    if problem is None or not hasattr(problem, "json_path"):
+        raise
+    known = ", ".join(problem.schema.get("properties", ()))
+    raise WorkflowError(
+        f"config: {problem.json_path.replace('$', '').lstrip('.') or 'top level'}: {problem.message}"
+        + (
+            f"; allowed keys are {known}"
+            if problem.validator == "additionalProperties"
+            else ""
+        )
+    ) from None
+
+RESULTS = config["results"].rstrip("/")
+DATASET = config["dataset"]
+SHARDS = range(config["shards"])
+FOLDS = range(1, config["splits"]["folds"] + 1)
+MODALITIES = config["modalities"]
+VARIANTS = config["variants"]
+# Table 1's rows: the single streams, then their fusions (section 4.1).
+INPUTS = [
+    streams
+    for streams in (
+        ["rgb"],
+        ["of"],
+        ["wof"],
+        ["rgb", "of"],
+        ["of", "wof"],
+        ["rgb", "of", "wof"],
+    )
+    if set(streams) <= set(MODALITIES)
+]
+FUSIONS = ["+".join(streams) for streams in INPUTS if len(streams) > 1]
+
+
+# What defines a training, as one argument: a changed value reruns exactly the runs that it concerns.
+def settings(wildcards):
+    stream, other = ("rgb", "flow") if wildcards.modality == "rgb" else ("flow", "rgb")
+    training = {
+        key: value
+        for key, value in config["training"].items()
+        if key not in ("seed", other)
+    }
+    return json.dumps(config["pyramid"] | config["model"] | training, sort_keys=True)
+
+
+# Names, sizes and times of the user's videos, so that a changed folder is indexed anew.
+def fingerprint(folder):
+    files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+    listing = [
+        (str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files
+    ]
+    return hashlib.sha256(json.dumps(listing).encode()).hexdigest()[:16]
+
+
+wildcard_constraints:
+    modality="rgb|of|wof",
+    variant="baseline|[1-9]-level",
+    fold=r"\d+",
+    shard=r"\d+",
+    streams=r"(rgb|of|wof)(\+(rgb|of|wof))*",

@@ -1,0 +1,21 @@
+rule frames:
+    input:
+        f"{RESULTS}/index.csv",
+    output:
+        f"{RESULTS}/clips/rgb/{{shard}}.h5",
+    log:
+        f"{RESULTS}/logs/frames/{{shard}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/frames/{{shard}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    params:
+        shards=config["shards"],
+        width=config["frames"]["width"],
+        height=config["frames"]["height"],
+    shell:
+        "python -m stp --log {log:q} frames {input:q} --shard {wildcards.shard} --shards {params.shards} --width {params.width} --height {params.height} -o {output:q}"

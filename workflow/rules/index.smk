@@ -1,0 +1,47 @@
+if "demo" in config:
+
+    rule demo:
+        output:
+            directory(DATASET["path"]),
+        log:
+            f"{RESULTS}/logs/demo.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/demo.tsv"
+        conda:
+            "../../envs/environment.yaml"
+        threads: 8
+        resources:
+            mem_mb=2000,
+            runtime=30,
+        params:
+            demo=" ".join(
+                f"--{key.replace('_', '-')} {value}"
+                for key, value in config["demo"].items()
+            ),
+        shell:
+            "python -m stp --log {log:q} demo {output:q} {params.demo} --threads {threads}"
+
+
+rule index:
+    input:
+        [DATASET["path"]] if "demo" in config else [],
+    output:
+        index=f"{RESULTS}/index.csv",
+        skipped=f"{RESULTS}/skipped.csv",
+    log:
+        f"{RESULTS}/logs/index.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/index.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 8
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    params:
+        importer=DATASET["importer"],
+        path=DATASET["path"],
+        videos="" if "demo" in config else fingerprint(DATASET["path"]),
+        on_bad_video=config["on_bad_video"],
+    shell:
+        "python -m stp --log {log:q} index {params.path:q} --importer {params.importer} --on-bad-video {params.on_bad_video} --threads {threads} -o {output.index:q} --skipped {output.skipped:q}"

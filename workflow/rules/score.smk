@@ -1,0 +1,25 @@
+rule score:
+    input:
+        index=f"{RESULTS}/index.csv",
+        fold=f"{RESULTS}/splits/fold{{fold}}.csv",
+        model=f"{RESULTS}/runs/{{modality}}/{{variant}}/fold{{fold}}/model.pt",
+        clips=expand(f"{RESULTS}/clips/{{{{modality}}}}/{{shard}}.h5", shard=SHARDS),
+    output:
+        f"{RESULTS}/runs/{{modality}}/{{variant}}/fold{{fold}}/scores.h5",
+    log:
+        f"{RESULTS}/logs/score/{{modality}}/{{variant}}/fold{{fold}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/score/{{modality}}/{{variant}}/fold{{fold}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: config["compute"]["threads"]
+    resources:
+        mem_mb=config["compute"]["mem_mb"],
+        runtime=120,
+        gpu=config["compute"]["gpus"],
+    params:
+        segments=config["scoring"]["segments"],
+        crops=config["scoring"]["crops"],
+        device=config["compute"]["device"],
+    shell:
+        "python -m stp --log {log:q} score {input.model:q} {input.index:q} {input.fold:q} {input.clips:q} --segments {params.segments} --crops {params.crops} --device {params.device} --threads {threads} -o {output:q}"

@@ -1,0 +1,25 @@
+rule train:
+    input:
+        index=f"{RESULTS}/index.csv",
+        fold=f"{RESULTS}/splits/fold{{fold}}.csv",
+        clips=expand(f"{RESULTS}/clips/{{{{modality}}}}/{{shard}}.h5", shard=SHARDS),
+    output:
+        model=f"{RESULTS}/runs/{{modality}}/{{variant}}/fold{{fold}}/model.pt",
+        log=f"{RESULTS}/runs/{{modality}}/{{variant}}/fold{{fold}}/log.csv",
+    log:
+        f"{RESULTS}/logs/train/{{modality}}/{{variant}}/fold{{fold}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train/{{modality}}/{{variant}}/fold{{fold}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: config["compute"]["threads"]
+    resources:
+        mem_mb=config["compute"]["mem_mb"],
+        runtime=config["compute"]["runtime"],
+        gpu=config["compute"]["gpus"],
+    params:
+        settings=settings,
+        seed=config["training"]["seed"],
+        device=config["compute"]["device"],
+    shell:
+        "python -m stp --log {log:q} train {input.index:q} {input.fold:q} {input.clips:q} --variant {wildcards.variant} --fold {wildcards.fold} --settings {params.settings:q} --seed {params.seed} --device {params.device} --threads {threads} -o {output.model:q} --log-csv {output.log:q}"
