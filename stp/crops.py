@@ -37,7 +37,7 @@ def training_crop(height: int, width: int, scales: tuple[float, ...], rng: np.ra
     return Crop(top, left, crop_height, crop_width, bool(rng.random() < 0.5))
 
 
-def test_crops(height: int, width: int, crops: int) -> list[Crop]:
+def fixed_crops(height: int, width: int, crops: int) -> list[Crop]:
     """The square test crops: 1 centre; 2 with its mirror; 5 corners and centre; 10 with their mirrors."""
     side = round(min(height, width) * TEST_CROP)
     centre = Crop((height - side) // 2, (width - side) // 2, side, side)

@@ -20,7 +20,7 @@ def training_starts(length: int, segments: int, segment_length: int, rng: np.ran
     return rng.integers(edges[:-1], np.maximum(edges[1:], edges[:-1] + 1))
 
 
-def test_starts(length: int, segments: int, segment_length: int) -> np.ndarray:
+def even_starts(length: int, segments: int, segment_length: int) -> np.ndarray:
     """The middles of `segments` even divisions of the starts: (segments,) int64."""
     starts = _starts(length, segment_length)
     return (2 * np.arange(segments) + 1) * starts // (2 * segments)

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from stp.crops import cut, test_crops
+from stp.crops import cut, fixed_crops
 from stp.index import Clip
 from stp.modalities import MODALITIES
 from stp.models.pyramid import TemporalPyramidNetwork
 from stp.runs import Run
-from stp.sampling import segment_subsegments, subsegment_fields, test_starts
+from stp.sampling import segment_subsegments, subsegment_fields, even_starts
 from stp.scores import Scores
 from stp.storage import ClipFields
 from stp.train import autocast
@@ -27,13 +27,13 @@ def score_clip(
     Segments overlap, so each distinct sub-segment passes the backbone only once a crop.
     """
     modality, variant = MODALITIES[run.modality], network.variant
-    starts = test_starts(len(fields), segments, variant.segment_length)
+    starts = even_starts(len(fields), segments, variant.segment_length)
     subsegments = segment_subsegments(starts, variant)
     distinct, place = np.unique(np.minimum(subsegments, len(fields) - 1), return_inverse=True)
     indices = subsegment_fields(distinct, modality.stack(variant.subsegment_length), len(fields))
     where = torch.from_numpy(place.reshape(subsegments.shape)).to(device)
     total = torch.zeros(segments, len(run.classes))
-    views = test_crops(fields.shape[2], fields.shape[3], crops)
+    views = fixed_crops(fields.shape[2], fields.shape[3], crops)
     for crop in views:
         features = []
         for first in range(0, len(indices), IMAGES_AT_ONCE):

@@ -3,6 +3,9 @@
 from pathlib import Path
 
 import pytest
+import torch
+
+torch.set_num_threads(1)  # the networks are tiny: threads would wait for one another
 
 
 @pytest.fixture(scope="session")

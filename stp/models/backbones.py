@@ -22,14 +22,14 @@ LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db
 
 
 class InputFormat(NamedTuple):
-    """What a network expects: (value - mean) / std of 0..255 values, channels in RGB or BGR order."""
+    """What a network expects: (value - mean) / std of 0..255 values, given as R, G, B, then the order of channels."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     bgr: bool = False
 
 
-BN_INCEPTION_FORMAT = InputFormat((104, 117, 128), (1, 1, 1), bgr=True)
+BN_INCEPTION_FORMAT = InputFormat((128, 117, 104), (1, 1, 1), bgr=True)
 CENTRED_FORMAT = InputFormat((128, 128, 128), (64, 64, 64))
 
 

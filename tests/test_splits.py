@@ -1,0 +1,87 @@
+"""Folds: every clip is tested once, classes are even, groups stay whole."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stp.errors import UserError
+from stp.index import Clip, Index
+from stp.splits import make_folds, read_fold, write_fold
+
+
+def make_index(counts: dict[str, int], groups: int = 0) -> Index:
+    clips = [
+        Clip(f"{label}/{i}", "", label, f"g{i % groups}" if groups else "")
+        for label, n in counts.items()
+        for i in range(n)
+    ]
+    return Index(tuple(clips))
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(3, 40), min_size=1, max_size=7), st.integers(2, 3), st.integers(0, 100))
+def test_random_folds_test_every_clip_once_and_evenly(counts: list[int], folds: int, seed: int) -> None:
+    index = make_index({f"c{i}": n for i, n in enumerate(counts)})
+    words = make_folds(index, "random", folds, seed)
+    for i in range(len(index.clips)):
+        assert sorted(fold[i] for fold in words) == ["test"] + ["train"] * (folds - 1)
+    for label, count in zip(index.classes, counts, strict=True):
+        tested = [
+            sum(c.label == label and word == "test" for c, word in zip(index.clips, fold, strict=True))
+            for fold in words
+        ]
+        assert sum(tested) == count
+        assert max(tested) - min(tested) <= 1
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(3, 12), st.integers(0, 100))
+def test_grouped_folds_keep_groups_on_one_side(groups: int, seed: int) -> None:
+    index = make_index({"a": 2 * groups, "b": 2 * groups}, groups)
+    for fold in make_folds(index, "grouped", 3, seed):
+        sides: dict[str, set[str]] = {}
+        for clip, word in zip(index.clips, fold, strict=True):
+            sides.setdefault(clip.group, set()).add(word)
+        assert all(len(words) == 1 for words in sides.values())
+
+
+def test_splits_depend_on_the_seed_alone() -> None:
+    index = make_index({"a": 20, "b": 20})
+    assert make_folds(index, "random", 3, 1) == make_folds(index, "random", 3, 1)
+    assert make_folds(index, "random", 3, 1) != make_folds(index, "random", 3, 2)
+
+
+def test_official_folds_are_the_indexs() -> None:
+    index = Index((Clip("1", "", "a", "", "train;test"), Clip("2", "", "a", "", "test;unused")))
+    assert make_folds(index, "official", 2, 0) == [["train", "test"], ["test", "unused"]]
+    with pytest.raises(UserError, match=r"'official' with splits.folds 3, but clip '1'"):
+        make_folds(index, "official", 3, 0)
+
+
+def test_rare_class_is_named() -> None:
+    with pytest.raises(UserError, match=r"'b' has 2: lower splits.folds"):
+        make_folds(make_index({"a": 9, "b": 2}), "random", 3, 0)
+
+
+def test_grouped_needs_groups() -> None:
+    with pytest.raises(UserError, match="needs a group for every clip"):
+        make_folds(make_index({"a": 9}), "grouped", 3, 0)
+    with pytest.raises(UserError, match="there are 2 groups"):
+        make_folds(make_index({"a": 9}, groups=2), "grouped", 3, 0)
+
+
+def test_fold_without_a_class_is_named() -> None:
+    clips = [Clip(f"a{i}", "", "a", f"g{i}") for i in range(6)] + [Clip(f"b{i}", "", "b", "g0") for i in range(3)]
+    with pytest.raises(UserError, match=r"has no test clip of 'b'"):
+        make_folds(Index(tuple(clips)), "grouped", 3, 0)
+
+
+def test_fold_file_of_another_index_is_refused(tmp_path: Path) -> None:
+    index = make_index({"a": 3})
+    words = make_folds(index, "random", 3, 0)[0]
+    write_fold(tmp_path / "fold1.csv", index, words)
+    assert read_fold(tmp_path / "fold1.csv", index) == words
+    with pytest.raises(UserError, match="not those of the index"):
+        read_fold(tmp_path / "fold1.csv", make_index({"a": 4}))

@@ -1,0 +1,115 @@
+"""Scores, fusion, class accuracy and tables, by examples worked out by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stp import tables
+from stp.errors import UserError
+from stp.scores import Scores, fuse, read_scores, write_scores
+
+CLASSES = ("nod", "wave")
+WEIGHTS = {"rgb": 1.0, "of": 1.5, "wof": 1.0}
+
+
+def scores(modality: str, values: list[list[float]], fold: int = 1, labels: tuple[int, ...] = (0, 0, 0, 1)) -> Scores:
+    """Scores of one segment a clip."""
+    array = np.array(values, dtype=np.float32)[:, None]
+    clips = tuple(f"{fold}-{i}" for i in range(len(array)))
+    return Scores(modality, "3-level", fold, CLASSES, clips, np.array(labels), array)
+
+
+RGB = [[1, 0], [0, 1], [1, 0], [1, 0]]  # predicts 0 1 0 0: classes 2/3 and 0/1, clips 2/4
+OF = [[0, 1], [3, 0], [1, 0], [0, 1]]  # predicts 1 0 0 1: classes 2/3 and 1/1, clips 3/4
+
+
+def test_fusion_is_the_weighted_average_of_scores() -> None:
+    fused = fuse([scores("rgb", RGB), scores("of", OF)], WEIGHTS)
+    assert np.allclose(fused[0], [(1 * 1 + 1.5 * 0) / 2.5, (1 * 0 + 1.5 * 1) / 2.5])
+    assert np.allclose(fused[1], [1.5 * 3 / 2.5, 1 / 2.5])
+
+
+def test_fusion_of_probabilities_can_decide_otherwise() -> None:
+    strong, weak = scores("rgb", [[9, 0]], labels=(0,)), scores("of", [[0, 2]], labels=(0,))
+    assert fuse([strong, weak], WEIGHTS)[0].argmax() == 0  # 9 against 3
+    chosen = fuse([strong, weak], WEIGHTS, "probabilities")[0]
+    assert np.allclose(chosen[1], (1 / (1 + np.exp(9)) + 1.5 / (1 + np.exp(-2))) / 2.5)
+    assert chosen.argmax() == 1
+
+
+def test_segments_are_averaged() -> None:
+    values = np.array([[[1, 0], [3, 2]]], dtype=np.float32)
+    run = Scores("rgb", "3-level", 1, CLASSES, ("a",), np.array([0]), values)
+    assert run.video_scores().tolist() == [[2, 1]]
+
+
+def test_streams_of_other_folds_or_clips_are_refused() -> None:
+    with pytest.raises(UserError, match="other clips, classes or folds"):
+        fuse([scores("rgb", RGB), scores("of", OF, fold=2)], WEIGHTS)
+
+
+def test_accuracies_by_hand() -> None:
+    folds = tables.fold_accuracies([scores("rgb", RGB), scores("of", OF)], WEIGHTS, "scores")
+    rows = folds.set_index("input")
+    assert rows.loc["RGB", ["clips", "class_accuracy", "accuracy"]].tolist() == pytest.approx([4, 100 / 3, 50])
+    assert rows.loc["OF", "class_accuracy"] == pytest.approx(100 * (2 / 3 + 1) / 2)
+    # Fused: (.4, .6) (1.8, .4) (1, 0) (.4, .6) predict 1 0 0 1
+    assert rows.loc["RGB+OF", "class_accuracy"] == pytest.approx(100 * (2 / 3 + 1) / 2)
+    assert list(folds["input"]) == ["RGB", "OF", "RGB+OF"]
+
+
+def test_summary_is_mean_and_sample_deviation_over_folds() -> None:
+    runs = [scores("rgb", RGB), scores("rgb", OF, fold=2)]
+    summary = tables.summarise(tables.fold_accuracies(runs, WEIGHTS, "scores")).iloc[0]
+    first, second = 100 / 3, 100 * 5 / 6
+    assert summary["class_accuracy"] == pytest.approx((first + second) / 2)
+    assert summary["class_accuracy_std"] == pytest.approx(abs(first - second) / np.sqrt(2))
+    assert summary["clips"] == 8
+
+
+def test_table1_has_the_papers_layout() -> None:
+    rows = [
+        (name, variant, fold, 10, 50.0 + fold + 10 * i, 50.0)
+        for name in ("RGB", "OF", "RGB+OF")
+        for i, variant in enumerate(("baseline", "3-level"))
+        for fold in (1, 2, 3)
+    ]
+    folds = pd.DataFrame(rows, columns=["input", "variant", "fold", "clips", "class_accuracy", "accuracy"])
+    table = tables.table1(tables.summarise(folds))
+    assert list(table.columns) == ["Input Modality", "Baseline", "3-Level"]
+    assert table.values.tolist() == [["RGB", 52, 62], ["OF", 52, 62], ["RGB+OF", 52, 62]]
+    long = tables.long_table(folds)
+    assert list(long["fold"][:4]) == ["1", "2", "3", "mean"]
+    assert long["class_accuracy_std"][3] == 1
+    text = tables.table1_text(tables.summarise(folds), ["a note"])
+    assert "52.0 ± 1.0" in text
+    assert "- a note" in text
+
+
+def test_confusion_counts_true_rows() -> None:
+    matrices = tables.fold_confusions([scores("rgb", RGB)], WEIGHTS, "scores")
+    assert matrices[1].tolist() == [[2, 1], [1, 0]]
+
+
+def test_scores_survive_writing(tmp_path: Path) -> None:
+    run = scores("of", OF)
+    write_scores(tmp_path / "scores.h5", run, {"segments": 1})
+    again = read_scores(tmp_path / "scores.h5")
+    assert (again.modality, again.variant, again.fold, again.clips, again.classes) == (
+        run.modality,
+        run.variant,
+        run.fold,
+        run.clips,
+        run.classes,
+    )
+    assert np.array_equal(again.values, run.values)
+    assert again.values.dtype == np.float32
+    assert np.array_equal(again.labels, run.labels)
+
+
+def test_foreign_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "scores.h5").write_text("nothing")
+    with pytest.raises(UserError, match="not a scores file"):
+        read_scores(tmp_path / "scores.h5")

@@ -1,0 +1,131 @@
+"""Training and scoring of tiny runs: they learn, repeat exactly, and score as the plain definition says."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stp.crops import cut, fixed_crops
+from stp.errors import UserError
+from stp.index import Clip
+from stp.runs import Run, Settings, load_run, save_run
+from stp.sampling import even_starts, segment_subsegments, subsegment_fields
+from stp.score import score
+from stp.storage import ClipFields, write_shard
+from stp.train import LOG_COLUMNS, train
+
+CPU = torch.device("cpu")
+
+
+def settings(**changes: object) -> Settings:
+    tiny = {
+        "backbone": "convnet",
+        "weights": "none",
+        "width": 0.5,
+        "input_size": 32,
+        "batch_videos": 4,
+        "partial_bn": False,
+        "rgb": {"epochs": 8, "milestones": [], "learning_rate": 0.05, "dropout": 0.0, "scales": [1]},
+        "flow": {"epochs": 8, "milestones": [], "learning_rate": 0.05, "dropout": 0.0, "scales": [1]},
+    }
+    return Settings.from_dict(tiny | changes)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[ClipFields, list[Clip]]:
+    """Flow of 12 clips: class `up` moves up, `down` moves down; lengths around that of a segment."""
+    path = tmp_path_factory.mktemp("clips") / "0.h5"
+    rng = np.random.default_rng(0)
+    rows = []
+    with write_shard(path, "of", {"bound": 20}) as shard:
+        for i in range(12):
+            label = ("up", "down")[i % 2]
+            fields = rng.integers(118, 139, (1 + 5 * i, 2, 36, 48)).astype(np.uint8)
+            fields[:, 1] += np.uint8(60) if label == "down" else np.uint8(0)
+            shard.write(f"{label}/{i}", fields)
+            rows.append(Clip(f"{label}/{i}", "", label))
+    return ClipFields([path]), rows
+
+
+def trained(clips: tuple[ClipFields, list[Clip]], folder: Path, variant: str = "3-level", seed: int = 0) -> Run:
+    run = Run("of", variant, 1, ("up", "down"), settings())
+    network = train(run, *clips, seed, CPU, folder / "log.csv")
+    save_run(folder / "model.pt", run, network)
+    return run
+
+
+def test_training_learns_and_logs(clips: tuple[ClipFields, list[Clip]], tmp_path: Path) -> None:
+    trained(clips, tmp_path)
+    rows = [line.split(",") for line in (tmp_path / "log.csv").read_text().splitlines()]
+    assert tuple(rows[0]) == LOG_COLUMNS
+    assert [row[0] for row in rows[1:]] == [str(epoch) for epoch in range(1, 9)]
+    assert float(rows[-1][1]) < float(rows[1][1]) / 2
+    run, network = load_run(tmp_path / "model.pt")
+    result = score(run, network, *clips, segments=3, crops=2, device=CPU)
+    assert result.values.shape == (12, 3, 2)
+    assert (result.video_scores().argmax(1) == result.labels).all()
+
+
+def test_training_repeats_exactly_and_depends_on_the_seed(clips: tuple[ClipFields, list[Clip]], tmp_path: Path) -> None:
+    weights = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        (tmp_path / name).mkdir()
+        trained(clips, tmp_path / name, "baseline", seed)
+        weights.append(load_run(tmp_path / name / "model.pt")[1].classifier.weight)
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+@pytest.mark.parametrize("variant", ["baseline", "3-level", "4-level"])
+def test_scores_equal_the_plain_definition(clips: tuple[ClipFields, list[Clip]], variant: str) -> None:
+    """Every segment and crop through the whole network, one by one, gives the scores that sharing gives."""
+    fields, rows = clips
+    torch.manual_seed(0)
+    run = Run("of", variant, 1, ("up", "down"), settings())
+    network = run.build_network().eval()
+    torch.nn.init.normal_(network.classifier.weight)
+    chosen = rows[::4]
+    shared = score(run, network, fields, chosen, segments=4, crops=10, device=CPU).values
+    for row, clip in enumerate(chosen):
+        data = fields[clip.clip]
+        starts = even_starts(len(data), 4, network.variant.segment_length)
+        for number, start in enumerate(starts):
+            indices = subsegment_fields(
+                segment_subsegments(starts[number : number + 1], network.variant)[0], 5, len(data)
+            )
+            views = [cut(data, indices, crop, 32, True) for crop in fixed_crops(36, 48, 10)]
+            with torch.inference_mode():
+                plain = torch.stack([network(view[None, None])[0, 0] for view in views]).mean(0)
+            assert np.allclose(shared[row, number], plain.numpy(), rtol=1e-4, atol=1e-4), (clip.clip, start)
+
+
+def test_partial_batch_norm_survives_saving(tmp_path: Path) -> None:
+    run = Run("rgb", "baseline", 1, ("a", "b"), settings(partial_bn=True))
+    network = run.build_network().eval()
+    save_run(tmp_path / "model.pt", run, network)
+    again, copy = load_run(tmp_path / "model.pt")
+    assert again == run
+    image = torch.rand(1, 3, 1, 3, 32, 32) * 255
+    assert torch.equal(network(image), copy(image))
+
+
+def test_diverging_training_names_run_and_epoch(clips: tuple[ClipFields, list[Clip]], tmp_path: Path) -> None:
+    wild = {"epochs": 4, "milestones": [], "learning_rate": 1e30, "dropout": 0.0, "scales": [1]}
+    run = Run("of", "baseline", 1, ("up", "down"), settings(flow=wild))
+    with pytest.raises(UserError, match=r"of/baseline/fold1: the loss is (nan|inf) in epoch \d; lower the stream"):
+        train(run, *clips, 0, CPU, tmp_path / "log.csv")
+    assert not (tmp_path / "log.csv").exists()
+
+
+def test_unknown_setting_is_refused() -> None:
+    with pytest.raises(UserError, match="unknown key 'epoch' of rgb; allowed are epochs"):
+        Settings.from_dict({"rgb": {"epoch": 3}})
+    with pytest.raises(UserError, match="unknown key 'backbones'"):
+        Settings.from_dict({"backbones": "x"})
+
+
+def test_foreign_model_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.pt").write_bytes(b"nothing")
+    with pytest.raises(UserError, match="not a trained run"):
+        load_run(tmp_path / "model.pt")

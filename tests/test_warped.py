@@ -1,0 +1,227 @@
+"""Warped flow: a known camera motion is found and cancelled."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from stp.errors import UserError
+from stp.flow import tvl1
+from stp.warped import (
+    DETECTORS,
+    KeyPoints,
+    WarpedFlowParameters,
+    background_mask,
+    detect_keypoints,
+    estimate_homography,
+    match_keypoints,
+    warp_following,
+    warped_flow,
+)
+
+HEIGHT, WIDTH = 144, 192
+# Rotation by some .6 degrees, zoom by 1 %, a shift of 3 and -2 pixels and a little perspective.
+CAMERA = np.array([[1.01, -0.010, 3.0], [0.010, 1.01, -2.0], [1e-5, -1e-5, 1.0]])
+
+
+def scene(x: np.ndarray, y: np.ndarray, seed: int) -> np.ndarray:
+    """A random scene with edges and corners sampled bilinearly at real coordinates; uint8."""
+    rng = np.random.default_rng(seed)
+    canvas = np.full((400, 500), 128, np.uint8)
+    for _ in range(700):
+        left, top = rng.integers(0, [500, 400])
+        across, down = rng.integers(5, 30, 2)
+        corners = (int(left), int(top)), (int(left + across), int(top + down))
+        cv2.rectangle(canvas, *corners, int(rng.integers(20, 236)), -1)
+    canvas = cv2.GaussianBlur(canvas, (0, 0), 0.8)
+    return cv2.remap(canvas, (x + 100).astype(np.float32), (y + 100).astype(np.float32), cv2.INTER_LINEAR)
+
+
+def clip_of_moving_camera(
+    height: int, width: int, camera: np.ndarray, patch: tuple[int, int, int, int] | None = None
+) -> np.ndarray:
+    """Two frames (2, H, W): a scene under a homography, in which a patch x, y, width, height moves by 6, 4 pixels."""
+    y, x = np.mgrid[:height, :width].astype(float)
+    seen = np.linalg.inv(camera) @ np.stack([x, y, np.ones_like(x)]).reshape(3, -1)
+    frames = [scene(x, y, 0), scene(*(seen[:2] / seen[2]).reshape(2, height, width), 0)]
+    if patch is not None:
+        left, top, across, down = patch
+        person = scene(*np.mgrid[:across, :down].T.transpose(2, 0, 1).astype(float), 1)
+        frames[0][top : top + down, left : left + across] = person
+        frames[1][top + 4 : top + 4 + down, left + 6 : left + 6 + across] = person
+    return np.stack(frames)
+
+
+def corner_error(matrix: np.ndarray, height: int, width: int) -> float:
+    """Largest distance in pixels by which a homography takes a corner of the frame elsewhere than `CAMERA` does."""
+    corners = np.array([[[0, 0], [width, 0], [0, height], [width, height]]], float)
+    difference = cv2.perspectiveTransform(corners, matrix) - cv2.perspectiveTransform(corners, CAMERA)
+    return float(np.linalg.norm(difference, axis=-1).max())
+
+
+def magnitude(flow: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(flow, axis=-3)
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+@pytest.mark.parametrize(("height", "width"), [(HEIGHT, WIDTH), (72, 96)])
+def test_camera_motion_is_cancelled(detector: str, height: int, width: int) -> None:
+    patch = (width // 4, height // 4, 40, 32)
+    frames = clip_of_moving_camera(height, width, CAMERA, patch)
+    flow = tvl1(frames[:1], frames[1:])
+    result = warped_flow(frames, flow, detector)
+    assert not result.identity[0]
+    assert result.inliers[0] > 25
+    assert corner_error(result.homographies[0], height, width) < 1
+    left, top, across, down = patch
+    background = np.ones((height, width), bool)
+    background[top - 8 : top + down + 12, left - 8 : left + across + 14] = False
+    assert np.median(magnitude(flow[0])[background]) > 2
+    assert np.median(magnitude(result.flow[0])[background]) < 0.1
+    inside = slice(top + 6, top + down - 6), slice(left + 6, left + across - 6)
+    assert np.median(magnitude(result.flow[0])[inside]) > 2  # what moves by itself goes on moving
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_people_are_masked_out(detector: str) -> None:
+    patch = (10, 10, 150, 110)  # most of the frame: without its box it would be taken for the background
+    frames = clip_of_moving_camera(HEIGHT, WIDTH, CAMERA, patch)
+    flow = tvl1(frames[:1], frames[1:])
+    boxes = [np.array([[8.0, 8, 170, 128]])] * 2
+    assert corner_error(warped_flow(frames, flow, detector).homographies[0], HEIGHT, WIDTH) > 2
+    assert corner_error(warped_flow(frames, flow, detector, boxes=boxes).homographies[0], HEIGHT, WIDTH) < 1
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_a_scene_without_texture_gives_the_identity(detector: str) -> None:
+    frames = np.full((4, 72, 96), 90, np.uint8)
+    flow = np.random.default_rng(0).normal(size=(3, 2, 72, 96)).astype(np.float32)
+    result = warped_flow(frames, flow, detector)
+    assert result.identity.tolist() == [True] * 3
+    assert result.inliers.tolist() == [0] * 3
+    np.testing.assert_array_equal(result.homographies, np.tile(np.eye(3), (3, 1, 1)))
+    np.testing.assert_array_equal(result.flow, flow)
+    assert result.flow is not flow
+
+
+def test_identity_and_homography_in_one_clip() -> None:
+    moving = clip_of_moving_camera(HEIGHT, WIDTH, CAMERA)
+    frames = np.concatenate([np.full((2, HEIGHT, WIDTH), 90, np.uint8), moving])
+    flow = tvl1(frames[:-1], frames[1:])
+    result = warped_flow(frames, flow)
+    assert result.identity.tolist() == [True, True, False]
+    alone = warped_flow(moving, flow[2:])
+    np.testing.assert_array_equal(result.flow[2:], alone.flow)
+    np.testing.assert_array_equal(result.homographies[2:], alone.homographies)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (12, 12), (16, 17)])
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_tiny_frames(height: int, width: int, detector: str) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (3, height, width), np.uint8)
+    result = warped_flow(frames, tvl1(frames[:-1], frames[1:]), detector)
+    assert result.flow.shape == (2, 2, height, width)
+    assert np.isfinite(result.flow).all()
+
+
+def test_clip_of_one_frame() -> None:
+    result = warped_flow(np.zeros((1, 20, 30), np.uint8), np.empty((0, 2, 20, 30), np.float32))
+    assert result.flow.shape == (0, 2, 20, 30)
+    assert result.homographies.shape == (0, 3, 3)
+    assert result.inliers.dtype == np.int32
+    assert result.identity.dtype == bool
+
+
+def test_result_does_not_depend_on_threads_or_random_state() -> None:
+    frames = clip_of_moving_camera(HEIGHT, WIDTH, CAMERA)
+    flow = tvl1(frames[:1], frames[1:])
+    expected = warped_flow(frames, flow, threads=1)
+    for seed in (1, 2):
+        cv2.setRNGSeed(seed)
+        again = warped_flow(frames, flow, threads=2)
+        np.testing.assert_array_equal(again.flow, expected.flow)
+        np.testing.assert_array_equal(again.homographies, expected.homographies)
+
+
+def test_too_few_inliers_give_the_identity() -> None:
+    frames = clip_of_moving_camera(HEIGHT, WIDTH, CAMERA)
+    flow = tvl1(frames[:1], frames[1:])[0]
+    keypoints = [detect_keypoints(frame) for frame in frames]
+    found = estimate_homography(*frames, flow, *keypoints)
+    assert not found.identity
+    for limits in ({"least_inliers": found.inliers}, {"least_matches": found.matches}):
+        estimate = estimate_homography(*frames, flow, *keypoints, parameters=WarpedFlowParameters(**limits))
+        assert estimate.identity
+        np.testing.assert_array_equal(estimate.matrix, np.eye(3))
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_key_points_lie_within_the_mask(detector: str) -> None:
+    frame = clip_of_moving_camera(HEIGHT, WIDTH, CAMERA)[0]
+    everywhere = detect_keypoints(frame, detector)
+    assert len(everywhere.points) == len(everywhere.descriptors) > 50
+    assert (everywhere.points[:, 0] < 80).any()
+    mask = background_mask(frame.shape, np.array([[-5.0, -5, 80, 300]]))
+    points = detect_keypoints(frame, detector, mask).points
+    assert len(points) > 20
+    assert (points[:, 0] > 79).all()
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_matches_are_the_most_alike_within_the_window(kind: type) -> None:
+    rng = np.random.default_rng(0)
+    old, new = (
+        KeyPoints(rng.uniform(0, 100, (n, 2)).astype(np.float32), rng.integers(0, 256, (n, 32)).astype(kind))
+        for n in (40, 30)
+    )
+    expected = []
+    for point, descriptor in zip(new.points, new.descriptors, strict=True):
+        near = np.flatnonzero((np.abs(old.points - point) <= 25).all(axis=1))
+        if kind is np.uint8:
+            distance = np.unpackbits(old.descriptors[near] ^ descriptor, axis=1).sum(axis=1)
+        else:
+            distance = np.linalg.norm(old.descriptors[near] - descriptor, axis=1)
+        if len(near):
+            expected.append((old.points[near[distance.argmin()]], point))
+    matched_old, matched_new = match_keypoints(old, new, 25)
+    np.testing.assert_array_equal(matched_old, [pair[0] for pair in expected])
+    np.testing.assert_array_equal(matched_new, [pair[1] for pair in expected])
+
+
+def test_warp_by_the_identity_and_by_a_shift() -> None:
+    rng = np.random.default_rng(0)
+    previous, following = rng.integers(0, 256, (2, 40, 50), np.uint8)
+    warped = warp_following(previous, following, np.eye(3))
+    np.testing.assert_array_equal(warped[6:-6, 6:-6], following[6:-6, 6:-6])
+    warped[6:-6, 6:-6] = previous[6:-6, 6:-6]
+    np.testing.assert_array_equal(warped, previous)
+    shift = np.array([[1.0, 0, 10], [0, 1, -4], [0, 0, 1]])
+    warped = warp_following(previous, following, shift)
+    np.testing.assert_array_equal(warped[10:, :34], np.vstack([following[6:34, 10:44], previous[38:, :34]])[:30, :34])
+
+
+def test_flow_of_a_real_moving_camera_shrinks(real_data: Path) -> None:
+    capture = cv2.VideoCapture(str(real_data / "testvideos" / "v_Bowling_g01_c01.avi"))
+    read = [cv2.resize(capture.read()[1], (340, 256)) for _ in range(4)]
+    frames = np.stack([cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in read])
+    flow = tvl1(frames[:-1], frames[1:])
+    for detector in DETECTORS:
+        result = warped_flow(frames, flow, detector)
+        assert not result.identity.any()
+        assert np.median(magnitude(result.flow)) < 0.4 * np.median(magnitude(flow))
+
+
+def test_wrong_arguments() -> None:
+    frames, flow = np.zeros((2, 20, 30), np.uint8), np.zeros((1, 2, 20, 30), np.float32)
+    with pytest.raises(UserError, match="'surf' is unknown; choose one of: orb, sift"):
+        warped_flow(frames, flow, "surf")
+    with pytest.raises(ValueError, match="frames must be uint8"):
+        warped_flow(frames.astype(np.float32), flow)
+    with pytest.raises(ValueError, match="must be float32"):
+        warped_flow(frames, flow[:, :, 1:])
+    with pytest.raises(ValueError, match="each of the 2 frames, not for 1"):
+        warped_flow(frames, flow, boxes=[np.empty((0, 4))])
+    keypoints = detect_keypoints(frames[0])
+    with pytest.raises(ValueError, match="must be of one size"):
+        estimate_homography(frames[0], frames[1, 1:], flow[0], keypoints, keypoints)
