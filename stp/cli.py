@@ -160,30 +160,17 @@ def frames(
 @app.command()
 def flow(
     frames_file: ExistingFile,
-    output: Output,
+    output: Annotated[Path, typer.Argument(help="Flow of the clips, to write.")],
+    warped: Annotated[Path | None, typer.Argument(help="Warped flow, camera motion taken out, to write.")] = None,
     backend: Backend = Backend.auto,
     bound: Annotated[float, typer.Option(min=0.01, help="+-bound pixels/frame map to 0..255.")] = 20.0,
-    threads: Threads = 1,
-) -> None:
-    """Compute TV-L1 flow of the clips of one shard."""
-    from stp.extraction import extract_flow
-
-    extract_flow(frames_file, output, backend.value, bound, threads)
-
-
-@app.command()
-def warped_flow(
-    frames_file: ExistingFile,
-    flow_file: ExistingFile,
-    output: Output,
-    backend: Backend = Backend.auto,
     detector: Detector = Detector.orb,
     threads: Threads = 1,
 ) -> None:
-    """Compute warped flow, camera motion taken out, of the clips of one shard."""
-    from stp.extraction import extract_warped_flow
+    """Compute TV-L1 flow, and warped flow if a file is named for it, of the clips of one shard."""
+    from stp.extraction import extract_flow
 
-    extract_warped_flow(frames_file, flow_file, output, backend.value, detector.value, threads)
+    extract_flow(frames_file, output, warped, backend.value, bound, detector.value, threads)
 
 
 @app.command()

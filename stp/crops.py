@@ -49,17 +49,16 @@ def fixed_crops(height: int, width: int, crops: int) -> list[Crop]:
 def cut(fields: np.ndarray, indices: np.ndarray, crop: Crop, size: int, is_flow: bool) -> Tensor:
     """Images of a clip: stored (T, C, H, W) uint8 and field indices (M, stack) -> float32 (M, stack * C, size, size).
 
-    Values stay 0..255; resizing is bilinear. A mirrored flow field also changes the sign of x, so that x maps to
-    min(255, 256 - x): 128, no motion, stays 128.
+    Values stay 0..255; resizing is bilinear with antialiasing, as TSN's. A mirrored flow field also changes the sign of
+    x, so that x maps to min(255, 256 - x): 128, no motion, stays 128. Each field is cut once, however often it is used.
     """
+    distinct, place = np.unique(indices, return_inverse=True)
     rows, columns = slice(crop.top, crop.top + crop.height), slice(crop.left, crop.left + crop.width)
-    stacked = np.asarray(fields[:, :, rows, columns][indices.reshape(-1)])
-    images = torch.from_numpy(stacked).float()
+    images = torch.from_numpy(np.asarray(fields[distinct, :, rows, columns])).float()
     if crop.flip:
         images = images.flip(-1)
         if is_flow:
             images[:, 0] = (256 - images[:, 0]).clamp_(max=255)
-    images = images.reshape(len(indices), -1, crop.height, crop.width)
-    if (crop.height, crop.width) == (size, size):
-        return images
-    return F.interpolate(images, (size, size), mode="bilinear", align_corners=False)
+    if (crop.height, crop.width) != (size, size):
+        images = F.interpolate(images, (size, size), mode="bilinear", align_corners=False, antialias=True)
+    return images[torch.from_numpy(place.reshape(-1))].reshape(len(indices), -1, size, size)

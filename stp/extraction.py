@@ -1,6 +1,7 @@
 """Extraction: the clips of one shard, from video files to stored RGB frames, flow and warped flow."""
 
 import logging
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,8 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from stp.errors import UserError
-from stp.flow import dequantise, quantise, resolve_backend, tvl1
-from stp.flow.parameters import TVL1Parameters
+from stp.flow import TVL1Parameters, quantise, resolve_backend, tvl1
 from stp.frames import decode
 from stp.index import Clip
 from stp.storage import ClipFields, write_shard
@@ -39,45 +39,44 @@ def grey(frames: np.ndarray) -> np.ndarray:
     )
 
 
-def extract_flow(frames: Path, output: Path, backend: str, bound: float, threads: int) -> None:
-    """TV-L1 flow of every clip of an RGB shard: (T - 1, 2, H, W) uint8 each; a single frame gives one still field."""
-    backend = resolve_backend(backend)
+def extract_flow(
+    frames: Path, output: Path, warped_output: Path | None, backend: str, bound: float, detector: str, threads: int
+) -> None:
+    """TV-L1 flow of every clip of an RGB shard, (T - 1, 2, H, W) uint8 each, and with `warped_output` its warped flow.
+
+    A clip of a single frame gives one still field. The warped shard also holds each pair's homography, the number of
+    its inliers, and whether it fell back to the identity.
+    """
     source = ClipFields([frames])
-    parameters = {"backend": backend, "bound": bound, "tvl1": asdict(TVL1Parameters())}
-    with write_shard(output, "of", parameters) as shard:
+    parameters = {"backend": resolve_backend(backend), "bound": bound, "tvl1": asdict(TVL1Parameters())}
+    with ExitStack() as stack:
+        shard = stack.enter_context(write_shard(output, "of", parameters))
+        warped_shard = None
+        if warped_output:
+            parameters |= {"detector": detector, "warped_flow": asdict(WarpedFlowParameters())}
+            warped_shard = stack.enter_context(write_shard(warped_output, "wof", parameters))
+        pairs = identities = 0
         for clip in tqdm(source.clips(), desc="flow", unit="clip", disable=None):
             images = grey(source[clip])
-            fields = [np.full((1, 2, *images.shape[1:]), 128, np.uint8)] if len(images) == 1 else []
+            if len(images) == 1:
+                images = images.repeat(2, axis=0)
+            flows, warps = [], []
             for first in range(0, len(images) - 1, PAIRS_AT_ONCE):
                 chosen = images[first : first + PAIRS_AT_ONCE + 1]
-                fields.append(quantise(tvl1(chosen[:-1], chosen[1:], backend=backend, threads=threads), bound))
-            shard.write(clip, np.concatenate(fields))
-
-
-def extract_warped_flow(frames: Path, flow: Path, output: Path, backend: str, detector: str, threads: int) -> None:
-    """Warped flow of every clip, quantised as `flow` is, with homographies, inliers and fall-backs of each pair."""
-    backend = resolve_backend(backend)
-    source, flows = ClipFields([frames]), ClipFields([flow])
-    bound = float(flows.parameters["bound"])
-    parameters = {"backend": backend, "bound": bound, "detector": detector, "tvl1": asdict(TVL1Parameters())}
-    parameters["warped_flow"] = asdict(WarpedFlowParameters())
-    pairs = identities = 0
-    with write_shard(output, "wof", parameters) as shard:
-        for clip in tqdm(source.clips(), desc="warped flow", unit="clip", disable=None):
-            images = grey(source[clip])
-            if len(images) == 1:
-                shard.write(clip, flows[clip])
-                continue
-            result = warped_flow(
-                images, dequantise(flows[clip], bound), detector=detector, backend=backend, threads=threads
-            )
-            shard.write(
-                clip,
-                quantise(result.flow, bound),
-                homographies=result.homographies,
-                inliers=result.inliers,
-                identity=result.identity,
-            )
-            pairs += len(result.identity)
-            identities += int(result.identity.sum())
-    log.info("%d of %d pairs had too few matches for a homography and kept the identity", identities, pairs)
+                flow = tvl1(chosen[:-1], chosen[1:], backend, threads)
+                flows.append(quantise(flow, bound))
+                if warped_shard:
+                    warps.append(warped_flow(chosen, flow, detector, backend, threads))
+            shard.write(clip, np.concatenate(flows))
+            if warped_shard:
+                warped_shard.write(
+                    clip,
+                    np.concatenate([quantise(warp.flow, bound) for warp in warps]),
+                    homographies=np.concatenate([warp.homographies for warp in warps]),
+                    inliers=np.concatenate([warp.inliers for warp in warps]),
+                    identity=np.concatenate([warp.identity for warp in warps]),
+                )
+                pairs += len(images) - 1
+                identities += sum(int(warp.identity.sum()) for warp in warps)
+    if warped_output:
+        log.info("warped flow: %d of %d pairs had too few matches and kept the identity", identities, pairs)

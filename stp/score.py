@@ -11,7 +11,7 @@ from stp.index import Clip
 from stp.modalities import MODALITIES
 from stp.models.pyramid import TemporalPyramidNetwork
 from stp.runs import Run
-from stp.sampling import segment_subsegments, subsegment_fields, even_starts
+from stp.sampling import even_starts, segment_subsegments, subsegment_fields
 from stp.scores import Scores
 from stp.storage import ClipFields
 from stp.train import autocast

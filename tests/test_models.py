@@ -146,12 +146,12 @@ def test_network_shapes(name: str) -> None:
     network = TemporalPyramidNetwork(build_backbone("convnet", 10, True), chosen, 7, 0.5)
     images = torch.zeros(2, chosen.segments, chosen.subsegments, 10, 32, 32)
     assert network(images).shape == (2, chosen.segments, 7)
-    assert network.classifier.in_features == 64 * sum(chosen.parts)
+    assert network.classifier.in_features == 96 * sum(chosen.parts)
 
 
 def test_one_level_ignores_the_order_of_subsegments_and_three_levels_do_not() -> None:
     torch.manual_seed(0)
-    features = torch.randn(1, 4, 64)
+    features = torch.randn(1, 4, 96)
     for name, same in (("1-level", True), ("3-level", False)):
         network = TemporalPyramidNetwork(build_backbone("convnet", 3, False), variant(name), 7, 0.5)
         swapped = network.scores(features.flip(1))

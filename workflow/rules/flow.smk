@@ -1,8 +1,12 @@
+# Warped flow starts from the unrounded flow, so one job makes both.
 rule flow:
     input:
         f"{RESULTS}/clips/rgb/{{shard}}.h5",
     output:
-        f"{RESULTS}/clips/of/{{shard}}.h5",
+        expand(
+            f"{RESULTS}/clips/{{flow}}/{{{{shard}}}}.h5",
+            flow=["of", "wof"] if "wof" in MODALITIES else ["of"],
+        ),
     log:
         f"{RESULTS}/logs/flow/{{shard}}.log",
     benchmark:
@@ -16,5 +20,6 @@ rule flow:
     params:
         backend=config["flow"]["backend"],
         bound=config["flow"]["bound"],
+        detector=config["warped_flow"]["detector"],
     shell:
-        "python -m stp --log {log:q} flow {input:q} --backend {params.backend} --bound {params.bound} --threads {threads} -o {output:q}"
+        "python -m stp --log {log:q} flow {input:q} {output:q} --backend {params.backend} --bound {params.bound} --detector {params.detector} --threads {threads}"

@@ -1,0 +1,216 @@
+"""The workflow as a user runs it: a tiny DAG from videos to the table, and what a user's mistakes look like."""
+
+import csv
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.test_index import write_video
+
+ROOT = Path(__file__).resolve().parents[1]
+
+TINY: dict[str, Any] = {
+    "results": "out",
+    "dataset": {"importer": "demo", "path": "out/videos"},
+    "demo": {"clips_per_class": 4, "frames": 24, "actors": 2},
+    "shards": 2,
+    "frames": {"width": 64, "height": 48},
+    "splits": {"scheme": "grouped", "folds": 2},
+    "variants": ["baseline", "3-level"],
+    "model": {"backbone": "convnet", "weights": "none", "width": 0.25, "input_size": 32},
+    "training": {"partial_bn": False, "rgb": {"epochs": 1}, "flow": {"epochs": 1}},
+    "scoring": {"segments": 2, "crops": 1},
+    "compute": {"gpus": 0, "threads": 1, "mem_mb": 500},
+}
+
+
+def snakemake(folder: Path, config: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the project's Snakefile in `folder` with `config`."""
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    command += ["--configfile", str(folder / "config.yaml"), "--cores", "2", *arguments]
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+
+
+def jobs(result: subprocess.CompletedProcess[str]) -> dict[str, int]:
+    """Rule -> number of jobs of a dry run."""
+    found = re.findall(r"^(\w+) +(\d+)$", result.stdout, re.MULTILINE)
+    return {name: int(number) for name, number in found if name not in ("total", "all")}
+
+
+def index_config(folder: Path, **changes: Any) -> dict[str, Any]:
+    """A config for videos of the user's own."""
+    config = {key: value for key, value in TINY.items() if key != "demo"}
+    return config | {"dataset": {"importer": "folder", "path": str(folder)}} | changes
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the tiny DAG has run to its end."""
+    folder = tmp_path_factory.mktemp("tiny")
+    result = snakemake(folder, TINY)
+    assert result.returncode == 0, result.stdout
+    return folder
+
+
+def test_tiny_dag_makes_the_table(finished: Path) -> None:
+    rows = list(csv.DictReader((finished / "out/table1.csv").open()))
+    assert [row["Input Modality"] for row in rows] == ["RGB", "OF", "WOF", "RGB+OF", "OF+WOF", "RGB+OF+WOF"]
+    assert list(rows[0]) == ["Input Modality", "Baseline", "3-Level"]
+    assert all(0 <= float(row[column]) <= 100 for row in rows for column in ("Baseline", "3-Level"))
+    long = list(csv.DictReader((finished / "out/table1_long.csv").open()))
+    assert len(long) == 6 * 2 * 3
+    assert sum(int(row["clips"]) for row in long if row["fold"] == "mean") == 6 * 2 * 28
+    assert "2 folds of 14, 14 test clips" in (finished / "out/table1.md").read_text()
+
+
+def test_tiny_dag_makes_confusion_matrices_of_every_fusion(finished: Path) -> None:
+    names = {path.name for path in (finished / "out/confusion").iterdir()}
+    expected = {
+        f"{streams}_{variant}{fold}.{suffix}"
+        for streams in ("rgb+of", "of+wof", "rgb+of+wof")
+        for variant in ("baseline", "3-level")
+        for fold in ("", "_fold1", "_fold2")
+        for suffix in ("png", "csv")
+    }
+    assert names == expected
+    rows = list(csv.reader((finished / "out/confusion/rgb+of+wof_3-level.csv").open()))
+    assert rows[0][1:] == [row[0] for row in rows[1:]]
+    assert [sum(int(value) for value in row[1:]) for row in rows[1:]] == [4] * 7
+
+
+def test_no_actor_is_on_both_sides_of_a_fold(finished: Path) -> None:
+    sides: dict[str, set[str]] = {}
+    for row in csv.DictReader((finished / "out/splits/fold1.csv").open()):
+        sides.setdefault(row["group"], set()).add(row["set"])
+    assert sorted(len(words) for words in sides.values()) == [1, 1]
+
+
+def test_finished_dag_has_nothing_to_do(finished: Path) -> None:
+    assert "Nothing to be done" in snakemake(finished, TINY).stdout
+
+
+def test_other_fusion_weights_need_no_training(finished: Path) -> None:
+    result = snakemake(finished, TINY | {"fusion": {"weights": {"of": 2}}}, "--dry-run", "--quiet", "rules")
+    assert jobs(result) == {"table1": 1, "confusion": 6}, result.stdout
+
+
+def test_other_schedule_of_flow_retrains_flow_alone(finished: Path) -> None:
+    training = TINY["training"] | {"flow": {"epochs": 2}}
+    result = snakemake(finished, TINY | {"training": training}, "--dry-run", "--quiet", "rules")
+    assert jobs(result) == {"train": 8, "score": 8, "table1": 1, "confusion": 6}, result.stdout
+
+
+def test_single_fold_is_rerun_by_target(finished: Path) -> None:
+    target = "out/runs/rgb/3-level/fold1/scores.h5"
+    result = snakemake(finished, TINY, "--dry-run", "--quiet", "rules", "--forcerun", "train", "--", target)
+    assert jobs(result) == {"train": 1, "score": 1}, result.stdout
+
+
+def test_misspelt_key_is_one_line(tmp_path: Path) -> None:
+    result = snakemake(tmp_path, TINY | {"training": {"epochz": 3}}, "--dry-run")
+    assert result.returncode != 0
+    lines = [line for line in result.stdout.splitlines() if "epochz" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("config: training: Additional properties are not allowed ('epochz' was unexpected)")
+    assert "allowed keys are seed, batch_videos" in lines[0]
+    assert "Traceback" not in result.stdout
+
+
+def test_wrong_value_names_its_key(tmp_path: Path) -> None:
+    result = snakemake(tmp_path, TINY | {"scoring": {"crops": 3}}, "--dry-run")
+    assert "config: scoring.crops: 3 is not one of [1, 2, 5, 10]" in result.stdout
+
+
+def failure(tmp_path: Path, config: dict[str, Any]) -> str:
+    """The project's own words in a failing run of the index."""
+    result = snakemake(tmp_path, config, "out/index.csv")
+    assert result.returncode != 0
+    assert "Traceback" not in result.stdout
+    assert not (tmp_path / "out/index.csv").exists()
+    words = result.stdout[result.stdout.index("stp: ERROR: ") :]
+    return words.split("\n[")[0].split("\nRuleException")[0]
+
+
+def test_missing_folder_is_named(tmp_path: Path) -> None:
+    words = failure(tmp_path, index_config(tmp_path / "absent"))
+    assert "dataset.path: folder" in words
+    assert "absent' does not exist" in words
+
+
+def test_empty_class_is_named(tmp_path: Path) -> None:
+    write_video(tmp_path / "videos/nod/1.mp4")
+    (tmp_path / "videos/wave").mkdir()
+    assert "wave' has no video" in failure(tmp_path, index_config(tmp_path / "videos"))
+
+
+def test_bad_videos_are_listed_at_once_or_skipped(tmp_path: Path) -> None:
+    for label in ("nod", "wave"):
+        write_video(tmp_path / f"videos/{label}/good.mp4")
+        (tmp_path / f"videos/{label}/bad.mp4").write_text("no video")
+    words = failure(tmp_path, index_config(tmp_path / "videos"))
+    assert "2 of 4 videos do not decode; mend or remove them, or set on_bad_video: skip" in words
+    assert "nod/bad.mp4: cannot be opened as a video" in words
+    assert "wave/bad.mp4: cannot be opened as a video" in words
+    config = index_config(tmp_path / "videos", on_bad_video="skip")
+    assert snakemake(tmp_path, config, "out/index.csv").returncode == 0
+    assert [row["clip"] for row in csv.DictReader((tmp_path / "out/index.csv").open())] == ["nod/good", "wave/good"]
+    assert len(list(csv.DictReader((tmp_path / "out/skipped.csv").open()))) == 2
+
+
+@pytest.mark.parametrize("path", ["config.yaml", *(f"config/{p.name}" for p in (ROOT / "config").glob("*.yaml"))])
+def test_every_config_is_valid(path: str, tmp_path: Path) -> None:
+    config = yaml.safe_load((ROOT / path).read_text())
+    result = snakemake(tmp_path, config, "--dry-run", "--quiet", "all")
+    assert result.returncode == 0, result.stdout
+
+
+def test_demo_config_states_every_key() -> None:
+    """config.yaml explains all keys, so it must have all of them."""
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+
+    def missing(properties: dict[str, Any], values: dict[str, Any], where: str = "") -> list[str]:
+        found = []
+        for key, entry in properties.items():
+            if "$ref" in entry:
+                entry = schema["$defs"][entry["$ref"].rsplit("/", 1)[1]]
+            if key not in values:
+                found.append(where + key)
+            elif "properties" in entry:
+                found += missing(entry["properties"], values[key], f"{where}{key}.")
+        return found
+
+    assert missing(schema["properties"], yaml.safe_load((ROOT / "config.yaml").read_text())) == []
+
+
+def test_defaults_of_the_schema_are_those_of_the_package() -> None:
+    """A default stands in the schema for the config and in Settings for the command line: they must agree."""
+    from stp.runs import Settings
+
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+
+    def defaults(properties: dict[str, Any]) -> dict[str, Any]:
+        return {key: entry["default"] for key, entry in properties.items() if "$ref" not in entry}
+
+    values: dict[str, Any] = {}
+    for section in ("pyramid", "model", "training"):
+        values |= defaults(schema["properties"][section]["properties"])
+    del values["seed"]
+    values |= {stream: defaults(schema["$defs"][stream]["properties"]) for stream in ("rgb", "flow")}
+    assert Settings.from_dict(values) == Settings()
+
+
+def test_conda_environment_has_the_locks_versions() -> None:
+    lock = dict(re.findall(r"^([a-z0-9-]+)==([^ ;]+)", (ROOT / "envs/requirements.lock").read_text(), re.MULTILINE))
+    several = {"numpy"}  # the lock has one a Python version
+    environment = yaml.safe_load((ROOT / "envs/environment.yaml").read_text())
+    pins = dict(pin.split("==") for pin in environment["dependencies"][-1]["pip"])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(pins) == {re.split(r"[=>]", name)[0] for name in project["dependencies"]}
+    assert {k: v for k, v in pins.items() if k not in several} == {k: lock[k] for k in pins if k not in several}
+    assert sum("opencv" in name for name in lock) == 1
