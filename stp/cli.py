@@ -89,8 +89,8 @@ def logging_options(
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="Folder to fill with CLASS/clip.mp4.")],
-    clips_per_class: Annotated[int, typer.Option(min=1)] = 60,
-    frames: Annotated[int, typer.Option(min=1)] = 28,
+    clips_per_class: Annotated[int, typer.Option(min=1)] = 36,
+    frames: Annotated[int, typer.Option(min=12)] = 24,
     width: Annotated[int, typer.Option(min=32)] = 128,
     height: Annotated[int, typer.Option(min=32)] = 96,
     actors: Annotated[int, typer.Option(min=1)] = 6,

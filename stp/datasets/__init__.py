@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from stp.datasets import folder, ut_interaction
+from stp.datasets import demo, folder, ut_interaction
 from stp.index import Clip
 
 IMPORTERS: dict[str, Callable[[Path], list[Clip]]] = {
+    "demo": demo.find_clips,
     "folder": folder.find_clips,
     "ut_interaction": ut_interaction.find_clips,
 }

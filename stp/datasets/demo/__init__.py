@@ -1,0 +1,13 @@
+"""Demo data set: seven drawn micro actions that only motion tells apart, two pairs of them only its temporal order.
+
+An articulated upper body at a desk is seen by a hand-held camera. Everything about a clip but its label (room, rest
+posture, acting side, tempo, idle movement, camera, light, sensor noise) is drawn from the seed and the clip's number
+alone, so one frame tells nothing: rest postures vary by more than the action moves. `PLAN` says which sub-motion
+each class performs when; passing / receiving and pointing / gesture are the same two sub-motions in opposite order.
+"""
+
+from stp.datasets.demo.drawing import draw_clip
+from stp.datasets.demo.files import find_clips, generate
+from stp.datasets.demo.movement import CLASSES, PLAN
+
+__all__ = ["CLASSES", "PLAN", "draw_clip", "find_clips", "generate"]

@@ -1,0 +1,35 @@
+"""Parameters of TV-L1 optical flow."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TVL1Parameters:
+    """Parameters of Zach, Pock and Bischof's TV-L1 flow, with OpenCV's names and defaults; grey values are 0..255.
+
+    Raises:
+        ValueError: a parameter outside its range.
+    """
+
+    tau: float = 0.25  # time step of the dual ascent
+    lambda_: float = 0.15  # weight of the data term: smaller is smoother
+    theta: float = 0.3  # tightness of the coupling between data term and smoothness
+    nscales: int = 5  # pyramid levels; fewer where a level would be under 16 pixels
+    warps: int = 5  # linearisations a level
+    epsilon: float = 0.01  # root mean square update, in pixels, at which a warp's iterations stop
+    inner: int = 30  # iterations between two median filters
+    outer: int = 10  # median filters a warp
+    scale_step: float = 0.8  # size of a level relative to the one below
+    median_filter: int = 5  # side of the median filter on the flow; 1 is none
+
+    def __post_init__(self) -> None:
+        for name in ("tau", "lambda_", "theta", "epsilon"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
+        for name in ("nscales", "warps", "inner", "outer"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not 0 < self.scale_step < 1:
+            raise ValueError(f"scale_step must lie between 0 and 1, not {self.scale_step}")
+        if self.median_filter not in (1, 5):
+            raise ValueError(f"median_filter must be 1 (none) or 5, not {self.median_filter}")

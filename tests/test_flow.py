@@ -1,0 +1,317 @@
+"""TV-L1 flow against OpenCV's and against known motion, and flow as bytes."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from stp.errors import UserError
+from stp.flow import TVL1Parameters, available_backends, dequantise, flip, quantise, resolve_backend, tvl1
+from stp.flow import numba_engine as engine
+
+HIGHEST_MEAN_DIFFERENCE = 0.02  # pixels; two versions of OpenCV differ from each other by .0166
+HIGHEST_BYTE_DIFFERENCE = 0.0015  # share of bytes that differ by more than 1
+
+
+def texture(x: np.ndarray, y: np.ndarray, seed: int = 0) -> np.ndarray:
+    """A smooth random pattern of sixty plane waves, 7 to 40 pixels long, sampled exactly at real coordinates; uint8."""
+    rng = np.random.default_rng(seed)
+    total = np.zeros(np.broadcast(x, y).shape)
+    for length, angle, phase in zip(
+        rng.uniform(7, 40, 60), rng.uniform(0, 2 * np.pi, (60)), rng.random(60), strict=True
+    ):
+        total += np.sin(2 * np.pi * ((x * np.cos(angle) + y * np.sin(angle)) / length + phase))
+    return np.clip(np.rint(128 + 12 * total), 0, 255).astype(np.uint8)
+
+
+def moving_texture(height: int, width: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Frames (1, H, W) of a texture that moves smoothly by up to some 3 pixels, and its true flow (1, 2, H, W)."""
+    y, x = np.mgrid[:height, :width].astype(float)
+    true = np.stack([1.5 + np.sin(2 * np.pi * y / 200), -1 + 1.2 * np.cos(2 * np.pi * (x + y) / 250)])
+    return texture(x + true[0], y + true[1], seed)[None], texture(x, y, seed)[None], true[None]
+
+
+def assert_agree(flow: np.ndarray, oracle: np.ndarray) -> None:
+    assert np.linalg.norm(flow - oracle, axis=1).mean() <= HIGHEST_MEAN_DIFFERENCE
+    difference = np.abs(quantise(flow).astype(int) - quantise(oracle))
+    assert (difference > 1).mean() <= HIGHEST_BYTE_DIFFERENCE
+
+
+def grey_pairs(video: Path, first_frames: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of consecutive frames as uint8 (N, 256, 340)."""
+    capture, frames = cv2.VideoCapture(str(video)), {}
+    for t in range(max(first_frames) + 2):
+        read, frame = capture.read()
+        assert read, f"{video} is too short"
+        if t in first_frames or t - 1 in first_frames:
+            frames[t] = cv2.cvtColor(cv2.resize(frame, (340, 256)), cv2.COLOR_BGR2GRAY)
+    return np.stack([frames[t] for t in first_frames]), np.stack([frames[t + 1] for t in first_frames])
+
+
+def test_agrees_with_opencv_on_real_clips(real_data: Path) -> None:
+    videos = [real_data / "testvideos" / f"v_{name}_g01_c01.avi" for name in ("IceDancing", "Bowling")]
+    videos += sorted((real_data / "ut_interaction" / "set1").glob("*.avi"))[:2]
+    pairs = [grey_pairs(video, [5, 40]) for video in videos]
+    previous, following = (np.concatenate(frames) for frames in zip(*pairs, strict=True))
+    flow = tvl1(previous, following)
+    assert flow.shape == (8, 2, 256, 340)
+    assert flow.dtype == np.float32
+    assert_agree(flow, tvl1(previous, following, backend="opencv"))
+
+
+@pytest.mark.parametrize(
+    ("height", "width"), [(2, 3), (15, 15), (16, 17), (120, 160), (97, 353), (33, 704), (24, 705), (300, 18)]
+)
+def test_agrees_with_opencv_at_any_size(height: int, width: int) -> None:
+    previous, following, _ = moving_texture(height, width)
+    assert_agree(tvl1(previous, following), tvl1(previous, following, backend="opencv"))
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        TVL1Parameters(median_filter=1),
+        TVL1Parameters(tau=0.2, lambda_=0.3, theta=0.25, nscales=3, warps=2, epsilon=0.03, inner=7, outer=4),
+        TVL1Parameters(scale_step=0.5),
+        TVL1Parameters(nscales=1, warps=1, inner=1, outer=1),
+    ],
+)
+def test_agrees_with_opencv_for_other_parameters(parameters: TVL1Parameters) -> None:
+    previous, following, _ = moving_texture(128, 144, seed=1)
+    flow = tvl1(previous, following, parameters=parameters)
+    assert_agree(flow, tvl1(previous, following, backend="opencv", parameters=parameters))
+
+
+def test_finds_a_known_smooth_motion() -> None:
+    previous, following, true = moving_texture(180, 200, seed=2)
+    error = np.linalg.norm(tvl1(previous, following) - true, axis=1)[0, 8:-8, 8:-8]
+    assert np.median(error) < 0.1
+    assert error.mean() < 0.1
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 50), (50, 1), (2, 2), (3, 1)])
+def test_frames_of_a_pixel_or_a_line(height: int, width: int) -> None:
+    previous, following, _ = moving_texture(height, width)
+    flow = tvl1(previous, following)
+    assert np.isfinite(flow).all()
+    if width == 1:
+        assert (flow[:, 0] == 0).all()  # without a gradient there is no motion to be seen
+    if height == 1:
+        assert (flow[:, 1] == 0).all()
+
+
+@pytest.mark.parametrize(("height", "width"), [(4096, 16), (16, 4096)])
+def test_long_frames(height: int, width: int) -> None:
+    y, x = np.mgrid[:height, :width].astype(float)
+    flow = tvl1(texture(x + 0.6, y - 0.4)[None], texture(x, y)[None])
+    assert np.abs(np.median(flow, axis=(0, 2, 3)) - [0.6, -0.4]).max() < 0.05
+
+
+def test_frames_without_motion() -> None:
+    constant = np.full((2, 40, 50), 77, np.uint8)
+    assert (tvl1(constant, constant) == 0).all()
+    assert (tvl1(constant, constant + 1) == 0).all()
+    frames, _, _ = moving_texture(60, 80)
+    assert (tvl1(frames, frames) == 0).all()
+
+
+def test_no_frames() -> None:
+    none = np.empty((0, 20, 30), np.uint8)
+    for backend in available_backends():
+        assert tvl1(none, none, backend=backend).shape == (0, 2, 20, 30)
+
+
+def test_noise_stays_finite() -> None:
+    noise = np.random.default_rng(3).choice(np.array([0, 255], np.uint8), (4, 70, 90))
+    assert np.isfinite(tvl1(noise[:-1], noise[1:])).all()
+
+
+def test_result_is_bit_equal_for_any_batch_order_threads_and_memory_layout() -> None:
+    pairs = [moving_texture(70, 400, seed)[:2] for seed in range(5)]
+    previous, following = (np.concatenate(frames) for frames in zip(*pairs, strict=True))
+    expected = tvl1(previous, following, threads=1)
+    np.testing.assert_array_equal(tvl1(previous, following, threads=2), expected)
+    np.testing.assert_array_equal(tvl1(previous[::-1], following[::-1])[::-1], expected)
+    for n in range(5):
+        np.testing.assert_array_equal(tvl1(previous[n : n + 1], following[n : n + 1])[0], expected[n])
+    fortran = np.asfortranarray(previous)
+    fortran.flags.writeable = False
+    np.testing.assert_array_equal(tvl1(fortran, following), expected)
+
+
+def test_one_compilation_serves_all_inputs() -> None:
+    frames, _, _ = moving_texture(20, 30)
+    before = len(engine.flow_of_pairs.signatures)
+    frozen = frames.copy()
+    frozen.flags.writeable = False
+    tvl1(frames, frozen)
+    tvl1(frozen[:, ::2], frames[:, ::2], parameters=TVL1Parameters(median_filter=1, epsilon=1))
+    assert len(engine.flow_of_pairs.signatures) == max(before, 1)
+
+
+def test_number_of_threads_is_restored() -> None:
+    frames, _, _ = moving_texture(20, 30)
+    before = engine.numba.get_num_threads(), cv2.getNumThreads()
+    tvl1(frames, frames, threads=1)
+    tvl1(frames, frames, backend="opencv", threads=1)
+    assert (engine.numba.get_num_threads(), cv2.getNumThreads()) == before
+
+
+def iterated_flow(fields: np.ndarray, edges: list[int], sweeps: list[int]) -> np.ndarray:
+    """u (2, H, W) after primal-dual iterations on fields (10, H, W) cut into strips at `edges`."""
+    height, left = fields.shape[1], int(engine.LEFT)
+    workspace = np.zeros((len(edges) - 1, height + 1, engine.FIELDS, int(engine.FIELD)), np.float32)
+    for strip, first, stop in zip(workspace, edges[:-1], edges[1:], strict=True):
+        strip[1:, :, left : left + stop - first] = fields[:, :, first:stop].transpose(1, 0, 2)
+    scalars = engine.Scalars(
+        np.float32(0.045),
+        np.float32(0.3),
+        np.float32(0.25 / 0.3),
+        1e-4,
+        warps=5,
+        outer=10,
+        inner=30,
+        median=True,
+        scale_step=0.8,
+    )
+    for iterations in sweeps:
+        engine.iterate(workspace.ravel(), height, np.array(edges), iterations, scalars)
+    flow = np.empty((2, *fields.shape[1:]), np.float32)
+    engine.take_flow(workspace.ravel(), flow, np.array(edges))
+    return flow
+
+
+@pytest.mark.parametrize("height", [1, 2, 3, 30])
+def test_iterations_do_not_depend_on_strips_and_sweeps(height: int) -> None:
+    fields = np.random.default_rng(6).normal(size=(10, height, 48)).astype(np.float32)
+    fields[2:6] = 0  # the dual variables start at zero
+    fields[8] = 1 / (fields[6] ** 2 + fields[7] ** 2)
+    flow = iterated_flow(fields, [0, 48], [1] * 8)
+    np.testing.assert_array_equal(iterated_flow(fields, [0, 48], [4, 3, 1]), flow)
+    # Strips are vectorised differently, hence rounding; a wrong neighbour at a seam changes the flow by some tenths.
+    np.testing.assert_allclose(iterated_flow(fields, [0, 17, 31, 48], [4, 4]), flow, atol=1e-5)
+
+
+def test_median_equals_opencv() -> None:
+    rng = np.random.default_rng(4)
+    width = 2 * engine.STRIP + 5
+    edges = np.array([0, 200, 430, width])
+    for image in (rng.normal(size=(60, width)), rng.integers(0, 2, (60, width))):
+        image = image.astype(np.float32)
+        workspace = np.zeros(3 * 61 * int(engine.ROW), np.float32)
+        engine.median_5x5(image, engine.U2, workspace, edges, np.empty(5 * int(engine.FIELD), np.float32))
+        flow = np.empty((2, 60, width), np.float32)
+        engine.take_flow(workspace, flow, edges)
+        np.testing.assert_array_equal(flow[1], cv2.medianBlur(image, 5))
+        assert (flow[0] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("source", "target"), [((37, 53), (30, 42)), ((30, 42), (37, 53)), ((1, 1), (3, 4)), ((5, 1), (2, 2))]
+)
+def test_resize_equals_opencv(source: tuple[int, int], target: tuple[int, int]) -> None:
+    image = np.random.default_rng(5).random(source, np.float32)
+    result = np.empty(target, np.float32)
+    engine.resize_bilinear(image, result, source[0] / target[0], source[1] / target[1], np.float32(3))
+    np.testing.assert_allclose(result, 3 * cv2.resize(image, target[::-1]), atol=1e-5)
+
+
+def test_backends() -> None:
+    assert resolve_backend("auto") == "numba" == available_backends()[0]
+    assert resolve_backend("opencv") == "opencv"
+    with pytest.raises(UserError, match=r"'farneback' is unknown; choose one of: auto, numba"):
+        resolve_backend("farneback")
+
+
+@pytest.mark.skipif("opencv-cuda" in available_backends(), reason="this machine has the CUDA backend")
+def test_absent_backend() -> None:
+    frames = np.zeros((1, 20, 20), np.uint8)
+    with pytest.raises(UserError, match="'opencv-cuda' is not available") as error:
+        tvl1(frames, frames, backend="opencv-cuda")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.skipif("opencv-cuda" not in available_backends(), reason="no OpenCV with CUDA and a device here")
+def test_cuda_backend_finds_a_known_smooth_motion() -> None:
+    previous, following, true = moving_texture(180, 200, seed=2)
+    error = np.linalg.norm(tvl1(previous, following, backend="opencv-cuda") - true, axis=1)[0, 8:-8, 8:-8]
+    assert np.median(error) < 0.1
+
+
+def test_wrong_arguments() -> None:
+    frames = np.zeros((2, 20, 30), np.uint8)
+    with pytest.raises(ValueError, match="uint8, not float32"):
+        tvl1(frames.astype(np.float32), frames)
+    with pytest.raises(ValueError, match=r"following must be grey frames .*\(2, 20, 30, 3\)"):
+        tvl1(frames, np.zeros((2, 20, 30, 3), np.uint8))
+    with pytest.raises(ValueError, match="previous must be grey frames"):
+        tvl1(frames[0], frames[0])
+    with pytest.raises(ValueError, match="one shape"):
+        tvl1(frames, frames[:1])
+    with pytest.raises(ValueError, match="grey frames"):
+        tvl1(frames[:, :0], frames[:, :0])
+    with pytest.raises(ValueError, match="threads must be at least 1, not 0"):
+        tvl1(frames, frames, threads=0)
+
+
+@pytest.mark.parametrize("wrong", [{"tau": 0.0}, {"warps": 0}, {"scale_step": 1.0}, {"median_filter": 3}])
+def test_wrong_parameters(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        TVL1Parameters(**wrong)  # type: ignore[arg-type]
+
+
+BYTES = arrays(np.uint8, st.tuples(st.integers(1, 3), st.just(2), st.integers(1, 4), st.integers(1, 5)))
+BOUNDS = st.floats(0.5, 64)
+
+
+@given(arrays(np.float32, (20,), elements=st.floats(-100, 100, width=32)), BOUNDS)
+def test_quantisation_rounds_saturates_and_keeps_order(flow: np.ndarray, bound: float) -> None:
+    flow = np.sort(flow)
+    fields = quantise(flow, bound)
+    assert (np.diff(fields.astype(int)) >= 0).all()
+    assert (fields[flow >= bound] == 255).all()
+    assert (fields[flow <= -bound] == 0).all()
+    within = np.abs(flow) <= bound
+    step = 2 * bound / 255
+    assert np.abs(dequantise(fields, bound) - flow)[within].max(initial=0) <= step * 1.0001
+
+
+@given(BOUNDS)
+def test_zero_flow_is_128_and_back(bound: float) -> None:
+    assert quantise(np.zeros(1, np.float32), bound) == 128
+    assert dequantise(np.array([128], np.uint8), bound) == 0
+
+
+def test_quantisation_rounds_half_to_even() -> None:
+    steps = np.array([-1.0, 0, 1, 2])  # of 2 bound / 255, so that x falls between two bytes
+    assert quantise(steps * 40 / 255, 20).tolist() == [126, 128, 128, 130]
+
+
+@given(BYTES, BOUNDS)
+def test_flip_mirrors_columns_and_negates_x(fields: np.ndarray, bound: float) -> None:
+    flipped = flip(fields)
+    np.testing.assert_array_equal(flipped[:, 1], fields[:, 1, :, ::-1])
+    flow, mirrored = dequantise(fields, bound), dequantise(flipped, bound)[..., ::-1]
+    exact = fields[:, 0] > 0  # byte 0 has no opposite
+    np.testing.assert_array_equal(mirrored[:, 0][exact], -flow[:, 0][exact])
+    assert (mirrored[:, 0][~exact] == np.float32(127) * np.float32(2 * bound / 255)).all()
+
+
+@given(BYTES)
+def test_flip_twice_is_no_flip(fields: np.ndarray) -> None:
+    np.testing.assert_array_equal(flip(flip(np.maximum(fields, 1))), np.maximum(fields, 1))
+
+
+def test_wrong_fields() -> None:
+    with pytest.raises(ValueError, match="finite"):
+        quantise(np.array([np.nan], np.float32))
+    with pytest.raises(ValueError, match="bound must be positive"):
+        quantise(np.zeros(1, np.float32), 0)
+    with pytest.raises(ValueError, match="uint8, not float32"):
+        dequantise(np.zeros(1, np.float32))
+    with pytest.raises(ValueError, match=r"not \(3, 4, 5\)"):
+        flip(np.zeros((3, 4, 5), np.uint8))
