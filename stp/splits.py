@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from stp.errors import UserError
 from stp.index import Index
@@ -32,6 +31,9 @@ def make_folds(index: Index, scheme: Scheme, folds: int, seed: int) -> list[list
             f"splits.folds: {folds} folds need {folds} clips of every class, but '{rare}' has {counts.min()}: "
             "lower splits.folds, add clips or remove the class"
         )
+    # Here, because training and scoring read folds and would wait a second for scikit-learn.
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
     if scheme == "random":
         chosen = StratifiedKFold(folds, shuffle=True, random_state=seed).split(labels, labels)
     else:
