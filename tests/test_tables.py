@@ -1,5 +1,6 @@
 """Scores, fusion, class accuracy and tables, by examples worked out by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from stp import tables
 from stp.errors import UserError
+from stp.notes import table1_notes
 from stp.scores import Scores, fuse, read_scores, write_scores
 
 CLASSES = ("nod", "wave")
@@ -113,3 +115,13 @@ def test_foreign_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "scores.h5").write_text("nothing")
     with pytest.raises(UserError, match="not a scores file"):
         read_scores(tmp_path / "scores.h5")
+
+
+def test_notes_name_skipped_clips_folds_and_the_choice_of_level_4() -> None:
+    runs = [scores("rgb", RGB), scores("rgb", OF, fold=2)]
+    notes = "\n".join(table1_notes(runs, WEIGHTS, "scores", ["nod/bad (no frame can be decoded)"]))
+    assert "2 folds of 4, 4 test clips" in notes
+    assert "1 clips did not decode and were left out: nod/bad (no frame can be decoded)." in notes
+    assert "RGB 1, OF 1.5, WOF 1" in notes
+    assert "Level 4" not in notes
+    assert "Level 4" in "\n".join(table1_notes([replace(runs[0], variant="4-level")], WEIGHTS, "scores", []))

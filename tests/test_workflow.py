@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from tests.test_index import write_video
 
 ROOT = Path(__file__).resolve().parents[1]

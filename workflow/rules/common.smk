@@ -63,6 +63,22 @@ def fingerprint(folder):
     return hashlib.sha256(json.dumps(listing).encode()).hexdigest()[:16]
 
 
+def fusion_options(wildcards):
+    weights = ",".join(
+        f"{name}={weight}" for name, weight in config["fusion"]["weights"].items()
+    )
+    return f"--weights {weights} --space {config['fusion']['space']}"
+
+
+def scores_of(streams, variants):
+    return expand(
+        f"{RESULTS}/runs/{{modality}}/{{variant}}/fold{{fold}}/scores.h5",
+        modality=streams,
+        variant=variants,
+        fold=FOLDS,
+    )
+
+
 wildcard_constraints:
     modality="rgb|of|wof",
     variant="baseline|[1-9]-level",

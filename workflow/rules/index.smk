@@ -40,7 +40,7 @@ rule index:
         runtime=120,
     params:
         importer=DATASET["importer"],
-        path=DATASET["path"],
+        path=lambda wildcards, input: input[0] if input else DATASET["path"],
         videos="" if "demo" in config else fingerprint(DATASET["path"]),
         on_bad_video=config["on_bad_video"],
     shell:

@@ -1,19 +1,3 @@
-def fusion_options(wildcards):
-    weights = ",".join(
-        f"{name}={weight}" for name, weight in config["fusion"]["weights"].items()
-    )
-    return f"--weights {weights} --space {config['fusion']['space']}"
-
-
-def scores_of(streams, variants):
-    return expand(
-        f"{RESULTS}/runs/{{modality}}/{{variant}}/fold{{fold}}/scores.h5",
-        modality=streams,
-        variant=variants,
-        fold=FOLDS,
-    )
-
-
 rule table1:
     input:
         skipped=f"{RESULTS}/skipped.csv",
