@@ -6,6 +6,7 @@ Modules are imported inside the subcommands, so that a stage pays only for what 
 import csv
 import json
 import logging
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -70,10 +71,12 @@ class Space(StrEnum):
 @app.callback()
 def logging_options(
     log_file: Annotated[
-        Path | None, typer.Option("--log", help="Log file; the terminal then shows warnings only.")
+        Path | None, typer.Option("--log", help="Log file; the terminal then shows only warnings.")
     ] = None,
 ) -> None:
     """Recognise micro actions in videos with a segment-level temporal pyramid."""
+    if log_file or not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")  # read when a subcommand imports tqdm
     terminal = logging.StreamHandler()
     terminal.setFormatter(logging.Formatter("stp: %(levelname)s: %(message)s"))
     handlers: list[logging.Handler] = [terminal]

@@ -25,7 +25,7 @@ PAIRS_AT_ONCE = 128
 def extract_frames(clips: tuple[Clip, ...], output: Path, width: int, height: int) -> None:
     """Decode clips into `output`: (T, 3, height, width) uint8 RGB each."""
     with write_shard(output, "rgb", {"width": width, "height": height}) as shard:
-        for clip in tqdm(clips, desc="frames", unit="clip", disable=None):
+        for clip in tqdm(clips, desc="frames", unit="clip"):
             frames = [frame.transpose(2, 0, 1) for frame in decode(clip.path, width, height)]
             if len(frames) != clip.frames:
                 raise UserError(f"{clip.path}: {len(frames)} frames, but the index says {clip.frames}; index it anew")
@@ -56,7 +56,7 @@ def extract_flow(
             parameters |= {"detector": detector, "warped_flow": asdict(WarpedFlowParameters())}
             warped_shard = stack.enter_context(write_shard(warped_output, "wof", parameters))
         pairs = identities = 0
-        for clip in tqdm(source.clips(), desc="flow", unit="clip", disable=None):
+        for clip in tqdm(source.clips(), desc="flow", unit="clip"):
             images = grey(source[clip])
             if len(images) == 1:
                 images = images.repeat(2, axis=0)

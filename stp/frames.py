@@ -53,7 +53,7 @@ def check_video(clip: Clip) -> Clip | BadVideo:
 def check_videos(clips: list[Clip], threads: int = 1) -> tuple[list[Clip], list[BadVideo]]:
     """Check every clip; good ones with their number of frames and bad ones, both in the order given."""
     with ThreadPoolExecutor(threads) as pool:
-        checked = list(tqdm(pool.map(check_video, clips), total=len(clips), desc="check", unit="clip", disable=None))
+        checked = list(tqdm(pool.map(check_video, clips), total=len(clips), desc="check", unit="clip"))
     good = [clip for clip in checked if isinstance(clip, Clip)]
     bad = [clip for clip in checked if isinstance(clip, BadVideo)]
     return good, bad

@@ -58,7 +58,7 @@ def score(
     """Scores of the test clips, in the order given."""
     network = network.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     number = {name: i for i, name in enumerate(run.classes)}
-    progress = tqdm(clips, desc=f"score {run.name}", unit="clip", disable=None)
+    progress = tqdm(clips, desc=f"score {run.name}", unit="clip")
     values = [score_clip(run, network, fields[clip.clip], segments, crops, device) for clip in progress]
     labels = np.array([number[clip.label] for clip in clips], dtype=np.int64)
     names = tuple(clip.clip for clip in clips)

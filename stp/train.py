@@ -140,7 +140,7 @@ def train(
     with complete_file(log_path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(LOG_COLUMNS)
-        progress = tqdm(range(1, stream.epochs + 1), desc=run.name, unit="epoch", disable=None)
+        progress = tqdm(range(1, stream.epochs + 1), desc=run.name, unit="epoch")
         for epoch in progress:
             began = time.perf_counter()
             network.train()
