@@ -36,6 +36,6 @@ def save_confusion(path: Path, counts: np.ndarray, classes: tuple[str, ...], tit
     axes.set_title(title, fontsize=10)
     figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, label="% of the true class")
     temporary = path.with_name(f".{path.name}.part")
-    figure.savefig(temporary, format="png", dpi=150)
+    figure.savefig(temporary, format="png", dpi=150, bbox_inches="tight")
     plt.close(figure)
     temporary.replace(path)
