@@ -17,6 +17,7 @@ import typer
 from stp.errors import UserError
 
 if TYPE_CHECKING:
+    from stp.runs import Settings
     from stp.scores import Scores
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -117,9 +118,9 @@ def index(
 ) -> None:
     """Find the clips of a data set, decode each to its end, and write the index."""
     from stp.datasets import IMPORTERS
+    from stp.files import complete_file
     from stp.frames import check_videos
     from stp.index import check_ids, write_index
-    from stp.storage import complete_file
 
     if importer not in IMPORTERS:
         raise UserError(f"dataset.importer: '{importer}' is unknown; allowed are {', '.join(IMPORTERS)}")
@@ -212,7 +213,7 @@ def train(
 
     from stp.index import read_index
     from stp.memory import keep_freed_memory
-    from stp.runs import Run, Settings, save_run
+    from stp.runs import Run, save_run
     from stp.splits import read_fold
     from stp.storage import ClipFields
     from stp.train import select_device
@@ -222,7 +223,7 @@ def train(
     torch.set_num_threads(threads)
     table, fields = read_index(index_file), ClipFields(clips)
     chosen = [c for c, word in zip(table.clips, read_fold(fold_file, table), strict=True) if word == "train"]
-    run = Run(fields.modality, variant, fold, table.classes, Settings.from_dict(json.loads(settings)))
+    run = Run(fields.modality, variant, fold, table.classes, parse_settings(settings))
     network = train_run(run, fields, chosen, seed, select_device(device), log_csv)
     save_run(output, run, network)
 
@@ -242,6 +243,7 @@ def score(
     """Score the test clips of a trained run's fold."""
     import torch
 
+    from stp.crops import TEST_CROPS
     from stp.index import read_index
     from stp.memory import keep_freed_memory
     from stp.runs import load_run
@@ -251,6 +253,8 @@ def score(
     from stp.storage import ClipFields
     from stp.train import select_device
 
+    if crops not in TEST_CROPS:
+        raise UserError(f"--crops: {crops} is none of {', '.join(map(str, TEST_CROPS))}")
     keep_freed_memory()
     torch.set_num_threads(threads)
     run, network = load_run(model)
@@ -273,6 +277,17 @@ def parse_weights(text: str) -> dict[str, float]:
     if set(weights) - {"rgb", "of", "wof"} or min(weights.values()) <= 0:
         raise UserError(f"--weights: '{text}' must give positive weights of rgb, of and wof")
     return weights
+
+
+def parse_settings(text: str) -> "Settings":
+    """Settings from JSON; UserError for what is not JSON or has unknown names."""
+    from stp.runs import Settings
+
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"--settings: not JSON ({error}); give for example '{{\"batch_videos\": 16}}'") from None
+    return Settings.from_dict(values)
 
 
 def read_all_scores(paths: list[Path], weights: dict[str, float]) -> "list[Scores]":
@@ -298,8 +313,8 @@ def table1(
 ) -> None:
     """Fuse streams and write the paper's Table 1 from scores of all runs."""
     from stp import tables
+    from stp.files import complete_file
     from stp.notes import table1_notes
-    from stp.storage import complete_file
 
     shares = parse_weights(weights)
     runs = read_all_scores(scores, shares)
@@ -328,8 +343,8 @@ def confusion(
     import pandas as pd
 
     from stp.figures import save_confusion
+    from stp.files import complete_file
     from stp.scores import FUSION_ORDER
-    from stp.storage import complete_file
     from stp.tables import fold_confusions, input_name
 
     shares = parse_weights(weights)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Short side of the test crops over that of the stored fields: TSN's 224 pixels of 256.
-TEST_CROP = 0.875
+TEST_SCALE = 0.875  # side of a test crop over the short side of the stored fields: TSN's 224 pixels of 256
+TEST_CROPS = (1, 2, 5, 10)  # numbers of test crops there are
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,9 @@ def training_crop(height: int, width: int, scales: tuple[float, ...], rng: np.ra
 
 def fixed_crops(height: int, width: int, crops: int) -> list[Crop]:
     """The square test crops: 1 centre; 2 with its mirror; 5 corners and centre; 10 with their mirrors."""
-    side = round(min(height, width) * TEST_CROP)
+    if crops not in TEST_CROPS:
+        raise ValueError(f"there are {', '.join(map(str, TEST_CROPS))} test crops, not {crops}")
+    side = round(min(height, width) * TEST_SCALE)
     centre = Crop((height - side) // 2, (width - side) // 2, side, side)
     corners = [Crop(top, left, side, side) for top in (0, height - side) for left in (0, width - side)]
     plain = [centre] if crops in (1, 2) else [*corners, centre]

@@ -8,6 +8,8 @@ import numpy as np
 matplotlib.use("Agg")  # before pyplot: no display on servers
 from matplotlib import pyplot as plt
 
+from stp.files import complete_file
+
 
 def save_confusion(path: Path, counts: np.ndarray, classes: tuple[str, ...], title: str) -> None:
     """Draw a confusion matrix, rows the true classes in percent of their clips with the counts below, as PNG."""
@@ -35,7 +37,6 @@ def save_confusion(path: Path, counts: np.ndarray, classes: tuple[str, ...], tit
     axes.set_ylabel("true (clips)")
     axes.set_title(title, fontsize=10)
     figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, label="% of the true class")
-    temporary = path.with_name(f".{path.name}.part")
-    figure.savefig(temporary, format="png", dpi=150, bbox_inches="tight")
+    with complete_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150, bbox_inches="tight")
     plt.close(figure)
-    temporary.replace(path)

@@ -1,12 +1,12 @@
 """The index: one row a clip, the table from which everything downstream takes its clips, labels and groups."""
 
 import csv
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from stp.errors import UserError
+from stp.files import complete_file
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,10 @@ def check_ids(clips: Sequence[Clip]) -> None:
 def write_index(path: Path, clips: Iterable[Clip]) -> None:
     """Write the clips as csv, under the final name only when complete."""
     names = [field.name for field in fields(Clip)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
+    with complete_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(names)
         writer.writerows([getattr(clip, name) for name in names] for clip in clips)
-    os.replace(temporary, path)
 
 
 def read_index(path: Path) -> Index:

@@ -8,10 +8,11 @@ from typing import Any, Literal
 import torch
 
 from stp.errors import UserError
+from stp.files import complete_file
 from stp.modalities import MODALITIES, Modality
 from stp.models.backbones import build_backbone, freeze_batch_norms
+from stp.models.bninception import STRIDE as BN_INCEPTION_STRIDE
 from stp.models.pyramid import TemporalPyramidNetwork
-from stp.storage import complete_file
 from stp.variants import Variant, variant
 from stp.versions import versions
 
@@ -97,6 +98,10 @@ class Run:
     def build_network(self, weights: str | None = None) -> TemporalPyramidNetwork:
         """The run's network; `weights` replaces the settings' initial weights."""
         modality, settings = MODALITIES[self.modality], self.settings
+        if settings.backbone == "bninception" and settings.input_size % BN_INCEPTION_STRIDE:
+            raise UserError(
+                f"model.input_size: {settings.input_size} does not suit bninception; use a multiple of 32, as 224"
+            )
         variant = settings.variant(self.variant)
         backbone = build_backbone(
             settings.backbone,

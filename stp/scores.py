@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import softmax
 
 from stp.errors import UserError
-from stp.storage import complete_file
+from stp.files import complete_file
 from stp.versions import versions
 
 FusionSpace = Literal["scores", "probabilities"]

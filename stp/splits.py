@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 
 from stp.errors import UserError
+from stp.files import complete_file
 from stp.index import Index
-from stp.storage import complete_file
 
 Scheme = Literal["random", "grouped", "official"]
 WORDS = ("train", "test", "unused")

@@ -9,7 +9,6 @@ that train on the same clips share one copy in the page cache.
 """
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,19 +18,8 @@ import h5py
 import numpy as np
 
 from stp.errors import UserError
+from stp.files import complete_file
 from stp.versions import versions
-
-
-@contextmanager
-def complete_file(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` to write under, renamed to `path` on success and removed on failure."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class ShardWriter:

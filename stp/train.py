@@ -5,6 +5,7 @@ Every epoch visits every training clip once, in an order drawn from the run's se
 
 import csv
 import logging
+import re
 import time
 import zlib
 from collections.abc import Iterator, Sequence
@@ -20,15 +21,17 @@ from tqdm import tqdm
 
 from stp.crops import cut, training_crop
 from stp.errors import UserError
+from stp.files import complete_file
 from stp.index import Clip
 from stp.modalities import MODALITIES
 from stp.models.pyramid import TemporalPyramidNetwork
 from stp.runs import Run
 from stp.sampling import segment_subsegments, subsegment_fields, training_starts
-from stp.storage import ClipFields, complete_file
+from stp.storage import ClipFields
 
 log = logging.getLogger(__name__)
 
+DEVICE = re.compile(r"cpu|cuda(?::(\d+))?")
 LOG_COLUMNS = ("epoch", "loss", "accuracy", "learning_rate", "seconds", "images_per_second")
 
 
@@ -36,8 +39,11 @@ def select_device(name: str = "auto") -> torch.device:
     """`auto` is the GPU where there is one, else the CPU."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"device: '{name}' was asked for, but torch finds no GPU; use 'auto' or 'cpu'")
+    number = DEVICE.fullmatch(name)
+    if not number:
+        raise UserError(f"compute.device: '{name}' is unknown; allowed are auto, cpu, cuda and cuda:N")
+    if name != "cpu" and int(number[1] or 0) >= torch.cuda.device_count():
+        raise UserError(f"compute.device: '{name}' was asked for, but torch finds {torch.cuda.device_count()} GPUs")
     return torch.device(name)
 
 

@@ -97,6 +97,11 @@ def test_fixed_crops_are_tsns(number: int) -> None:
     assert sum(crop.flip for crop in crops) == (number // 2 if number in (2, 10) else 0)
 
 
+def test_other_numbers_of_crops_are_refused() -> None:
+    with pytest.raises(ValueError, match="there are 1, 2, 5, 10 test crops, not 3"):
+        fixed_crops(256, 340, 3)
+
+
 def test_cut_stacks_fields_in_order() -> None:
     fields = np.arange(6, dtype=np.uint8).reshape(3, 2, 1, 1) * np.ones((1, 1, 4, 4), np.uint8)
     images = cut(fields, np.array([[0, 1], [1, 2]]), Crop(0, 0, 4, 4), 4, is_flow=True)

@@ -38,11 +38,13 @@ BLOCKS = (              # 1x1  3x3         double 3x3       pool          output
 # fmt: on
 
 
+STRIDE = 32  # the strided convolutions and the pools beside them halve only even maps to the same size
+
+
 class BNInception(nn.Module):
     """BN-Inception without its classifier: (B, in_channels, H, W) float -> (B, 1024 x width) float.
 
-    `width` scales every channel count. Height and width of the input must be multiples of 32, because the strided
-    convolutions and the pools beside them halve only even maps to the same size.
+    `width` scales every channel count. Height and width of the input must be multiples of STRIDE.
     """
 
     def __init__(self, in_channels: int = 3, width: float = 1.0) -> None:
@@ -92,8 +94,9 @@ class BNInception(nn.Module):
         return torch.cat(branches, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[-1] % 32 or x.shape[-2] % 32:
-            raise ValueError(f"BN-Inception needs an input size that is a multiple of 32, not {tuple(x.shape[-2:])}")
+        if x.shape[-1] % STRIDE or x.shape[-2] % STRIDE:
+            size = tuple(x.shape[-2:])
+            raise ValueError(f"BN-Inception needs an input size that is a multiple of {STRIDE}, not {size}")
         x = F.max_pool2d(self._unit("conv1_7x7_s2", x), 3, 2, ceil_mode=True)
         x = F.max_pool2d(self._unit("conv2_3x3", self._unit("conv2_3x3_reduce", x)), 3, 2, ceil_mode=True)
         for block in BLOCKS:

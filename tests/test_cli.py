@@ -1,0 +1,45 @@
+"""The command line: mistakes are one line and no traceback, and logs land where they are asked for."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stp.cli import parse_settings, parse_weights
+from stp.errors import UserError
+from stp.runs import Settings
+
+
+def stp(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "stp", *arguments], capture_output=True, text=True, check=False)
+
+
+def test_weights() -> None:
+    assert parse_weights("rgb=1,of=1.5") == {"rgb": 1, "of": 1.5}
+    for wrong in ("rgb", "rgb=x", "rgb=0", "depth=1", ""):
+        with pytest.raises(UserError, match="--weights"):
+            parse_weights(wrong)
+
+
+def test_settings() -> None:
+    assert parse_settings('{"batch_videos": 16}') == Settings(batch_videos=16)
+    with pytest.raises(UserError, match="--settings: not JSON"):
+        parse_settings("batch_videos: 16")
+
+
+def test_mistake_is_one_line_on_the_terminal_and_in_the_log(tmp_path: Path) -> None:
+    arguments = ["index", str(tmp_path / "absent"), "-o", str(tmp_path / "i.csv"), "--skipped", str(tmp_path / "s.csv")]
+    result = stp("--log", str(tmp_path / "logs/index.log"), *arguments)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("stp: ERROR: dataset.path: folder")
+    assert "ERROR dataset.path: folder" in (tmp_path / "logs/index.log").read_text()
+
+
+def test_every_subcommand_has_help() -> None:
+    result = stp("--help")
+    assert result.returncode == 0
+    for name in ("demo", "index", "frames", "flow", "splits", "train", "score", "table1", "confusion"):
+        assert f" {name} " in result.stdout
