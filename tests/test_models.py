@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from stp.errors import UserError
-from stp.models.backbones import build_backbone, freeze_batch_norms
+from stp.models.backbones import build_backbone, freeze_batch_norms, weights_report
 from stp.models.bninception import BNInception
 from stp.models.pyramid import TemporalPyramidNetwork, pyramid_features, subsegment_maps
 from stp.train import parameter_groups
@@ -91,6 +91,13 @@ def test_packaged_lite0_weights_load() -> None:
     assert backbone.num_features == 1280
     norm = next(m for m in backbone.modules() if isinstance(m, nn.BatchNorm2d))
     assert norm.running_var.std() > 0  # a fresh network has ones
+
+
+def test_weights_report_tells_files_apart() -> None:
+    imagenet = weights_report("efficientnet_lite0", "imagenet", 1.0)
+    assert imagenet["parameters"] == 4_652_008 - 1000 * 1281  # published, without the classifier
+    assert imagenet == weights_report("efficientnet_lite0", "imagenet", 1.0)
+    assert imagenet["sha256"] != weights_report("efficientnet_lite0", "none", 1.0)["sha256"]
 
 
 def test_cross_modality_initialisation_repeats_the_mean_kernel() -> None:

@@ -138,6 +138,15 @@ def failure(tmp_path: Path, config: dict[str, Any]) -> str:
     return words.split("\n[")[0].split("\nRuleException")[0]
 
 
+def test_missing_weights_are_found_out_before_anything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    model = {"backbone": "bninception", "weights": "imagenet"}
+    result = snakemake(tmp_path, TINY | {"model": model}, "--cores", "1")
+    assert result.returncode != 0
+    assert "stp: ERROR: model.weights: 'imagenet' for bninception needs the public file" in result.stdout
+    assert not (tmp_path / "out/videos").exists()
+
+
 def test_missing_folder_is_named(tmp_path: Path) -> None:
     words = failure(tmp_path, index_config(tmp_path / "absent"))
     assert "dataset.path: folder" in words

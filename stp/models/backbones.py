@@ -93,6 +93,18 @@ def inflate_first_convolution(network: nn.Module, channels: int) -> None:
     network.get_submodule(name).weight = nn.Parameter(kernel)
 
 
+def weights_report(name: str, weights: str, width: float) -> dict[str, str | int | float]:
+    """Build the RGB backbone and tell what it starts from: parameters, and a sha256 of all its tensors in order."""
+    torch.manual_seed(0)
+    backbone = build_backbone(name, 3, False, weights, width)
+    digest = hashlib.sha256()
+    for value in backbone.state_dict().values():
+        digest.update(value.contiguous().numpy().tobytes())
+    parameters = sum(parameter.numel() for parameter in backbone.parameters())
+    report: dict[str, str | int | float] = {"backbone": name, "weights": weights, "width": width}
+    return report | {"parameters": parameters, "sha256": digest.hexdigest()}
+
+
 def freeze_batch_norms(backbone: Backbone) -> None:
     """Partial batch norm (TSN): all but the first become fixed affine maps, without gradient or batch statistics."""
     from timm.layers import freeze_batch_norm_2d

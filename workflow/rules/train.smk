@@ -1,5 +1,29 @@
+# First of all, because weights that are missing should not be found out after hours of flow.
+rule weights:
+    output:
+        f"{RESULTS}/weights.json",
+    log:
+        f"{RESULTS}/logs/weights.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/weights.tsv"
+    priority: 1
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        backbone=config["model"]["backbone"],
+        weights=config["model"]["weights"],
+        width=config["model"]["width"],
+    shell:
+        "python -m stp --log {log:q} weights --backbone {params.backbone:q} --weights {params.weights:q} --width {params.width} -o {output:q}"
+
+
 rule train:
     input:
+        weights=f"{RESULTS}/weights.json",
         index=f"{RESULTS}/index.csv",
         fold=f"{RESULTS}/splits/fold{{fold}}.csv",
         clips=expand(f"{RESULTS}/clips/{{{{modality}}}}/{{shard}}.h5", shard=SHARDS),
