@@ -10,24 +10,20 @@ several cores work, since it is not thread-safe; numba's in threads.
 
 import argparse
 import os
-import platform
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from datetime import date
 from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
-import llvmlite
-import numba
 import numpy as np
+from record import record
 
 from stp.flow import quantise, tvl1
 from stp.warped import warped_flow
 
 WIDTH, HEIGHT = 340, 256
-RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
 def read_clip(video: str, count: int) -> np.ndarray:
@@ -69,12 +65,6 @@ def take_turns(contestants: dict[str, Callable[[], np.ndarray]], turns: int) -> 
             results[name] = call()
             seconds[name].append(time.perf_counter() - start)
     return {name: float(np.median(times)) for name, times in seconds.items()}, results
-
-
-def cpu_model() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def benchmark(clips: list[np.ndarray], turns: int) -> list[str]:
@@ -142,19 +132,11 @@ def main() -> None:
     busy = os.getloadavg()[0]  # processes that others run: they take from the figures of several cores above all
     rows = benchmark(clips or [synthetic_clip(arguments.pairs + 1)], arguments.turns)
     pairs = arguments.pairs * max(len(clips), 1)
-    lines = [
-        f"## TV-L1 flow, {date.today().isoformat()}",
-        "",
-        f"{cpu_model()}, {len(os.sched_getaffinity(0))} cores; Python {platform.python_version()}, OpenCV "
-        f"{cv2.__version__}, numba {numba.__version__}, llvmlite {llvmlite.__version__}, NumPy {np.__version__}. "
-        f"{pairs} pairs of {WIDTH}x{HEIGHT} from {source}; medians of {arguments.turns} turns; load average "
-        f"before the run {busy:.1f}.",
-        "",
-        *rows,
-    ]
-    print("\n".join(lines))
-    text = RESULTS.read_text() + "\n" if RESULTS.exists() else "# Measurements\n\n"
-    RESULTS.write_text(text + "\n".join(lines) + "\n")
+    remarks = (
+        f"{pairs} pairs of {WIDTH}x{HEIGHT} from {source}; medians of {arguments.turns} turns; "
+        f"load average before the run {busy:.1f}."
+    )
+    record("TV-L1 flow", rows, remarks)
 
 
 if __name__ == "__main__":

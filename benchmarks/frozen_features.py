@@ -4,7 +4,7 @@
 
 EfficientNet-Lite0's features of 16 evenly spread images a clip (flow by cross-modality initialisation), averaged over
 the clip, and for flow also over each quarter of it; standardised, then logistic regression. Printed for the folds of
-the results folder and for leaving one group (recording) out.
+the results folder and for leaving one group (recording) out; appended to benchmarks/RESULTS.md.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from record import record
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.pipeline import make_pipeline
@@ -84,7 +85,8 @@ def main() -> None:
             rows.append(
                 {"input": f"{name.upper()}, {pooling}"} | {k: accuracy(pooled, labels, v) for k, v in protocols.items()}
             )
-    print(pd.DataFrame(rows).round(1).to_markdown(index=False))
+    table = pd.DataFrame(rows).round(1).to_markdown(index=False)
+    record(f"Frozen features and a linear classifier, {folder.name}", table.splitlines(), "Class accuracy in %.")
 
 
 if __name__ == "__main__":

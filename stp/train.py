@@ -1,6 +1,6 @@
 """Training of one run: SGD over randomly sampled segments, with TSN's good practices (paper section 4.1).
 
-Every epoch visits every training clip once, in an order drawn from the run's seed; nothing depends on threads.
+Every epoch visits every training clip once; order, segments and crops are drawn from the run's seed alone.
 """
 
 import csv

@@ -16,8 +16,8 @@ from tests.test_index import write_video
 ROOT = Path(__file__).resolve().parents[1]
 
 TINY: dict[str, Any] = {
-    "results": "out",
-    "dataset": {"importer": "demo", "path": "out/videos"},
+    "results": "o u t",  # quoting is tested along the way
+    "dataset": {"importer": "demo", "path": "o u t/videos"},
     "demo": {"clips_per_class": 4, "frames": 24, "actors": 2},
     "shards": 2,
     "frames": {"width": 64, "height": 48},
@@ -60,18 +60,18 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_tiny_dag_makes_the_table(finished: Path) -> None:
-    rows = list(csv.DictReader((finished / "out/table1.csv").open()))
+    rows = list(csv.DictReader((finished / "o u t/table1.csv").open()))
     assert [row["Input Modality"] for row in rows] == ["RGB", "OF", "WOF", "RGB+OF", "OF+WOF", "RGB+OF+WOF"]
     assert list(rows[0]) == ["Input Modality", "Baseline", "3-Level"]
     assert all(0 <= float(row[column]) <= 100 for row in rows for column in ("Baseline", "3-Level"))
-    long = list(csv.DictReader((finished / "out/table1_long.csv").open()))
+    long = list(csv.DictReader((finished / "o u t/table1_long.csv").open()))
     assert len(long) == 6 * 2 * 3
     assert sum(int(row["clips"]) for row in long if row["fold"] == "mean") == 6 * 2 * 28
-    assert "2 folds of 14, 14 test clips" in (finished / "out/table1.md").read_text()
+    assert "2 folds of 14, 14 test clips" in (finished / "o u t/table1.md").read_text()
 
 
 def test_tiny_dag_makes_confusion_matrices_of_every_fusion(finished: Path) -> None:
-    names = {path.name for path in (finished / "out/confusion").iterdir()}
+    names = {path.name for path in (finished / "o u t/confusion").iterdir()}
     expected = {
         f"{streams}_{variant}{fold}.{suffix}"
         for streams in ("rgb+of", "of+wof", "rgb+of+wof")
@@ -80,14 +80,14 @@ def test_tiny_dag_makes_confusion_matrices_of_every_fusion(finished: Path) -> No
         for suffix in ("png", "csv")
     }
     assert names == expected
-    rows = list(csv.reader((finished / "out/confusion/rgb+of+wof_3-level.csv").open()))
+    rows = list(csv.reader((finished / "o u t/confusion/rgb+of+wof_3-level.csv").open()))
     assert rows[0][1:] == [row[0] for row in rows[1:]]
     assert [sum(int(value) for value in row[1:]) for row in rows[1:]] == [4] * 7
 
 
 def test_no_actor_is_on_both_sides_of_a_fold(finished: Path) -> None:
     sides: dict[str, set[str]] = {}
-    for row in csv.DictReader((finished / "out/splits/fold1.csv").open()):
+    for row in csv.DictReader((finished / "o u t/splits/fold1.csv").open()):
         sides.setdefault(row["group"], set()).add(row["set"])
     assert sorted(len(words) for words in sides.values()) == [1, 1]
 
@@ -108,7 +108,7 @@ def test_other_schedule_of_flow_retrains_flow_alone(finished: Path) -> None:
 
 
 def test_single_fold_is_rerun_by_target(finished: Path) -> None:
-    target = "out/runs/rgb/3-level/fold1/scores.h5"
+    target = "o u t/runs/rgb/3-level/fold1/scores.h5"
     result = snakemake(finished, TINY, "--dry-run", "--quiet", "rules", "--forcerun", "train", "--", target)
     assert jobs(result) == {"train": 1, "score": 1}, result.stdout
 
@@ -130,12 +130,19 @@ def test_wrong_value_names_its_key(tmp_path: Path) -> None:
 
 def failure(tmp_path: Path, config: dict[str, Any]) -> str:
     """The project's own words in a failing run of the index."""
-    result = snakemake(tmp_path, config, "out/index.csv")
+    result = snakemake(tmp_path, config, "o u t/index.csv")
     assert result.returncode != 0
     assert "Traceback" not in result.stdout
-    assert not (tmp_path / "out/index.csv").exists()
+    assert not (tmp_path / "o u t/index.csv").exists()
     words = result.stdout[result.stdout.index("stp: ERROR: ") :]
     return words.split("\n[")[0].split("\nRuleException")[0]
+
+
+def test_demo_never_takes_a_folder_of_the_users(tmp_path: Path) -> None:
+    for path in ("videos", "o u t/../videos", "o u t", str(tmp_path / "videos")):
+        result = snakemake(tmp_path, TINY | {"dataset": {"importer": "folder", "path": path}}, "--dry-run")
+        assert result.returncode != 0
+        assert f"config: dataset.path: '{path}' lies outside of the results folder" in result.stdout
 
 
 def test_missing_weights_are_found_out_before_anything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +151,7 @@ def test_missing_weights_are_found_out_before_anything_else(tmp_path: Path, monk
     result = snakemake(tmp_path, TINY | {"model": model}, "--cores", "1")
     assert result.returncode != 0
     assert "stp: ERROR: model.weights: 'imagenet' for bninception needs the public file" in result.stdout
-    assert not (tmp_path / "out/videos").exists()
+    assert not (tmp_path / "o u t/videos").exists()
 
 
 def test_missing_folder_is_named(tmp_path: Path) -> None:
@@ -168,9 +175,9 @@ def test_bad_videos_are_listed_at_once_or_skipped(tmp_path: Path) -> None:
     assert "nod/bad.mp4: cannot be opened as a video" in words
     assert "wave/bad.mp4: cannot be opened as a video" in words
     config = index_config(tmp_path / "videos", on_bad_video="skip")
-    assert snakemake(tmp_path, config, "out/index.csv").returncode == 0
-    assert [row["clip"] for row in csv.DictReader((tmp_path / "out/index.csv").open())] == ["nod/good", "wave/good"]
-    assert len(list(csv.DictReader((tmp_path / "out/skipped.csv").open()))) == 2
+    assert snakemake(tmp_path, config, "o u t/index.csv").returncode == 0
+    assert [row["clip"] for row in csv.DictReader((tmp_path / "o u t/index.csv").open())] == ["nod/good", "wave/good"]
+    assert len(list(csv.DictReader((tmp_path / "o u t/skipped.csv").open()))) == 2
 
 
 @pytest.mark.parametrize("path", ["config.yaml", *(f"config/{p.name}" for p in (ROOT / "config").glob("*.yaml"))])

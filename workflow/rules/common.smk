@@ -23,6 +23,16 @@ except WorkflowError as error:
 
 RESULTS = config["results"].rstrip("/")
 DATASET = config["dataset"]
+# The demo's folder is an output, which Snakemake clears before it draws: never one of the user's.
+if (
+    "demo" in config
+    and Path(RESULTS).resolve() not in Path(DATASET["path"]).resolve().parents
+):
+    raise WorkflowError(
+        f"config: dataset.path: '{DATASET['path']}' lies outside of the results folder '{RESULTS}', but section demo draws "
+        "videos there; remove section demo to use videos of your own"
+    )
+
 SHARDS = range(config["shards"])
 FOLDS = range(1, config["splits"]["folds"] + 1)
 MODALITIES = config["modalities"]

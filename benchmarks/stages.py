@@ -1,0 +1,46 @@
+"""What a finished run of the workflow gave and what it cost, stage by stage.
+
+    python benchmarks/stages.py results/ut_interaction
+
+Prints Table 1 of the results folder and, from Snakemake's benchmark files, each stage's jobs, their wall and processor
+seconds added up, and the largest job's memory; appends both to benchmarks/RESULTS.md.
+"""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+from record import record
+
+STAGES = ("demo", "index", "frames", "flow", "splits", "weights", "train", "score", "table1", "confusion")
+
+
+def stages(folder: Path) -> pd.DataFrame:
+    """One row a stage that was run."""
+    rows = []
+    for stage in STAGES:
+        files = sorted((folder / "benchmarks").glob(f"{stage}.tsv")) or sorted(
+            (folder / "benchmarks" / stage).rglob("*.tsv")
+        )
+        if not files:
+            continue
+        jobs = pd.concat([pd.read_csv(file, sep="\t", na_values="-") for file in files])
+        rows.append((stage, len(jobs), jobs["s"].sum(), jobs["cpu_time"].sum(), jobs["max_rss"].max()))
+    table = pd.DataFrame(rows, columns=["stage", "jobs", "wall s, all jobs", "CPU s", "peak MiB of a job"])
+    return table.round(0).astype(dict.fromkeys(table.columns[1:], "Int64"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--title", help="heading in RESULTS.md; the folder's name by default")
+    parser.add_argument("--remarks", default="", help="a sentence on how it was run")
+    arguments = parser.parse_args()
+    folder = arguments.results
+    table = (folder / "table1.md").read_text(encoding="utf-8").splitlines()[2:]
+    rows = [*table, "", stages(folder).to_markdown(index=False)]
+    record(arguments.title or f"Table 1 of {folder.name}", rows, arguments.remarks)
+
+
+if __name__ == "__main__":
+    main()
