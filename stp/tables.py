@@ -7,7 +7,7 @@ import pandas as pd
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix
 
 from stp.errors import UserError
-from stp.scores import FusionSpace, Scores, fuse
+from stp.scores import FUSION_ORDER, FusionSpace, Scores, fuse
 
 INPUTS = (("rgb",), ("of",), ("wof",), ("rgb", "of"), ("of", "wof"), ("rgb", "of", "wof"))
 
@@ -17,10 +17,15 @@ def input_name(streams: Sequence[str]) -> str:
     return "+".join(streams).upper()
 
 
+def column(variant: str) -> int:
+    """Place of a variant among Table 1's columns: baseline, 1-level, 2-level, ..."""
+    return 0 if variant == "baseline" else int(variant.removesuffix("-level"))
+
+
 def group_by_fold(scores: Sequence[Scores]) -> dict[tuple[str, int], dict[str, Scores]]:
-    """Runs by (variant, fold), then by modality; refuses runs of other classes, and clips tested in two folds."""
+    """Runs by (variant, fold), baseline first, then by modality; refuses runs of other classes."""
     groups: dict[tuple[str, int], dict[str, Scores]] = {}
-    for run in scores:
+    for run in sorted(scores, key=lambda run: (column(run.variant), run.fold, FUSION_ORDER.index(run.modality))):
         if run.classes != scores[0].classes:
             raise UserError(f"scores of {run.modality}/{run.variant}/fold{run.fold} are of other classes; run it again")
         groups.setdefault((run.variant, run.fold), {})[run.modality] = run

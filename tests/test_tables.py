@@ -125,3 +125,16 @@ def test_notes_name_skipped_clips_folds_and_the_choice_of_level_4() -> None:
     assert "RGB 1, OF 1.5, WOF 1" in notes
     assert "Level 4" not in notes
     assert "Level 4" in "\n".join(table1_notes([replace(runs[0], variant="4-level")], WEIGHTS, "scores", []))
+
+
+def test_rows_and_columns_do_not_depend_on_the_order_of_files() -> None:
+    runs = [
+        replace(scores(modality, values, fold), variant=variant)
+        for variant in ("3-level", "baseline")
+        for fold in (2, 1)
+        for modality, values in (("of", OF), ("rgb", RGB))
+    ]
+    folds = tables.fold_accuracies(runs, WEIGHTS, "scores")
+    assert folds.equals(tables.fold_accuracies(runs[::-1], WEIGHTS, "scores"))
+    assert list(tables.table1(tables.summarise(folds)).columns) == ["Input Modality", "Baseline", "3-Level"]
+    assert list(folds["fold"][:4]) == [1, 2, 1, 2]
