@@ -22,7 +22,7 @@ def table1_notes(runs: Sequence[Scores], weights: Mapping[str, float], space: st
             "sub-segments overlap, spread evenly over the same segment."
         )
     if skipped:
-        notes.append(f"{len(skipped)} clips did not decode and were left out: {'; '.join(skipped)}.")
+        notes.append(f"Left out because they do not decode: {'; '.join(skipped)}.")
     names = versions()
     notes.append("Versions: " + ", ".join(f"{name} {names[name]}" for name in names) + ".")
     return notes

@@ -121,7 +121,7 @@ def test_notes_name_skipped_clips_folds_and_the_choice_of_level_4() -> None:
     runs = [scores("rgb", RGB), scores("rgb", OF, fold=2)]
     notes = "\n".join(table1_notes(runs, WEIGHTS, "scores", ["nod/bad (no frame can be decoded)"]))
     assert "2 folds of 4, 4 test clips" in notes
-    assert "1 clips did not decode and were left out: nod/bad (no frame can be decoded)." in notes
+    assert "Left out because they do not decode: nod/bad (no frame can be decoded)." in notes
     assert "RGB 1, OF 1.5, WOF 1" in notes
     assert "Level 4" not in notes
     assert "Level 4" in "\n".join(table1_notes([replace(runs[0], variant="4-level")], WEIGHTS, "scores", []))
