@@ -17,6 +17,7 @@ rule flow:
     resources:
         mem_mb=4000,
         runtime=720,
+        gpu=1 if config["flow"]["backend"] == "opencv-cuda" else 0,
     params:
         backend=config["flow"]["backend"],
         bound=config["flow"]["bound"],

@@ -13,6 +13,7 @@ rule frames:
     resources:
         mem_mb=2000,
         runtime=120,
+        gpu=0,
     params:
         shards=config["shards"],
         width=config["frames"]["width"],

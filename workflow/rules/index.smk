@@ -13,6 +13,7 @@ if "demo" in config:
         resources:
             mem_mb=2000,
             runtime=30,
+            gpu=0,
         params:
             demo=" ".join(
                 f"--{key.replace('_', '-')} {value}"
@@ -38,6 +39,7 @@ rule index:
     resources:
         mem_mb=2000,
         runtime=120,
+        gpu=0,
     params:
         importer=DATASET["importer"],
         path=lambda wildcards, input: input[0] if input else DATASET["path"],

@@ -13,6 +13,7 @@ rule splits:
     resources:
         mem_mb=1000,
         runtime=10,
+        gpu=0,
     params:
         scheme=config["splits"]["scheme"],
         seed=config["splits"]["seed"],

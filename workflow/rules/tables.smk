@@ -16,6 +16,7 @@ rule table1:
     resources:
         mem_mb=1000,
         runtime=10,
+        gpu=0,
     params:
         fusion=fusion_options,
     shell:
@@ -46,6 +47,7 @@ rule confusion:
     resources:
         mem_mb=1000,
         runtime=10,
+        gpu=0,
     params:
         fusion=fusion_options,
         stem=lambda wildcards: f"{RESULTS}/confusion/{wildcards.streams}_{wildcards.variant}",

@@ -13,6 +13,7 @@ rule weights:
     resources:
         mem_mb=2000,
         runtime=10,
+        gpu=0,
     params:
         backbone=config["model"]["backbone"],
         weights=config["model"]["weights"],
