@@ -27,7 +27,7 @@ def training_crop(height: int, width: int, scales: tuple[float, ...], rng: np.ra
 
     Sides are `scales` times the short side; height and width differ by at most one step of the scales.
     """
-    sides = [int(min(height, width) * scale) for scale in scales]
+    sides = [max(1, int(min(height, width) * scale)) for scale in scales]
     pairs = [(a, b) for i, a in enumerate(sides) for j, b in enumerate(sides) if abs(i - j) <= 1]
     crop_height, crop_width = pairs[rng.integers(len(pairs))]
     # In quarters of the room left: corners, centre, middles of the edges, middles of the quadrants.
@@ -41,7 +41,7 @@ def fixed_crops(height: int, width: int, crops: int) -> list[Crop]:
     """The square test crops: 1 centre; 2 with its mirror; 5 corners and centre; 10 with their mirrors."""
     if crops not in TEST_CROPS:
         raise ValueError(f"there are {', '.join(map(str, TEST_CROPS))} test crops, not {crops}")
-    side = round(min(height, width) * TEST_SCALE)
+    side = max(1, round(min(height, width) * TEST_SCALE))
     centre = Crop((height - side) // 2, (width - side) // 2, side, side)
     corners = [Crop(top, left, side, side) for top in (0, height - side) for left in (0, width - side)]
     plain = [centre] if crops in (1, 2) else [*corners, centre]

@@ -1,9 +1,6 @@
 """Modalities: what a stream of the network sees (paper section 4.1)."""
 
 from dataclasses import dataclass
-from typing import Literal
-
-ModalityName = Literal["rgb", "of", "wof"]
 
 
 @dataclass(frozen=True)

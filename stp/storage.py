@@ -90,8 +90,5 @@ class ClipFields:
         except KeyError:
             raise UserError(f"clip '{clip}' is not in the {self.modality} shards given") from None
 
-    def __contains__(self, clip: str) -> bool:
-        return clip in self._maps
-
     def clips(self) -> list[str]:
         return list(self._maps)

@@ -23,12 +23,17 @@ def column(variant: str) -> int:
 
 
 def group_by_fold(scores: Sequence[Scores]) -> dict[tuple[str, int], dict[str, Scores]]:
-    """Runs by (variant, fold), baseline first, then by modality; refuses runs of other classes."""
+    """Runs by (variant, fold), baseline first, then by modality; refuses other classes and duplicates."""
     groups: dict[tuple[str, int], dict[str, Scores]] = {}
     for run in sorted(scores, key=lambda run: (column(run.variant), run.fold, FUSION_ORDER.index(run.modality))):
         if run.classes != scores[0].classes:
             raise UserError(f"scores of {run.modality}/{run.variant}/fold{run.fold} are of other classes; run it again")
-        groups.setdefault((run.variant, run.fold), {})[run.modality] = run
+        group = groups.setdefault((run.variant, run.fold), {})
+        if run.modality in group:
+            raise UserError(
+                f"scores of {run.modality}/{run.variant}/fold{run.fold} are given twice; give each run once"
+            )
+        group[run.modality] = run
     return groups
 
 
@@ -56,7 +61,6 @@ def summarise(folds: pd.DataFrame) -> pd.DataFrame:
     """Mean over folds and sample standard deviation of both metrics, one row an input and variant."""
     grouped = folds.groupby(["input", "variant"], sort=False)
     return grouped.agg(
-        folds=("fold", "count"),
         clips=("clips", "sum"),
         class_accuracy=("class_accuracy", "mean"),
         class_accuracy_std=("class_accuracy", "std"),
@@ -67,7 +71,7 @@ def summarise(folds: pd.DataFrame) -> pd.DataFrame:
 
 def long_table(folds: pd.DataFrame) -> pd.DataFrame:
     """Every fold, and below the folds of each input and variant their mean with standard deviations."""
-    summary = summarise(folds).assign(fold="mean").drop(columns="folds")
+    summary = summarise(folds).assign(fold="mean")
     order = {key: i for i, key in enumerate(zip(summary["input"], summary["variant"], strict=True))}
     table = pd.concat([folds.assign(fold=folds["fold"].astype(str)), summary], ignore_index=True)
     place = [order[key] for key in zip(table["input"], table["variant"], strict=True)]

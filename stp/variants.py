@@ -50,11 +50,6 @@ class Variant:
         gaps = max(1, self.subsegments - 1)
         return tuple((2 * room * k + gaps) // (2 * gaps) for k in range(self.subsegments))
 
-    @property
-    def images(self) -> int:
-        """Images (RGB frames or flow stacks) of one training video."""
-        return self.segments * self.subsegments
-
 
 def variant(
     name: str, segments: int = 3, segment_length: int = 20, subsegments: int = 4, subsegment_length: int = 5

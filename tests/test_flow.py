@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from stp.errors import UserError
-from stp.flow import TVL1Parameters, available_backends, dequantise, flip, quantise, resolve_backend, tvl1
+from stp.flow import TVL1Parameters, available_backends, dequantise, quantise, resolve_backend, tvl1
 from stp.flow import numba_engine as engine
 
 HIGHEST_MEAN_DIFFERENCE = 0.02  # pixels; two versions of OpenCV differ from each other by .0166
@@ -264,7 +264,6 @@ def test_wrong_parameters(wrong: dict[str, float]) -> None:
         TVL1Parameters(**wrong)  # type: ignore[arg-type]
 
 
-BYTES = arrays(np.uint8, st.tuples(st.integers(1, 3), st.just(2), st.integers(1, 4), st.integers(1, 5)))
 BOUNDS = st.floats(0.5, 64)
 
 
@@ -291,21 +290,6 @@ def test_quantisation_rounds_half_to_even() -> None:
     assert quantise(steps * 40 / 255, 20).tolist() == [126, 128, 128, 130]
 
 
-@given(BYTES, BOUNDS)
-def test_flip_mirrors_columns_and_negates_x(fields: np.ndarray, bound: float) -> None:
-    flipped = flip(fields)
-    np.testing.assert_array_equal(flipped[:, 1], fields[:, 1, :, ::-1])
-    flow, mirrored = dequantise(fields, bound), dequantise(flipped, bound)[..., ::-1]
-    exact = fields[:, 0] > 0  # byte 0 has no opposite
-    np.testing.assert_array_equal(mirrored[:, 0][exact], -flow[:, 0][exact])
-    assert (mirrored[:, 0][~exact] == np.float32(127) * np.float32(2 * bound / 255)).all()
-
-
-@given(BYTES)
-def test_flip_twice_is_no_flip(fields: np.ndarray) -> None:
-    np.testing.assert_array_equal(flip(flip(np.maximum(fields, 1))), np.maximum(fields, 1))
-
-
 def test_wrong_fields() -> None:
     with pytest.raises(ValueError, match="finite"):
         quantise(np.array([np.nan], np.float32))
@@ -313,5 +297,3 @@ def test_wrong_fields() -> None:
         quantise(np.zeros(1, np.float32), 0)
     with pytest.raises(ValueError, match="uint8, not float32"):
         dequantise(np.zeros(1, np.float32))
-    with pytest.raises(ValueError, match=r"not \(3, 4, 5\)"):
-        flip(np.zeros((3, 4, 5), np.uint8))

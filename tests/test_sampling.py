@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from stp import sampling
 from stp.crops import Crop, cut, fixed_crops, training_crop
@@ -16,7 +17,7 @@ LENGTHS = (1, 4, 19, 20, 21, 1000)
 
 def test_variants_are_the_papers() -> None:
     assert variant("baseline") == Variant("baseline", 3, 5, 1, 5, 1)
-    assert variant("1-level").images == 12
+    assert variant("1-level") == Variant("1-level", 3, 20, 4, 5, 1)
     assert variant("3-level").subsegment_starts == (0, 5, 10, 15)
     assert variant("3-level").parts == (1, 2, 4)
 
@@ -72,8 +73,8 @@ def test_even_starts_are_the_middles_of_even_divisions() -> None:
 @given(st.integers(1, 400), st.integers(1, 400), st.integers(0, 2**32 - 1))
 def test_training_crops_lie_inside_the_frame(height: int, width: int, seed: int) -> None:
     crop = training_crop(height, width, (1, 0.875, 0.75, 0.66), np.random.default_rng(seed))
-    assert 0 <= crop.top <= crop.top + crop.height <= height
-    assert 0 <= crop.left <= crop.left + crop.width <= width
+    assert 0 <= crop.top < crop.top + crop.height <= height
+    assert 0 <= crop.left < crop.left + crop.width <= width
 
 
 def test_training_crops_take_13_positions_and_jitter_by_one_step() -> None:
@@ -123,6 +124,23 @@ def test_still_flow_stays_still_when_mirrored_and_resized() -> None:
     fields = np.full((5, 2, 8, 8), 128, np.uint8)
     image = cut(fields, np.arange(5)[None], Crop(1, 1, 6, 5, flip=True), 7, is_flow=True)
     assert torch.equal(image, torch.full((1, 10, 7, 7), 128.0))
+
+
+@given(arrays(np.uint8, (3, 2, 4, 4)))
+def test_mirrored_flow_has_mirrored_columns_and_opposite_x(fields: np.ndarray) -> None:
+    image = cut(fields, np.arange(3)[:, None], Crop(0, 0, 4, 4, flip=True), 4, is_flow=True).numpy()
+    np.testing.assert_array_equal(image[:, 1], fields[:, 1, :, ::-1])
+    flow = fields[:, 0, :, ::-1].astype(int) - 128
+    exact = flow > -128  # byte 0 has no opposite
+    np.testing.assert_array_equal((image[:, 0] - 128)[exact], -flow[exact])
+    assert (image[:, 0][~exact] == 255).all()
+
+
+@given(arrays(np.uint8, (1, 2, 4, 4), elements=st.integers(1, 255)))
+def test_flow_mirrored_twice_is_unchanged(fields: np.ndarray) -> None:
+    crop, first = Crop(0, 0, 4, 4, flip=True), np.zeros((1, 1), int)
+    once = cut(fields, first, crop, 4, is_flow=True).numpy().astype(np.uint8)
+    assert np.array_equal(cut(once, first, crop, 4, is_flow=True), fields)
 
 
 def test_rgb_is_mirrored_unchanged() -> None:

@@ -138,3 +138,8 @@ def test_rows_and_columns_do_not_depend_on_the_order_of_files() -> None:
     assert folds.equals(tables.fold_accuracies(runs[::-1], WEIGHTS, "scores"))
     assert list(tables.table1(tables.summarise(folds)).columns) == ["Input Modality", "Baseline", "3-Level"]
     assert list(folds["fold"][:4]) == [1, 2, 1, 2]
+
+
+def test_a_run_given_twice_is_refused() -> None:
+    with pytest.raises(UserError, match="rgb/3-level/fold1 are given twice"):
+        tables.fold_accuracies([scores("rgb", RGB), scores("rgb", OF)], WEIGHTS, "scores")

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
+from stp.models.convnet import ConvNet
 from tests.test_index import write_video
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -178,6 +180,25 @@ def test_bad_videos_are_listed_at_once_or_skipped(tmp_path: Path) -> None:
     assert snakemake(tmp_path, config, "o u t/index.csv").returncode == 0
     assert [row["clip"] for row in csv.DictReader((tmp_path / "o u t/index.csv").open())] == ["nod/good", "wave/good"]
     assert len(list(csv.DictReader((tmp_path / "o u t/skipped.csv").open()))) == 2
+
+
+def test_class_of_bad_videos_alone_is_named(tmp_path: Path) -> None:
+    write_video(tmp_path / "videos/nod/good.mp4")
+    (tmp_path / "videos/wave").mkdir()
+    (tmp_path / "videos/wave/bad.mp4").write_text("no video")
+    words = failure(tmp_path, index_config(tmp_path / "videos", on_bad_video="skip"))
+    assert "no video of class 'wave' decodes; mend them or remove the class" in words
+
+
+def test_other_weights_under_the_same_name_are_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "own.pth"
+    torch.save(ConvNet(3, 0.25).state_dict(), path)
+    config = TINY | {"model": TINY["model"] | {"weights": str(path)}}
+    report = "o u t/weights.json"
+    assert snakemake(tmp_path, config, report).returncode == 0
+    assert "Nothing to be done" in snakemake(tmp_path, config, report).stdout
+    torch.save(ConvNet(3, 0.25).state_dict(), path)
+    assert jobs(snakemake(tmp_path, config, "--dry-run", "--quiet", "rules", "--", report)) == {"weights": 1}
 
 
 @pytest.mark.parametrize("path", ["config.yaml", *(f"config/{p.name}" for p in (ROOT / "config").glob("*.yaml"))])

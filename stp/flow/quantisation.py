@@ -2,8 +2,8 @@
 
 A byte v stands for (v - 128) 2b / 255 pixels/frame, b the bound. Two-stream networks (TSN) store 255 (x + b) / 2b, so
 that zero flow is 127.5 before rounding and 128 after, and flip by 255 - v, which turns zero flow into 127: half the
-training data then carry a bias of 2b / 255 pixels/frame, as much as a micro action. Here 128 is exactly zero, both in
-`dequantise` and in `flip`.
+training data then carry a bias of 2b / 255 pixels/frame, as much as a micro action. Here 128 is exactly zero, in
+`dequantise` and wherever a field is mirrored: v becomes 256 - v.
 """
 
 import numpy as np
@@ -35,21 +35,6 @@ def dequantise(fields: np.ndarray, bound: float = 20.0) -> np.ndarray:
     check_bound(bound)
     check_bytes(fields)
     return (fields.astype(np.float32) - ZERO) * np.float32(2 * bound / 255)
-
-
-def flip(fields: np.ndarray) -> np.ndarray:
-    """Quantised flow uint8 (..., 2, H, W) mirrored: columns reversed and x negated, v -> min(255, 256 - v); 128 stays.
-
-    Raises:
-        ValueError: `fields` are not uint8 or not of shape (..., 2, H, W).
-    """
-    check_bytes(fields)
-    if fields.ndim < 3 or fields.shape[-3] != 2:
-        raise ValueError(f"fields must have shape (..., 2, H, W), not {fields.shape}")
-    mirrored = fields[..., ::-1].copy()
-    x = mirrored[..., 0, :, :]
-    mirrored[..., 0, :, :] = np.minimum(256 - x.astype(np.int16), 255)
-    return mirrored
 
 
 def check_bound(bound: float) -> None:

@@ -37,25 +37,17 @@ SHARDS = range(config["shards"])
 FOLDS = range(1, config["splits"]["folds"] + 1)
 MODALITIES = config["modalities"]
 VARIANTS = config["variants"]
-# Table 1's rows: the single streams, then their fusions (section 4.1).
-INPUTS = [
-    streams
-    for streams in (
-        ["rgb"],
-        ["of"],
-        ["wof"],
-        ["rgb", "of"],
-        ["of", "wof"],
-        ["rgb", "of", "wof"],
-    )
+# Table 1's fused rows (section 4.1).
+FUSIONS = [
+    "+".join(streams)
+    for streams in (["rgb", "of"], ["of", "wof"], ["rgb", "of", "wof"])
     if set(streams) <= set(MODALITIES)
 ]
-FUSIONS = ["+".join(streams) for streams in INPUTS if len(streams) > 1]
 
 
 # What defines a training, as one argument: a changed value reruns exactly the runs that it concerns.
 def settings(wildcards):
-    stream, other = ("rgb", "flow") if wildcards.modality == "rgb" else ("flow", "rgb")
+    other = "flow" if wildcards.modality == "rgb" else "rgb"
     training = {
         key: value
         for key, value in config["training"].items()
@@ -71,6 +63,12 @@ def fingerprint(folder):
         (str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files
     ]
     return hashlib.sha256(json.dumps(listing).encode()).hexdigest()[:16]
+
+
+# When the user's weights were written, so that other weights under the same name train anew.
+def written(weights):
+    path = Path(weights)
+    return path.stat().st_mtime_ns if path.is_file() else 0
 
 
 def fusion_options(wildcards):

@@ -18,6 +18,7 @@ rule weights:
         backbone=config["model"]["backbone"],
         weights=config["model"]["weights"],
         width=config["model"]["width"],
+        written=written(config["model"]["weights"]),
     shell:
         "python -m stp --log {log:q} weights --backbone {params.backbone:q} --weights {params.weights:q} --width {params.width} -o {output:q}"
 
