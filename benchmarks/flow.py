@@ -1,11 +1,12 @@
-"""Speed and agreement of the numba TV-L1 beside OpenCV's, and what warped flow costs on top, all in one run.
+"""TV-L1 by every backend of this machine, beside OpenCV's, and what warped flow costs on top, all in one run.
 
     python benchmarks/flow.py                     # a synthetic texture
     python benchmarks/flow.py a.avi b.avi         # consecutive frames of videos, resized to 340x256 grey
 
-Prints a table and appends it to benchmarks/RESULTS.md. The contestants take turns, and medians over the turns are
-compared, so that a ratio suffers little from whatever else the machine does. OpenCV's TV-L1 runs in processes where
-several cores work, since it is not thread-safe; numba's in threads.
+Prints tables and appends them to benchmarks/RESULTS.md. The contestants take turns, and medians over the turns are
+compared, so that a ratio suffers little from whatever else the machine does. OpenCV's CPU TV-L1 runs in processes where
+several cores work, since it is not thread-safe; numba's in threads. GPU backends get the pairs `--gpu-copies` times, as
+a data set would give them; OpenCV's on the best of several numbers of streams. The last table is that of extraction.py.
 """
 
 import argparse
@@ -13,17 +14,24 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
 import numpy as np
+from extraction import measure_extraction
 from record import record
 
-from stp.flow import quantise, tvl1
-from stp.warped import warped_flow
+from stp.flow import TVL1Parameters, available_backends, quantise, tvl1
+from stp.flow.opencv_engines import opencv_threads, tvl1_opencv_cuda
+from stp.warped import align, detect_keypoints, warped_flow
 
 WIDTH, HEIGHT = 340, 256
+CPU, CUDA = TVL1Parameters(), TVL1Parameters(semantics="opencv-cuda")
+STREAMS = (1, 2, 4, 8, 16)  # of OpenCV's CUDA implementation
+
+Contestants = dict[str, Callable[[], object]]
 
 
 def read_clip(video: str, count: int) -> np.ndarray:
@@ -55,20 +63,39 @@ def opencv_one_thread(previous: np.ndarray, following: np.ndarray) -> np.ndarray
     return tvl1(previous, following, backend="opencv", threads=1)
 
 
-def take_turns(contestants: dict[str, Callable[[], np.ndarray]], turns: int) -> tuple[dict[str, float], dict]:
-    """Median seconds and last result of each contestant, called in turn after one call each to warm up."""
-    results = {name: call() for name, call in contestants.items()}
+def take_turns(contestants: Contestants, turns: int) -> dict[str, float]:
+    """Median seconds of each contestant, called in turn after one call each to warm up."""
+    for call in contestants.values():
+        call()
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(turns):
         for name, call in contestants.items():
             start = time.perf_counter()
-            results[name] = call()
+            call()
             seconds[name].append(time.perf_counter() - start)
-    return {name: float(np.median(times)) for name, times in seconds.items()}, results
+    return {name: float(np.median(times)) for name, times in seconds.items()}
 
 
-def benchmark(clips: list[np.ndarray], turns: int) -> list[str]:
-    """Rows of the table."""
+def align_clips(clips: list[np.ndarray], flows: list[np.ndarray], detector: str) -> None:
+    """All that warped flow adds to two flows, on one thread: key points of each frame, homographies and warps."""
+    with opencv_threads(1):
+        for frames, flow in zip(clips, flows, strict=True):
+            keypoints = [detect_keypoints(frame, detector) for frame in frames]
+            for pair, field, points in zip(pairwise(frames), flow, pairwise(keypoints), strict=True):
+                align(*pair, field, *points)
+
+
+def agreement(flow: np.ndarray, oracle: np.ndarray) -> str:
+    error = np.linalg.norm(flow - oracle, axis=1)
+    off = np.abs(quantise(flow).astype(int) - quantise(oracle)) > 1
+    return (
+        f"mean end-point difference {error.mean():.4f} px, 99th percentile {np.percentile(error, 99):.3f} px; "
+        f"bytes (bound 20) off by more than 1: {100 * off.mean():.3f} %"
+    )
+
+
+def cpu_rows(clips: list[np.ndarray], turns: int) -> list[str]:
+    """The CPU's backends and the cost of warped flow."""
     previous = np.concatenate([clip[:-1] for clip in clips])
     following = np.concatenate([clip[1:] for clip in clips])
     pairs, cores = len(previous), len(os.sched_getaffinity(0))
@@ -77,48 +104,78 @@ def benchmark(clips: list[np.ndarray], turns: int) -> list[str]:
 
     with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
 
-        def opencv_processes() -> np.ndarray:
-            flow = np.empty((pairs, 2, HEIGHT, WIDTH), np.float32)
-            jobs = [pool.submit(opencv_one_thread, previous[chunk], following[chunk]) for chunk in chunks]
-            for chunk, job in zip(chunks, jobs, strict=True):
-                flow[chunk] = job.result()
-            return flow
+        def opencv_processes() -> None:
+            for job in [pool.submit(opencv_one_thread, previous[chunk], following[chunk]) for chunk in chunks]:
+                job.result()
 
-        def warp(detector: str) -> np.ndarray:
-            warped = [warped_flow(*clip, detector, threads=1) for clip in zip(clips, flows, strict=True)]
-            return np.concatenate([result.flow for result in warped])
-
-        contestants: dict[str, Callable[[], np.ndarray]] = {
-            "OpenCV, 1 thread": lambda: opencv_one_thread(previous, following),
-            "numba, 1 thread": lambda: tvl1(previous, following, backend="numba", threads=1),
-            f"OpenCV, {cores} processes": opencv_processes,
-            f"numba, {cores} threads": lambda: tvl1(previous, following, backend="numba", threads=cores),
-            "warped flow, ORB, 1 thread": lambda: warp("orb"),
-            "warped flow, SIFT, 1 thread": lambda: warp("sift"),
+        opencv, ours, cuda = "OpenCV, 1 thread", "numba, 1 thread", "numba, opencv-cuda semantics, 1 thread"
+        opencv_all, ours_all = f"OpenCV, {cores} processes", f"numba, {cores} threads"
+        extra = {detector: f"warped flow but its second flow, {detector}, 1 thread" for detector in ("orb", "sift")}
+        contestants: Contestants = {
+            opencv: lambda: opencv_one_thread(previous, following),
+            ours: lambda: tvl1(previous, following, "numba", 1),
+            cuda: lambda: tvl1(previous, following, "numba", 1, CUDA),
+            opencv_all: opencv_processes,
+            ours_all: lambda: tvl1(previous, following, "numba", cores),
+            extra["orb"]: lambda: align_clips(clips, flows, "orb"),
+            extra["sift"]: lambda: align_clips(clips, flows, "sift"),
         }
-        seconds, results = take_turns(contestants, turns)
+        seconds = take_turns(contestants, turns)
 
-    opencv, ours, opencv_all, ours_all, orb, sift = contestants
-    rows = ["| | ms/pair (median) | pairs/s | |", "|---|--:|--:|---|"]
     notes = {
         ours: f"{seconds[opencv] / seconds[ours]:.1f} x OpenCV",
+        cuda: f"{seconds[opencv] / seconds[cuda]:.1f} x OpenCV's CPU implementation",
         ours_all: f"{seconds[opencv_all] / seconds[ours_all]:.1f} x OpenCV",
-        orb: f"{100 * seconds[orb] / seconds[ours]:.0f} % of a flow, second flow included",
-        sift: f"{100 * seconds[sift] / seconds[ours]:.0f} % of a flow, second flow included",
-    }
-    for name, total in seconds.items():
-        rows.append(f"| {name} | {1e3 * total / pairs:.1f} | {pairs / total:.1f} | {notes.get(name, '')} |")
-    error = np.linalg.norm(results[ours] - results[opencv], axis=1)
-    off = np.abs(quantise(results[ours]).astype(int) - quantise(results[opencv])) > 1
-    motion = [float(np.median(np.linalg.norm(results[name], axis=1))) for name in (ours, orb, sift)]
+    } | {name: f"{100 * seconds[name] / seconds[ours]:.0f} % of a flow" for name in extra.values()}
+    rows = ["| CPU | ms/pair (median) | pairs/s | |", "|---|--:|--:|---|"]
     rows += [
-        "",
-        f"Agreement with OpenCV: mean end-point difference {error.mean():.4f} px, 99th percentile "
-        f"{np.percentile(error, 99):.3f} px; bytes (bound 20) off by more than 1: {100 * off.mean():.3f} %. "
-        f"Bit-equal over threads: {'yes' if np.array_equal(results[ours], results[ours_all]) else 'NO'}. "
-        f"Median flow {motion[0]:.2f} px/frame, warped {motion[1]:.2f} (ORB), {motion[2]:.2f} (SIFT).",
+        f"| {name} | {1e3 * total / pairs:.1f} | {pairs / total:.1f} | {notes.get(name, '')} |"
+        for name, total in seconds.items()
     ]
-    return rows
+    flow = np.concatenate(flows)
+    repeated = tvl1(previous[::-1], following[::-1], "numba", 1)[::-1]
+    motion = [np.median(np.linalg.norm(flow, axis=1))]
+    for detector in extra:
+        warped = np.concatenate([warped_flow(*clip, detector).flow for clip in zip(clips, flows, strict=True)])
+        motion.append(np.median(np.linalg.norm(warped, axis=1)))
+    return [
+        *rows,
+        "",
+        f"- numba and OpenCV: {agreement(flow, opencv_one_thread(previous, following))}.",
+        f"- Bit-equal over threads, batches and order of pairs: {'yes' if np.array_equal(flow, repeated) else 'NO'}.",
+        f"- Median flow {motion[0]:.2f} px/frame; warped {motion[1]:.2f} (ORB), {motion[2]:.2f} (SIFT).",
+    ]
+
+
+def gpu_rows(clips: list[np.ndarray], turns: int, copies: int) -> list[str]:
+    """The GPU's backends, if there is a GPU."""
+    present = set(available_backends("opencv-cpu")) | set(available_backends("opencv-cuda"))
+    absent = {"triton", "opencv-cuda"} - present
+    rows = [f"- Not run here: {', '.join(sorted(absent))}."] if absent else []
+    if len(absent) == 2:
+        return rows
+    previous = np.concatenate([clip[:-1] for clip in clips])
+    following = np.concatenate([clip[1:] for clip in clips])
+    many = [np.concatenate([frames] * copies) for frames in (previous, following)]
+    contestants: Contestants = {}
+    if "triton" in present:
+        contestants["triton"] = lambda: tvl1(*many, "triton")
+        contestants["triton, opencv-cuda semantics"] = lambda: tvl1(*many, "triton", parameters=CUDA)
+        rows.append(f"- triton and numba: {agreement(tvl1(previous, following, 'triton'), tvl1(previous, following))}.")
+    if "opencv-cuda" in present:
+        for streams in STREAMS:
+            contestants[f"OpenCV CUDA, {streams} streams"] = lambda n=streams: tvl1_opencv_cuda(*many, CUDA, n)
+        oracle = tvl1(previous, following, "opencv-cuda", parameters=CUDA)
+        for backend in sorted({"numba", "triton"} & present):
+            flow = tvl1(previous, following, backend, parameters=CUDA)
+            rows.append(f"- {backend} and OpenCV CUDA, opencv-cuda semantics: {agreement(flow, oracle)}.")
+    seconds, pairs = take_turns(contestants, turns), len(many[0])
+    opencv = min((total for name, total in seconds.items() if name.startswith("OpenCV")), default=0.0)
+    table = ["", f"| GPU, {pairs} pairs a call, transfers included | pairs/s | |", "|---|--:|---|"]
+    for name, total in seconds.items():
+        note = f"{opencv / total:.1f} x OpenCV CUDA" if opencv and name.startswith("triton") else ""
+        table.append(f"| {name} | {pairs / total:.0f} | {note} |")
+    return [*table, "", *rows]
 
 
 def main() -> None:
@@ -126,15 +183,23 @@ def main() -> None:
     parser.add_argument("videos", nargs="*", help="videos to take consecutive frames from; a synthetic texture without")
     parser.add_argument("--pairs", type=int, default=5, help="pairs of frames from each video")
     parser.add_argument("--turns", type=int, default=5, help="measurements, of which the median counts")
+    parser.add_argument("--gpu-copies", type=int, default=100, help="how often GPU backends get the pairs in one call")
     arguments = parser.parse_args()
     clips = [read_clip(video, arguments.pairs + 1) for video in arguments.videos]
     source = ", ".join(Path(video).stem for video in arguments.videos) or "synthetic texture"
     busy = os.getloadavg()[0]  # processes that others run: they take from the figures of several cores above all
-    rows = benchmark(clips or [synthetic_clip(arguments.pairs + 1)], arguments.turns)
-    pairs = arguments.pairs * max(len(clips), 1)
+    clips = clips or [synthetic_clip(arguments.pairs + 1)]
+    rows = cpu_rows(clips, arguments.turns)
+    rows += gpu_rows(clips, arguments.turns, arguments.gpu_copies)
+    rows += [
+        "",
+        "Extraction as a whole: decoding, flow, warped flow, quantising, writing.",
+        "",
+    ]
+    rows += measure_extraction([Path(video) for video in arguments.videos])
     remarks = (
-        f"{pairs} pairs of {WIDTH}x{HEIGHT} from {source}; medians of {arguments.turns} turns; "
-        f"load average before the run {busy:.1f}."
+        f"{sum(len(clip) - 1 for clip in clips)} pairs of {WIDTH}x{HEIGHT} from {source}; medians of "
+        f"{arguments.turns} turns; load average before the run {busy:.1f}."
     )
     record("TV-L1 flow", rows, remarks)
 

@@ -7,6 +7,7 @@ import csv
 import json
 import logging
 import os
+import re
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -20,12 +21,17 @@ if TYPE_CHECKING:
     from stp.runs import Settings
     from stp.scores import Scores
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown"
+)
 log = logging.getLogger("stp")
 
 Output = Annotated[Path, typer.Option("-o", "--output", help="File to write.")]
 Threads = Annotated[int, typer.Option(min=1, help="Processor threads to use.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+BackendName = Annotated[
+    str, typer.Option(help="auto, numba, triton (NVIDIA GPUs), torch, opencv or opencv-cuda; auto is numba.")
+]
 ExistingFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False)]
 ExistingFiles = Annotated[list[Path], typer.Argument(exists=True, dir_okay=False)]
 Weights = Annotated[str, typer.Option(help="Weight of each stream, as rgb=1,of=1.5,wof=1.")]
@@ -38,13 +44,21 @@ class OnBadVideo(StrEnum):
     skip = "skip"
 
 
-class Backend(StrEnum):
-    """What computes TV-L1."""
+class Semantics(StrEnum):
+    """Whose TV-L1 is followed."""
 
-    auto = "auto"
-    numba = "numba"
-    opencv = "opencv"
+    opencv_cpu = "opencv-cpu"
     opencv_cuda = "opencv-cuda"
+
+
+class FlowFormatName(StrEnum):
+    """How flow is written."""
+
+    h5 = "h5"
+    npy = "npy"
+    png = "png"
+    jpg = "jpg"
+    mp4 = "mp4"
 
 
 class Detector(StrEnum):
@@ -78,6 +92,7 @@ def logging_options(
     """Recognise micro actions in videos with a segment-level temporal pyramid."""
     if log_file or not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")  # read when a subcommand imports tqdm
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # bad videos are named in our own words
     terminal = logging.StreamHandler()
     terminal.setFormatter(logging.Formatter("stp: %(levelname)s: %(message)s"))
     handlers: list[logging.Handler] = [terminal]
@@ -162,19 +177,86 @@ def frames(
 
 
 @app.command()
-def flow(
+def extract(
     frames_file: ExistingFile,
     output: Annotated[Path, typer.Argument(help="Flow of the clips, to write.")],
     warped: Annotated[Path | None, typer.Argument(help="Warped flow, camera motion taken out, to write.")] = None,
-    backend: Backend = Backend.auto,
+    backend: BackendName = "auto",
+    semantics: Semantics = Semantics.opencv_cpu,
     bound: Annotated[float, typer.Option(min=0.01, help="+-bound pixels/frame map to 0..255.")] = 20.0,
     detector: Detector = Detector.orb,
     threads: Threads = 1,
 ) -> None:
     """Compute TV-L1 flow, and warped flow if a file is named for it, of the clips of one shard."""
+    from stp.clip_batches import FlowSettings
     from stp.extraction import extract_flow
+    from stp.flow import TVL1Parameters, resolve_backend
 
-    extract_flow(frames_file, output, warped, backend.value, bound, detector.value, threads)
+    engine, parameters = resolve_backend(backend, semantics.value), TVL1Parameters(semantics=semantics.value)
+    settings = FlowSettings(engine, parameters, detector.value if warped else None)
+    extract_flow(frames_file, output, warped, settings, bound, threads)
+
+
+@app.command()
+def flow(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Videos; folders of images, the frames of one clip in natural order (2 before 10); folders of those, "
+            "searched to the bottom."
+        ),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write: OUT/of/NAME and OUT/wof/NAME.")],
+    file_format: Annotated[
+        FlowFormatName,
+        typer.Option(
+            "--format",
+            help="h5: bytes, what the pipeline trains on. npy: float32 (T-1, 2, H, W). png, jpg: bytes as images, "
+            "a folder of flow_x_00001, flow_y_00001, ...; jpg is lossy. mp4: colours, for looking at.",
+        ),
+    ] = FlowFormatName.h5,
+    warped: Annotated[bool, typer.Option("--warped", help="Also flow without the camera's motion: OUT/wof.")] = False,
+    bound: Annotated[
+        float,
+        typer.Option(
+            min=0.01, help="+-bound pixels map to bytes 0..255, 128 is no motion; mp4: length of full colour."
+        ),
+    ] = 20.0,
+    size: Annotated[
+        str | None, typer.Option(metavar="WxH", help="Resize frames, e.g. to 340x256.", show_default="own size")
+    ] = None,
+    backend: BackendName = "auto",
+    semantics: Annotated[
+        Semantics, typer.Option(help="Which of OpenCV's two TV-L1s; published networks mostly saw opencv-cuda.")
+    ] = Semantics.opencv_cpu,
+    detector: Annotated[Detector, typer.Option(help="Key points for --warped; sift is slower.")] = Detector.orb,
+    step: Annotated[int, typer.Option(min=1, help="Flow from each frame to the one so many later.")] = 1,
+    threads: Annotated[str, typer.Option(metavar="N", help="Processor threads: all or a number.")] = "all",
+) -> None:
+    """Turn videos or folders of frames into TV-L1 optical flow.
+
+    A video is named by its stem, a folder of frames by its own name, and what lies deeper in a folder by its path from
+    there. Flow is x (rightwards) and y (downwards) in pixels.
+
+    Call it again after an interruption and it goes on: files appear only when complete, and complete ones stay.
+    OUT/flow.json keeps the options; other options want another OUT. Sources that cannot be read to their end are named
+    and skipped, and the exit status is then 1.
+
+    Examples:
+
+        stp flow clip.avi -o flow
+        stp flow videos/ -o flow --format jpg --warped --size 340x256
+        stp flow clip.avi -o look --format mp4 --bound 5
+    """
+    from stp.clip_batches import FlowSettings
+    from stp.flow import TVL1Parameters, resolve_backend
+    from stp.flow_tool import FlowFolder, make_flow
+    from stp.sources import find_sources
+
+    engine, parameters = resolve_backend(backend, semantics.value), TVL1Parameters(semantics=semantics.value)
+    settings = FlowSettings(engine, parameters, detector.value if warped else None, step=step)
+    folder = FlowFolder(output, file_format.value, bound, parse_size(size) if size else None, settings)
+    make_flow(find_sources(sources), folder, parse_threads(threads))
 
 
 @app.command()
@@ -293,6 +375,23 @@ def parse_weights(text: str) -> dict[str, float]:
     if set(weights) - {"rgb", "of", "wof"} or min(weights.values()) <= 0:
         raise UserError(f"--weights: '{text}' must give positive weights of rgb, of and wof")
     return weights
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """`340x256` -> width and height; UserError for anything else."""
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if not match:
+        raise UserError(f"--size: '{text}' is not of the form WIDTHxHEIGHT, for example 340x256")
+    return int(match[1]), int(match[2])
+
+
+def parse_threads(text: str) -> int:
+    """`all` -> the processors that this process may use, `4` -> 4; UserError for anything else."""
+    if text == "all":
+        return len(os.sched_getaffinity(0))
+    if not re.fullmatch(r"[1-9]\d*", text):
+        raise UserError(f"--threads: '{text}' is neither all nor a number from 1 on")
+    return int(text)
 
 
 def parse_settings(text: str) -> "Settings":

@@ -1,82 +1,101 @@
 """Extraction: the clips of one shard, from video files to stored RGB frames, flow and warped flow."""
 
 import logging
-from contextlib import ExitStack
-from dataclasses import asdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
+from stp.boxes import read_boxes
+from stp.clip_batches import FlowSettings, GreyClip
+from stp.clip_flow import WriteChunk, write_flow
 from stp.errors import UserError
-from stp.flow import TVL1Parameters, quantise, resolve_backend, tvl1
-from stp.frames import decode
+from stp.flow_files import clip_in_shard, shard_parameters, write_chunks
+from stp.frames import decode, video_size
 from stp.index import Clip
-from stp.storage import ClipFields, write_shard
-from stp.warped import WarpedFlowParameters, warped_flow
+from stp.storage import ClipFields, read_extra, write_shard
 
 log = logging.getLogger(__name__)
 
-# Pairs that one call of TV-L1 gets, so that a long video's float fields stay small in memory.
-PAIRS_AT_ONCE = 128
-
 
 def extract_frames(clips: tuple[Clip, ...], output: Path, width: int, height: int) -> None:
-    """Decode clips into `output`: (T, 3, height, width) uint8 RGB each."""
+    """Decode clips into `output`: (T, 3, height, width) uint8 RGB each.
+
+    Of clips with person boxes these are stored, too, in pixels of the stored frames: /boxes/CLIP_ID, float32 (m, 5) of
+    frame, x0, y0, x1, y1.
+    """
     with write_shard(output, "rgb", {"width": width, "height": height}) as shard:
         for clip in tqdm(clips, desc="frames", unit="clip"):
-            frames = [frame.transpose(2, 0, 1) for frame in decode(clip.path, width, height)]
-            if len(frames) != clip.frames:
-                raise UserError(f"{clip.path}: {len(frames)} frames, but the index says {clip.frames}; index it anew")
-            shard.write(clip.clip, np.stack(frames))
+            shard.create(clip.clip, (clip.frames, 3, height, width))
+            frames = 0
+            for frame in decode(clip.path, width, height):
+                if frames < clip.frames:
+                    shard.fill(clip.clip, frames, frame.transpose(2, 0, 1)[None])
+                frames += 1
+            if frames != clip.frames:
+                raise UserError(f"{clip.path}: {frames} frames, but the index says {clip.frames}; index it anew")
+            if clip.boxes:
+                own_width, own_height = video_size(clip.path)
+                boxes = read_boxes(clip.boxes, frames, width / own_width, height / own_height)
+                shard.add(clip.clip, boxes=boxes_to_rows(boxes))
 
 
-def grey(frames: np.ndarray) -> np.ndarray:
-    """Luma of RGB frames: (T, 3, H, W) uint8 -> (T, H, W) uint8."""
-    return np.stack(
-        [cv2.cvtColor(np.ascontiguousarray(frame.transpose(1, 2, 0)), cv2.COLOR_RGB2GRAY) for frame in frames]
-    )
+def boxes_to_rows(boxes: list[np.ndarray]) -> np.ndarray:
+    """Boxes (n, 4) of every frame -> (m, 5) float32 with the frame's number before each box."""
+    numbers = np.repeat(np.arange(len(boxes)), [len(some) for some in boxes])
+    return np.column_stack([numbers, np.concatenate(boxes)]).astype(np.float32)
+
+
+def rows_to_boxes(rows: np.ndarray, frames: int) -> list[np.ndarray]:
+    """The inverse of `boxes_to_rows`."""
+    return [rows[rows[:, 0] == t, 1:] for t in range(frames)]
+
+
+def grey(frames: np.ndarray) -> Iterator[np.ndarray]:
+    """Luma of RGB frames (T, 3, H, W) uint8, one by one: uint8 (H, W)."""
+    for frame in frames:
+        yield cv2.cvtColor(np.ascontiguousarray(frame.transpose(1, 2, 0)), cv2.COLOR_RGB2GRAY)
+
+
+def grey_clip(name: str, frames: np.ndarray, rows: np.ndarray | None) -> GreyClip:
+    """A stored clip (T, 3, H, W) with its boxes; a single frame comes twice, so that it has a field, which is still."""
+    boxes = None if rows is None else rows_to_boxes(rows, len(frames))
+    if len(frames) == 1:
+        frames, boxes = frames.repeat(2, axis=0), boxes and boxes * 2
+    return GreyClip(name, len(frames), frames.shape[2], frames.shape[3], lambda: grey(frames), boxes)
 
 
 def extract_flow(
-    frames: Path, output: Path, warped_output: Path | None, backend: str, bound: float, detector: str, threads: int
+    frames: Path, output: Path, warped_output: Path | None, settings: FlowSettings, bound: float, threads: int
 ) -> None:
     """TV-L1 flow of every clip of an RGB shard, (T - 1, 2, H, W) uint8 each, and with `warped_output` its warped flow.
 
     A clip of a single frame gives one still field. The warped shard also holds each pair's homography, the number of
-    its inliers, and whether it fell back to the identity.
+    its inliers, and whether it fell back to the identity. `settings.detector` is needed for warped flow, and only then.
     """
-    source = ClipFields([frames])
-    parameters = {"backend": resolve_backend(backend), "bound": bound, "tvl1": asdict(TVL1Parameters())}
+    source, boxes = ClipFields([frames]), read_extra(frames, "boxes")
+    clips = [grey_clip(name, source[name], boxes.get(name)) for name in source.clips()]
+    outputs = {"of": output} | ({"wof": warped_output} if warped_output else {})
     with ExitStack() as stack:
-        shard = stack.enter_context(write_shard(output, "of", parameters))
-        warped_shard = None
-        if warped_output:
-            parameters |= {"detector": detector, "warped_flow": asdict(WarpedFlowParameters())}
-            warped_shard = stack.enter_context(write_shard(warped_output, "wof", parameters))
-        pairs = identities = 0
-        for clip in tqdm(source.clips(), desc="flow", unit="clip"):
-            images = grey(source[clip])
-            if len(images) == 1:
-                images = images.repeat(2, axis=0)
-            flows, warps = [], []
-            for first in range(0, len(images) - 1, PAIRS_AT_ONCE):
-                chosen = images[first : first + PAIRS_AT_ONCE + 1]
-                flow = tvl1(chosen[:-1], chosen[1:], backend, threads)
-                flows.append(quantise(flow, bound))
-                if warped_shard:
-                    warps.append(warped_flow(chosen, flow, detector, backend, threads))
-            shard.write(clip, np.concatenate(flows))
-            if warped_shard:
-                warped_shard.write(
-                    clip,
-                    np.concatenate([quantise(warp.flow, bound) for warp in warps]),
-                    homographies=np.concatenate([warp.homographies for warp in warps]),
-                    inliers=np.concatenate([warp.inliers for warp in warps]),
-                    identity=np.concatenate([warp.identity for warp in warps]),
-                )
-                pairs += len(images) - 1
-                identities += sum(int(warp.identity.sum()) for warp in warps)
+        shards = {
+            modality: stack.enter_context(write_shard(path, modality, shard_parameters(settings, bound, modality)))
+            for modality, path in outputs.items()
+        }
+
+        def open_clip(clip: GreyClip, pool: ThreadPoolExecutor) -> AbstractContextManager[WriteChunk]:
+            pairs = clip.pairs(settings.step)
+            return write_chunks(
+                {name: clip_in_shard(shard, clip, pairs, bound, pool) for name, shard in shards.items()}
+            )
+
+        with tqdm(total=sum(clip.pairs(settings.step) for clip in clips), desc="flow", unit="pair") as bar:
+            summary = write_flow(clips, settings, threads, open_clip, bar.update)
+    log.info("%s", summary)
     if warped_output:
-        log.info("warped flow: %d of %d pairs had too few matches and kept the identity", identities, pairs)
+        log.info(
+            "warped flow: %d of %d pairs had too few matches and kept the identity", summary.identities, summary.pairs
+        )

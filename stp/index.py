@@ -15,7 +15,8 @@ class Clip:
 
     `clip` is the unique id; `group` names what must not straddle a split (an actor, a recording) and is empty where
     unknown; `split` holds the official splits' words (train, test or unused), separated by `;`, and is empty where
-    there are none; `frames` is the number of frames that decode, 0 before anybody looked.
+    there are none; `frames` is the number of frames that decode, 0 before anybody looked; `boxes` is the path of a csv
+    with person boxes (`stp.boxes`), empty where there is none.
     """
 
     clip: str
@@ -24,6 +25,7 @@ class Clip:
     group: str = ""
     split: str = ""
     frames: int = 0
+    boxes: str = ""
 
 
 @dataclass(frozen=True)

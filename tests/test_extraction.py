@@ -7,11 +7,12 @@ import h5py
 import numpy as np
 import pytest
 
-from stp import extraction
+from stp import clip_batches, extraction
+from stp.clip_batches import FlowSettings
 from stp.errors import UserError
 from stp.flow import quantise, tvl1
 from stp.index import Clip
-from stp.storage import ClipFields, write_shard
+from stp.storage import ClipFields, read_extra, write_shard
 from tests.test_index import write_video
 
 HEIGHT, WIDTH = 48, 64
@@ -32,7 +33,7 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def extract(frames: Path, folder: Path) -> tuple[ClipFields, ClipFields]:
     of, wof = folder / "of.h5", folder / "wof.h5"
-    extraction.extract_flow(frames, of, wof, "auto", 4.0, "orb", 1)
+    extraction.extract_flow(frames, of, wof, FlowSettings("numba", detector="orb"), 4.0, 1)
     return ClipFields([of]), ClipFields([wof])
 
 
@@ -53,7 +54,7 @@ def test_flow_has_one_field_fewer_than_frames_but_at_least_one(frames: Path, tmp
 
 def test_flow_is_that_of_the_public_function(frames: Path, tmp_path: Path) -> None:
     of, _ = extract(frames, tmp_path)
-    grey = extraction.grey(ClipFields([frames])["clip6"])
+    grey = np.stack(list(extraction.grey(ClipFields([frames])["clip6"])))
     assert np.array_equal(of["clip6"], quantise(tvl1(grey[:-1], grey[1:]), 4.0))
 
 
@@ -61,7 +62,7 @@ def test_long_clips_are_cut_without_a_seam(frames: Path, tmp_path: Path, monkeyp
     (tmp_path / "whole").mkdir()
     (tmp_path / "cut").mkdir()
     whole = extract(frames, tmp_path / "whole")
-    monkeypatch.setattr(extraction, "PAIRS_AT_ONCE", 2)
+    monkeypatch.setattr(clip_batches, "PAIRS_AT_ONCE", 2)
     for a, b in zip(whole, extract(frames, tmp_path / "cut"), strict=True):
         assert all(np.array_equal(a[clip], b[clip]) for clip in a.clips())
 
@@ -75,7 +76,7 @@ def test_warped_flow_records_the_camera(frames: Path, tmp_path: Path) -> None:
 
 
 def test_flow_without_warped_flow(frames: Path, tmp_path: Path) -> None:
-    extraction.extract_flow(frames, tmp_path / "of.h5", None, "auto", 4.0, "orb", 1)
+    extraction.extract_flow(frames, tmp_path / "of.h5", None, FlowSettings(), 4.0, 1)
     assert [path.name for path in tmp_path.iterdir()] == ["of.h5"]
 
 
@@ -86,3 +87,56 @@ def test_frames_of_a_video_that_changed_since_the_index_are_refused(tmp_path: Pa
     with pytest.raises(UserError, match="9 frames, but the index says 12"):
         extraction.extract_frames((Clip("a", str(video), "x", frames=12),), tmp_path / "1.h5", 32, 24)
     assert not (tmp_path / "1.h5").exists()
+
+
+def test_failed_flow_leaves_no_files(frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(frame: np.ndarray, *arguments: object) -> None:
+        raise RuntimeError("no key points today")
+
+    monkeypatch.setattr(clip_batches, "detect_keypoints", broken)
+    with pytest.raises(RuntimeError, match="no key points today"):
+        extract(frames, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_person_boxes_are_stored_in_stored_pixels_and_masked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    video = write_video(tmp_path / "a.mp4", frames=3, width=64, height=48)
+    table = tmp_path / "a.boxes.csv"
+    table.write_text("frame,x0,y0,x1,y1\n0,0,0,16,24\n2,32,12,64,48\n2,0,0,2,2\n")
+    clips = (Clip("a", str(video), "x", frames=3, boxes=str(table)), Clip("b", str(video), "x", frames=3))
+    extraction.extract_frames(clips, tmp_path / "rgb.h5", 32, 48)
+    stored = read_extra(tmp_path / "rgb.h5", "boxes")
+    assert list(stored) == ["a"]
+    assert stored["a"].dtype == np.float32
+    assert stored["a"].tolist() == [[0, 0, 0, 8, 24], [2, 16, 12, 32, 48], [2, 0, 0, 1, 2]]
+
+    masks: list[np.ndarray | None] = []
+    detect = clip_batches.detect_keypoints
+
+    def recording(frame: np.ndarray, detector: str, mask: np.ndarray | None, parameters: object) -> object:
+        masks.append(mask)
+        return detect(frame, detector, mask)
+
+    monkeypatch.setattr(clip_batches, "detect_keypoints", recording)
+    extract(tmp_path / "rgb.h5", tmp_path)
+    assert [None if mask is None else int((mask == 0).sum()) for mask in masks] == [
+        8 * 24,
+        0,
+        16 * 36 + 1 * 2,
+        None,
+        None,
+        None,
+    ]
+
+
+def test_boxes_survive_storing() -> None:
+    boxes = [
+        np.array([[0, 1, 2, 3], [4, 5, 6, 7]], np.float32),
+        np.empty((0, 4), np.float32),
+        np.ones((1, 4), np.float32),
+    ]
+    rows = extraction.boxes_to_rows(boxes)
+    assert rows.shape == (3, 5)
+    for before, after in zip(boxes, extraction.rows_to_boxes(rows, 3), strict=True):
+        assert np.array_equal(before, after)
+    assert extraction.boxes_to_rows([np.empty((0, 4), np.float32)] * 3).shape == (0, 5)

@@ -28,16 +28,24 @@ def texture(x: np.ndarray, y: np.ndarray, seed: int = 0) -> np.ndarray:
     return np.clip(np.rint(128 + 12 * total), 0, 255).astype(np.uint8)
 
 
-def moving_texture(height: int, width: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def moving_texture(
+    height: int, width: int, seed: int = 0, speed: float = 1
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Frames (1, H, W) of a texture that moves smoothly by up to some 3 pixels, and its true flow (1, 2, H, W)."""
     y, x = np.mgrid[:height, :width].astype(float)
-    true = np.stack([1.5 + np.sin(2 * np.pi * y / 200), -1 + 1.2 * np.cos(2 * np.pi * (x + y) / 250)])
+    true = np.stack([1.5 + np.sin(2 * np.pi * y / 200), -1 + 1.2 * np.cos(2 * np.pi * (x + y) / 250)]) * speed
     return texture(x + true[0], y + true[1], seed)[None], texture(x, y, seed)[None], true[None]
 
 
-def assert_agree(flow: np.ndarray, oracle: np.ndarray) -> None:
+def assert_agree(flow: np.ndarray, oracle: np.ndarray, margin: int = 0) -> None:
+    """Agreement as of two versions of OpenCV; bytes of a `margin` do not count.
+
+    Near the border, warps bring in black from outside and rounding decides. Whole frames are no matter, small ones are
+    mostly border.
+    """
     assert np.linalg.norm(flow - oracle, axis=1).mean() <= HIGHEST_MEAN_DIFFERENCE
-    difference = np.abs(quantise(flow).astype(int) - quantise(oracle))
+    inner = slice(margin, -margin or None)
+    difference = np.abs(quantise(flow).astype(int) - quantise(oracle))[..., inner, inner]
     assert (difference > 1).mean() <= HIGHEST_BYTE_DIFFERENCE
 
 
@@ -52,10 +60,39 @@ def grey_pairs(video: Path, first_frames: list[int]) -> tuple[np.ndarray, np.nda
     return np.stack([frames[t] for t in first_frames]), np.stack([frames[t + 1] for t in first_frames])
 
 
+CUDA = TVL1Parameters(semantics="opencv-cuda")
+
+
+def real_videos(folder: Path) -> list[Path]:
+    videos = [folder / "testvideos" / f"v_{name}_g01_c01.avi" for name in ("IceDancing", "Bowling")]
+    return videos + sorted((folder / "ut_interaction" / "set1").glob("*.avi"))[:2]
+
+
+def smoothly_warped(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Frames (N, H, W) as seen before a known smooth motion of some 2 pixels, and that true flow (N, 2, H, W)."""
+    height, width = frames.shape[1:]
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    moved, true = [], []
+    for n, frame in enumerate(frames):
+        u = 1.5 * np.sin(2 * np.pi * (y / height + 0.1 * n)) + 1
+        v = 1.2 * np.cos(2 * np.pi * (x + y) / width) - 0.7
+        moved.append(cv2.remap(frame, x + u, y + v, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE))
+        true.append(np.stack([u, v]))
+    return np.stack(moved), np.stack(true)
+
+
+def test_is_as_near_to_the_truth_as_opencv_on_real_frames(real_data: Path) -> None:
+    frames = np.concatenate([grey_pairs(video, [20])[0] for video in real_videos(real_data)])
+    moved, true = smoothly_warped(frames)
+    error, opencv_error = (
+        np.linalg.norm(tvl1(moved, frames, backend=backend) - true, axis=1).mean() for backend in ("numba", "opencv")
+    )
+    assert error == pytest.approx(opencv_error, rel=0.01)
+    assert error < 0.4
+
+
 def test_agrees_with_opencv_on_real_clips(real_data: Path) -> None:
-    videos = [real_data / "testvideos" / f"v_{name}_g01_c01.avi" for name in ("IceDancing", "Bowling")]
-    videos += sorted((real_data / "ut_interaction" / "set1").glob("*.avi"))[:2]
-    pairs = [grey_pairs(video, [5, 40]) for video in videos]
+    pairs = [grey_pairs(video, [5, 40]) for video in real_videos(real_data)]
     previous, following = (np.concatenate(frames) for frames in zip(*pairs, strict=True))
     flow = tvl1(previous, following)
     assert flow.shape == (8, 2, 256, 340)
@@ -68,7 +105,8 @@ def test_agrees_with_opencv_on_real_clips(real_data: Path) -> None:
 )
 def test_agrees_with_opencv_at_any_size(height: int, width: int) -> None:
     previous, following, _ = moving_texture(height, width)
-    assert_agree(tvl1(previous, following), tvl1(previous, following, backend="opencv"))
+    margin = 8 if min(height, width) > 32 else 0
+    assert_agree(tvl1(previous, following), tvl1(previous, following, backend="opencv"), margin)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +121,7 @@ def test_agrees_with_opencv_at_any_size(height: int, width: int) -> None:
 def test_agrees_with_opencv_for_other_parameters(parameters: TVL1Parameters) -> None:
     previous, following, _ = moving_texture(128, 144, seed=1)
     flow = tvl1(previous, following, parameters=parameters)
-    assert_agree(flow, tvl1(previous, following, backend="opencv", parameters=parameters))
+    assert_agree(flow, tvl1(previous, following, backend="opencv", parameters=parameters), margin=8)
 
 
 def test_finds_a_known_smooth_motion() -> None:
@@ -121,7 +159,7 @@ def test_frames_without_motion() -> None:
 
 def test_no_frames() -> None:
     none = np.empty((0, 20, 30), np.uint8)
-    for backend in available_backends():
+    for backend in available_backends():  # of opencv-cpu
         assert tvl1(none, none, backend=backend).shape == (0, 2, 20, 30)
 
 
@@ -161,28 +199,43 @@ def test_number_of_threads_is_restored() -> None:
     assert (engine.numba.get_num_threads(), cv2.getNumThreads()) == before
 
 
-def iterated_flow(fields: np.ndarray, edges: list[int], sweeps: list[int]) -> np.ndarray:
-    """u (2, H, W) after primal-dual iterations on fields (10, H, W) cut into strips at `edges`."""
+def workspace_of(fields: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """A workspace that holds fields (10, H, W) cut into strips at `edges`; what no pixel may see is full of rubbish."""
     height, left = fields.shape[1], int(engine.LEFT)
-    workspace = np.zeros((len(edges) - 1, height + 1, engine.FIELDS, int(engine.FIELD)), np.float32)
+    workspace = np.full((len(edges) - 1, height + 1, engine.FIELDS, int(engine.FIELD)), 1e3, np.float32)
+    engine.clear_dual(workspace.ravel(), (len(edges) - 1) * (height + 1))
     for strip, first, stop in zip(workspace, edges[:-1], edges[1:], strict=True):
         strip[1:, :, left : left + stop - first] = fields[:, :, first:stop].transpose(1, 0, 2)
-    scalars = engine.Scalars(
-        np.float32(0.045),
-        np.float32(0.3),
-        np.float32(0.25 / 0.3),
-        1e-4,
-        warps=5,
-        outer=10,
-        inner=30,
-        median=True,
-        scale_step=0.8,
-    )
+    return workspace.ravel()
+
+
+SCALARS = engine.Scalars(
+    np.float32(0.045),
+    np.float32(0.3),
+    np.float32(0.25 / 0.3),
+    1e-4,
+    warps=5,
+    outer=10,
+    inner=30,
+    median=True,
+    lazy_stop=False,
+    scale_step=0.8,
+    cubic=np.float32(-0.75),
+    repeat_edges=False,
+    centre=0.5,
+)
+
+
+def iterated_flow(fields: np.ndarray, edges: list[int], sweeps: list[int]) -> tuple[np.ndarray, float]:
+    """u (2, H, W) after primal-dual iterations on fields (10, H, W) cut into strips, and the last squared update."""
+    workspace, error = workspace_of(fields, np.array(edges)), 0.0
     for iterations in sweeps:
-        engine.iterate(workspace.ravel(), height, np.array(edges), iterations, scalars)
+        error = float(
+            engine.iterate(workspace, fields.shape[1], np.array(edges), iterations, engine.LARGEST, SCALARS)[1]
+        )
     flow = np.empty((2, *fields.shape[1:]), np.float32)
-    engine.take_flow(workspace.ravel(), flow, np.array(edges))
-    return flow
+    engine.take_flow(workspace, flow, np.array(edges))
+    return flow, error
 
 
 @pytest.mark.parametrize("height", [1, 2, 3, 30])
@@ -190,10 +243,14 @@ def test_iterations_do_not_depend_on_strips_and_sweeps(height: int) -> None:
     fields = np.random.default_rng(6).normal(size=(10, height, 48)).astype(np.float32)
     fields[2:6] = 0  # the dual variables start at zero
     fields[8] = 1 / (fields[6] ** 2 + fields[7] ** 2)
-    flow = iterated_flow(fields, [0, 48], [1] * 8)
-    np.testing.assert_array_equal(iterated_flow(fields, [0, 48], [4, 3, 1]), flow)
+    flow, error = iterated_flow(fields, [0, 48], [1] * 8)
+    swept, swept_error = iterated_flow(fields, [0, 48], [4, 3, 1])
+    np.testing.assert_array_equal(swept, flow)
+    assert swept_error == error
     # Strips are vectorised differently, hence rounding; a wrong neighbour at a seam changes the flow by some tenths.
-    np.testing.assert_allclose(iterated_flow(fields, [0, 17, 31, 48], [4, 4]), flow, atol=1e-5)
+    seamed, seamed_error = iterated_flow(fields, [0, 17, 31, 48], [4, 4])
+    np.testing.assert_allclose(seamed, flow, atol=1e-5)
+    assert seamed_error == pytest.approx(error, rel=1e-4)
 
 
 def test_median_equals_opencv() -> None:
@@ -203,7 +260,7 @@ def test_median_equals_opencv() -> None:
     for image in (rng.normal(size=(60, width)), rng.integers(0, 2, (60, width))):
         image = image.astype(np.float32)
         workspace = np.zeros(3 * 61 * int(engine.ROW), np.float32)
-        engine.median_5x5(image, engine.U2, workspace, edges, np.empty(5 * int(engine.FIELD), np.float32))
+        engine.median_5x5(image, engine.U2, workspace, edges, np.zeros(5 * int(engine.FIELD), np.float32))
         flow = np.empty((2, 60, width), np.float32)
         engine.take_flow(workspace, flow, edges)
         np.testing.assert_array_equal(flow[1], cv2.medianBlur(image, 5))
@@ -216,30 +273,34 @@ def test_median_equals_opencv() -> None:
 def test_resize_equals_opencv(source: tuple[int, int], target: tuple[int, int]) -> None:
     image = np.random.default_rng(5).random(source, np.float32)
     result = np.empty(target, np.float32)
-    engine.resize_bilinear(image, result, source[0] / target[0], source[1] / target[1], np.float32(3))
+    engine.resize_bilinear(image, result, source[0] / target[0], source[1] / target[1], np.float32(3), 0.5)
     np.testing.assert_allclose(result, 3 * cv2.resize(image, target[::-1]), atol=1e-5)
 
 
 def test_backends() -> None:
-    assert resolve_backend("auto") == "numba" == available_backends()[0]
+    assert resolve_backend("auto") == resolve_backend("auto", "opencv-cuda") == "numba" == available_backends()[0]
     assert resolve_backend("opencv") == "opencv"
     with pytest.raises(UserError, match=r"'farneback' is unknown; choose one of: auto, numba"):
         resolve_backend("farneback")
+    with pytest.raises(
+        UserError, match=r"'opencv' computes the semantics opencv-cpu, not opencv-cuda; .*: auto, numba"
+    ):
+        resolve_backend("opencv", "opencv-cuda")
 
 
-@pytest.mark.skipif("opencv-cuda" in available_backends(), reason="this machine has the CUDA backend")
+@pytest.mark.skipif("opencv-cuda" in available_backends("opencv-cuda"), reason="this machine has the CUDA backend")
 def test_absent_backend() -> None:
     frames = np.zeros((1, 20, 20), np.uint8)
     with pytest.raises(UserError, match="'opencv-cuda' is not available") as error:
-        tvl1(frames, frames, backend="opencv-cuda")
+        tvl1(frames, frames, backend="opencv-cuda", parameters=CUDA)
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.skipif("opencv-cuda" not in available_backends(), reason="no OpenCV with CUDA and a device here")
-def test_cuda_backend_finds_a_known_smooth_motion() -> None:
-    previous, following, true = moving_texture(180, 200, seed=2)
-    error = np.linalg.norm(tvl1(previous, following, backend="opencv-cuda") - true, axis=1)[0, 8:-8, 8:-8]
-    assert np.median(error) < 0.1
+@pytest.mark.skipif("opencv-cuda" not in available_backends("opencv-cuda"), reason="no OpenCV with CUDA and a device")
+def test_agrees_with_opencv_cuda() -> None:
+    previous, following, _ = moving_texture(180, 200, seed=2)
+    flow = tvl1(previous, following, parameters=CUDA)
+    assert_agree(flow, tvl1(previous, following, backend="opencv-cuda", parameters=CUDA))
 
 
 def test_wrong_arguments() -> None:
@@ -258,7 +319,9 @@ def test_wrong_arguments() -> None:
         tvl1(frames, frames, threads=0)
 
 
-@pytest.mark.parametrize("wrong", [{"tau": 0.0}, {"warps": 0}, {"scale_step": 1.0}, {"median_filter": 3}])
+@pytest.mark.parametrize(
+    "wrong", [{"tau": 0.0}, {"warps": 0}, {"scale_step": 1.0}, {"median_filter": 3}, {"semantics": "cuda"}]
+)
 def test_wrong_parameters(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         TVL1Parameters(**wrong)  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ def write_video(path: Path, frames: int = 12, width: int = 64, height: int = 48)
 
 
 def test_index_survives_writing_and_odd_names(tmp_path: Path) -> None:
-    clips = [Clip('a/one, "two"', "x/é ü;.avi", "a", "g1", "train;test", 7), Clip("b/2", "y.avi", "b")]
+    clips = [Clip('a/one, "two"', "x/é ü;.avi", "a", "g1", "train;test", 7, "x/é.csv"), Clip("b/2", "y.avi", "b")]
     write_index(tmp_path / "index.csv", clips)
     assert read_index(tmp_path / "index.csv") == Index(tuple(clips))
 
@@ -58,6 +58,22 @@ def test_folder_importer_sorts_and_ignores_other_files(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert [clip.clip for clip in folder.find_clips(tmp_path)] == ["nod/x", "wave/a", "wave/b"]
+
+
+def test_index_without_the_optional_columns_reads(tmp_path: Path) -> None:
+    (tmp_path / "index.csv").write_text("clip,path,label\na,b.avi,c\n")
+    assert read_index(tmp_path / "index.csv").clips == (Clip("a", "b.avi", "c", "", "", 0, ""),)
+
+
+def test_folder_importer_takes_boxes_beside_their_video(tmp_path: Path) -> None:
+    for name in ("wave/b.avi", "wave/a.avi", "wave/a.boxes.csv", "nod/a.avi"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    boxes = {clip.clip: clip.boxes for clip in folder.find_clips(tmp_path)}
+    assert boxes == {"nod/a": "", "wave/a": str(tmp_path / "wave" / "a.boxes.csv"), "wave/b": ""}
+    (tmp_path / "nod" / "c.boxes.csv").touch()
+    with pytest.raises(UserError, match=r"c\.boxes\.csv' has no video beside it"):
+        folder.find_clips(tmp_path)
 
 
 def test_folder_importer_names_missing_folder_and_empty_class(tmp_path: Path) -> None:

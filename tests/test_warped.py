@@ -1,6 +1,9 @@
 """Warped flow: a known camera motion is found and cancelled."""
 
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,10 +15,11 @@ from stp.warped import (
     DETECTORS,
     KeyPoints,
     WarpedFlowParameters,
+    align,
     background_mask,
+    clip,
     detect_keypoints,
     estimate_homography,
-    match_keypoints,
     warp_following,
     warped_flow,
 )
@@ -23,6 +27,12 @@ from stp.warped import (
 HEIGHT, WIDTH = 144, 192
 # Rotation by some .6 degrees, zoom by 1 %, a shift of 3 and -2 pixels and a little perspective.
 CAMERA = np.array([[1.01, -0.010, 3.0], [0.010, 1.01, -2.0], [1e-5, -1e-5, 1.0]])
+CAMERAS = {
+    "shift": np.array([[1, 0, 5.0], [0, 1, -3.5], [0, 0, 1]]),
+    "rotation": np.array([[0.9998, -0.02, 3.0], [0.02, 0.9998, 1.0], [0, 0, 1]]),
+    "zoom": np.array([[1.03, 0, -1.0], [0, 1.03, -4.0], [0, 0, 1]]),
+    "perspective": np.array([[1.0, 0.005, 2.5], [-0.005, 1.0, 2.0], [1e-4, -5e-5, 1]]),
+}
 
 
 def scene(x: np.ndarray, y: np.ndarray, seed: int) -> np.ndarray:
@@ -53,15 +63,29 @@ def clip_of_moving_camera(
     return np.stack(frames)
 
 
-def corner_error(matrix: np.ndarray, height: int, width: int) -> float:
-    """Largest distance in pixels by which a homography takes a corner of the frame elsewhere than `CAMERA` does."""
+def corner_error(matrix: np.ndarray, height: int, width: int, camera: np.ndarray = CAMERA) -> float:
+    """Largest distance in pixels by which a homography takes a corner of the frame elsewhere than the camera does."""
     corners = np.array([[[0, 0], [width, 0], [0, height], [width, height]]], float)
-    difference = cv2.perspectiveTransform(corners, matrix) - cv2.perspectiveTransform(corners, CAMERA)
+    difference = cv2.perspectiveTransform(corners, matrix) - cv2.perspectiveTransform(corners, camera)
     return float(np.linalg.norm(difference, axis=-1).max())
 
 
 def magnitude(flow: np.ndarray) -> np.ndarray:
     return np.linalg.norm(flow, axis=-3)
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+@pytest.mark.parametrize("camera", CAMERAS.values(), ids=CAMERAS.keys())
+def test_every_camera_motion_is_found_behind_a_moving_body(camera: np.ndarray, detector: str) -> None:
+    frames = clip_of_moving_camera(HEIGHT, WIDTH, camera, patch=(60, 40, 70, 60))
+    flow = tvl1(frames[:1], frames[1:])
+    result = warped_flow(frames, flow, detector)
+    assert not result.identity[0]
+    assert corner_error(result.homographies[0], HEIGHT, WIDTH, camera) < 0.5
+    far = np.ones((HEIGHT, WIDTH), bool)
+    far[30:115, 50:150] = False
+    assert np.median(magnitude(flow[0])[far]) > 1.5
+    assert np.median(magnitude(result.flow[0])[far]) < 0.1
 
 
 @pytest.mark.parametrize("detector", DETECTORS)
@@ -125,6 +149,36 @@ def test_tiny_frames(height: int, width: int, detector: str) -> None:
     assert np.isfinite(result.flow).all()
 
 
+def test_key_points_of_a_frame_are_detected_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    detected = []
+
+    def counting(frame: np.ndarray, *arguments: Any) -> KeyPoints:
+        detected.append(int(frame[0, 0]))
+        return detect_keypoints(frame, *arguments)
+
+    monkeypatch.setattr(clip, "detect_keypoints", counting)
+    frames = np.stack([clip_of_moving_camera(72, 96, CAMERA)[0]] * 5)
+    frames[:, 0, 0] = np.arange(5)
+    result = warped_flow(frames, tvl1(frames[:-1], frames[1:]), threads=2)
+    assert sorted(detected) == [0, 1, 2, 3, 4]
+    assert not result.identity.any()
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_pieces_in_threads_give_what_the_whole_gives(detector: str) -> None:
+    pair = clip_of_moving_camera(HEIGHT, WIDTH, CAMERA, patch=(60, 40, 70, 60))
+    frames = np.concatenate([pair, pair, pair])
+    flow = tvl1(frames[:-1], frames[1:])
+    whole = warped_flow(frames, flow, detector, threads=1)
+    with ThreadPoolExecutor(4) as pool:
+        keypoints = list(pool.map(detect_keypoints, frames, repeat(detector)))
+        aligned = list(pool.map(align, frames[:-1], frames[1:], flow, keypoints[:-1], keypoints[1:]))
+    np.testing.assert_array_equal([alignment.estimate.matrix for alignment in aligned], whole.homographies)
+    assert [alignment.estimate.inliers for alignment in aligned] == whole.inliers.tolist()
+    again = tvl1(frames[:-1], np.stack([alignment.frame for alignment in aligned]))
+    np.testing.assert_array_equal(again, whole.flow)
+
+
 def test_clip_of_one_frame() -> None:
     result = warped_flow(np.zeros((1, 20, 30), np.uint8), np.empty((0, 2, 20, 30), np.float32))
     assert result.flow.shape == (0, 2, 20, 30)
@@ -166,27 +220,6 @@ def test_key_points_lie_within_the_mask(detector: str) -> None:
     points = detect_keypoints(frame, detector, mask).points
     assert len(points) > 20
     assert (points[:, 0] > 79).all()
-
-
-@pytest.mark.parametrize("kind", [np.uint8, np.float32])
-def test_matches_are_the_most_alike_within_the_window(kind: type) -> None:
-    rng = np.random.default_rng(0)
-    old, new = (
-        KeyPoints(rng.uniform(0, 100, (n, 2)).astype(np.float32), rng.integers(0, 256, (n, 32)).astype(kind))
-        for n in (40, 30)
-    )
-    expected = []
-    for point, descriptor in zip(new.points, new.descriptors, strict=True):
-        near = np.flatnonzero((np.abs(old.points - point) <= 25).all(axis=1))
-        if kind is np.uint8:
-            distance = np.unpackbits(old.descriptors[near] ^ descriptor, axis=1).sum(axis=1)
-        else:
-            distance = np.linalg.norm(old.descriptors[near] - descriptor, axis=1)
-        if len(near):
-            expected.append((old.points[near[distance.argmin()]], point))
-    matched_old, matched_new = match_keypoints(old, new, 25)
-    np.testing.assert_array_equal(matched_old, [pair[0] for pair in expected])
-    np.testing.assert_array_equal(matched_new, [pair[1] for pair in expected])
 
 
 def test_warp_by_the_identity_and_by_a_shift() -> None:

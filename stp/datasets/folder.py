@@ -6,6 +6,7 @@ from stp.errors import UserError
 from stp.index import Clip
 
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
+BOXES_SUFFIX = ".boxes.csv"
 
 
 def is_video(path: Path) -> bool:
@@ -24,12 +25,24 @@ def class_folders(folder: Path) -> list[Path]:
 
 
 def find_clips(folder: Path) -> list[Clip]:
-    """Clips of CLASS/clip.avi; id CLASS/clip, no groups, classes in the order of their names."""
+    """Clips of CLASS/clip.avi; id CLASS/clip, no groups, classes in the order of their names.
+
+    CLASS/clip.boxes.csv beside a video holds its person boxes (`stp.boxes`).
+
+    Raises:
+        UserError: the folder or a class in it has no videos, or boxes have no video.
+    """
     clips: list[Clip] = []
     for class_folder in class_folders(folder):
         videos = sorted(entry for entry in class_folder.iterdir() if is_video(entry))
         if not videos:
             suffixes = " ".join(sorted(VIDEO_SUFFIXES))
             raise UserError(f"class folder '{class_folder}' has no video ({suffixes}): add some or remove the folder")
-        clips += [Clip(f"{class_folder.name}/{video.stem}", str(video), class_folder.name) for video in videos]
+        boxes = {path.name.removesuffix(BOXES_SUFFIX): str(path) for path in class_folder.glob(f"[!.]*{BOXES_SUFFIX}")}
+        if lonely := boxes.keys() - {video.stem for video in videos}:
+            path = boxes[min(lonely)]
+            raise UserError(f"'{path}' has no video beside it: boxes are named as their video, NAME{BOXES_SUFFIX}")
+        for video in videos:
+            name = f"{class_folder.name}/{video.stem}"
+            clips.append(Clip(name, str(video), class_folder.name, boxes=boxes.get(video.stem, "")))
     return clips

@@ -7,29 +7,50 @@ import numpy as np
 from stp.errors import UserError
 from stp.flow.numba_engine import tvl1_numba
 from stp.flow.opencv_engines import opencv_available, opencv_cuda_available, tvl1_opencv, tvl1_opencv_cuda
-from stp.flow.parameters import TVL1Parameters
+from stp.flow.parameters import SEMANTICS, TVL1Parameters
 
-BACKENDS = ("numba", "opencv", "opencv-cuda")
+# Backends and the semantics that they compute; modules of those that need torch are imported on use.
+BACKENDS = {
+    "numba": SEMANTICS,
+    "triton": SEMANTICS,
+    "torch": SEMANTICS,
+    "opencv": ("opencv-cpu",),
+    "opencv-cuda": ("opencv-cuda",),
+}
 
 
-def available_backends() -> tuple[str, ...]:
-    """Backends that run on this machine, the default first."""
-    present = {"numba": True, "opencv": opencv_available(), "opencv-cuda": opencv_cuda_available()}
-    return tuple(name for name in BACKENDS if present[name])
+def backend_available(backend: str) -> bool:
+    """Whether a backend, one of BACKENDS, runs on this machine."""
+    if backend == "triton":
+        from stp.flow.triton_engine import triton_available
+
+        return triton_available()
+    return {"opencv": opencv_available, "opencv-cuda": opencv_cuda_available}.get(backend, lambda: True)()
 
 
-def resolve_backend(backend: str = "auto") -> str:
+def available_backends(semantics: str = "opencv-cpu") -> tuple[str, ...]:
+    """Backends that compute a semantics on this machine, the default first."""
+    return tuple(name for name, known in BACKENDS.items() if semantics in known and backend_available(name))
+
+
+def resolve_backend(backend: str = "auto", semantics: str = "opencv-cpu") -> str:
     """Name of the backend that will run; "auto" is "numba" everywhere: no result depends on the machine.
 
     Raises:
-        UserError: an unknown backend, or one that this machine lacks.
+        UserError: an unknown backend, or one that this machine lacks or that does not compute the semantics.
     """
-    available = available_backends()
     if backend == "auto":
-        return available[0]
-    if backend not in available:
-        why = "is not available on this machine" if backend in BACKENDS else "is unknown"
-        raise UserError(f"flow backend: {backend!r} {why}; choose one of: {', '.join(('auto', *available))}")
+        return "numba"
+    if backend not in BACKENDS:
+        raise UserError(f"flow backend: {backend!r} is unknown; choose one of: auto, {', '.join(BACKENDS)}")
+    if semantics not in BACKENDS[backend]:
+        raise UserError(
+            f"flow backend: {backend!r} computes the semantics {BACKENDS[backend][0]}, not {semantics}; "
+            f"choose that semantics or one of: auto, {', '.join(available_backends(semantics))}"
+        )
+    if not backend_available(backend):
+        choice = ", ".join(("auto", *available_backends(semantics)))
+        raise UserError(f"flow backend: {backend!r} is not available on this machine; choose one of: {choice}")
     return backend
 
 
@@ -45,17 +66,18 @@ def tvl1(
     Args:
         previous: uint8 (N, H, W), grey values 0..255.
         following: uint8 (N, H, W), the frame after each of `previous`.
-        backend: "auto" (which is "numba"); "numba", the semantics of OpenCV's CPU implementation, pairs in parallel;
-            "opencv", that implementation itself, some 30 times slower; "opencv-cuda", OpenCV on a GPU, whose semantics
-            differ: no median filter, another stop test, another cubic warp and another pyramid.
+        backend: "auto" (which is "numba"); "numba", pairs in parallel on the CPU; "triton", batches of pairs on an
+            NVIDIA GPU; "torch", the plain statement of the same steps, slow, on a GPU if there is one; "opencv",
+            OpenCV's CPU implementation, some 40 times slower than "numba"; "opencv-cuda", OpenCV on a GPU.
         threads: CPU threads, all by default; the result does not depend on it.
-        parameters: OpenCV's defaults unless given.
+        parameters: OpenCV's defaults unless given, with the semantics of its CPU implementation; "opencv" computes only
+            these, "opencv-cuda" only the other ones.
 
     Returns:
         float32 (N, 2, H, W), pixels/frame; channel 0 is x (rightwards), channel 1 is y (downwards).
 
     Raises:
-        UserError: the backend is unknown or absent.
+        UserError: the backend is unknown or absent, or does not compute the semantics asked for.
         ValueError: frames of another shape or type, or `threads` under 1.
     """
     for name, frames in (("previous", previous), ("following", following)):
@@ -68,12 +90,24 @@ def tvl1(
     threads = len(os.sched_getaffinity(0)) if threads is None else threads
     if threads < 1:
         raise ValueError(f"threads must be at least 1, not {threads}")
-    backend = resolve_backend(backend)
     parameters = parameters or TVL1Parameters()
+    backend = resolve_backend(backend, parameters.semantics)
     if len(previous) == 0:
         return np.empty((0, 2, *previous.shape[1:]), np.float32)
-    if backend == "opencv":
-        return tvl1_opencv(previous, following, parameters, threads)
-    if backend == "opencv-cuda":
-        return tvl1_opencv_cuda(previous, following, parameters)
-    return tvl1_numba(previous, following, parameters, threads)
+    match backend:
+        case "opencv":
+            return tvl1_opencv(previous, following, parameters, threads)
+        case "opencv-cuda":
+            return tvl1_opencv_cuda(previous, following, parameters)
+        case "torch":
+            import torch
+
+            from stp.flow.torch_engine import tvl1_torch
+
+            return tvl1_torch(previous, following, parameters, "cuda" if torch.cuda.is_available() else "cpu")
+        case "triton":
+            from stp.flow.triton_engine import tvl1_triton
+
+            return tvl1_triton(previous, following, parameters)
+        case _:
+            return tvl1_numba(previous, following, parameters, threads)

@@ -1,6 +1,7 @@
-"""OpenCV's two TV-L1 implementations: the CPU one, our oracle, and the CUDA one, whose semantics differ."""
+"""OpenCV's two TV-L1s, the CPU one, our oracle, and the CUDA one, whose semantics differ; OpenCV's warping on a GPU."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import cv2
@@ -55,23 +56,52 @@ def tvl1_opencv(previous: np.ndarray, following: np.ndarray, parameters: TVL1Par
     return flow
 
 
-def tvl1_opencv_cuda(previous: np.ndarray, following: np.ndarray, parameters: TVL1Parameters) -> np.ndarray:
-    """Flow (N, 2, H, W) float32 of N pairs of uint8 (N, H, W) frames by `cv2.cuda`; always on one stream.
+def tvl1_opencv_cuda(
+    previous: np.ndarray, following: np.ndarray, parameters: TVL1Parameters, streams: int = 1
+) -> np.ndarray:
+    """Flow (N, 2, H, W) float32 of N pairs of uint8 (N, H, W) frames by `cv2.cuda`.
 
     Not the CPU's numbers: no median filter, inner x outer iterations in one loop, a stop test on some iterations only,
     a cubic warp with a = -0.5 and renormalised weights, and a pyramid without the half-pixel shift.
+
+    `streams` pairs are under way at a time, each in a thread of its own, since the stop test makes the caller wait.
     """
     p = parameters
-    solver = cv2.cuda.OpticalFlowDual_TVL1.create(  # type: ignore[attr-defined]  # not in a build without CUDA
-        p.tau, p.lambda_, p.theta, p.nscales, p.warps, p.epsilon, p.inner * p.outer, p.scale_step, 0.0, False
-    )
-    stream = cv2.cuda.Stream()  # on the null stream every kernel would wait for the device
-    first, second = cv2.cuda.GpuMat(), cv2.cuda.GpuMat()
     flow = np.empty((len(previous), 2, *previous.shape[1:]), np.float32)
-    for n in range(len(previous)):
-        first.upload(np.ascontiguousarray(previous[n]), stream)
-        second.upload(np.ascontiguousarray(following[n]), stream)
-        field = solver.calc(first, second, None, stream)
-        stream.waitForCompletion()
-        flow[n] = field.download().transpose(2, 0, 1)
+
+    def compute(pairs: range) -> None:
+        solver = cv2.cuda.OpticalFlowDual_TVL1.create(  # type: ignore[attr-defined]  # not in a build without CUDA
+            p.tau, p.lambda_, p.theta, p.nscales, p.warps, p.epsilon, p.inner * p.outer, p.scale_step, 0.0, False
+        )
+        stream = cv2.cuda.Stream()  # on the null stream every kernel would wait for the device
+        first, second, field = cv2.cuda.GpuMat(), cv2.cuda.GpuMat(), cv2.cuda.GpuMat()
+        for n in pairs:
+            first.upload(np.ascontiguousarray(previous[n]), stream)
+            second.upload(np.ascontiguousarray(following[n]), stream)
+            field = solver.calc(first, second, field, stream)
+            host = field.download(stream=stream)
+            stream.waitForCompletion()
+            flow[n] = host.transpose(2, 0, 1)
+
+    with ThreadPoolExecutor(streams) as pool:
+        list(pool.map(compute, (range(k, len(previous), streams) for k in range(streams))))
     return flow
+
+
+def warp_perspective_cuda(frames: np.ndarray, homographies: np.ndarray) -> np.ndarray:
+    """Bilinear samples uint8 (N, H, W) of uint8 (N, H, W) frames by `cv2.cuda`.
+
+    A homography (N, 3, 3) says where in the frame each pixel of the result is taken from; from outside come zeros.
+    """
+    height, width = frames.shape[1:]
+    stream, device_frame = cv2.cuda.Stream(), cv2.cuda.GpuMat()
+    warped, flags = np.empty_like(frames), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    for n, homography in enumerate(np.asarray(homographies, np.float64)):
+        device_frame.upload(np.ascontiguousarray(frames[n]), stream)
+        device_warped = cv2.cuda.warpPerspective(  # type: ignore[attr-defined]  # not in a build without CUDA
+            device_frame, homography, (width, height), flags=flags, borderMode=cv2.BORDER_CONSTANT, stream=stream
+        )
+        host = device_warped.download(stream=stream)
+        stream.waitForCompletion()
+        warped[n] = host
+    return warped

@@ -2,10 +2,17 @@
 
 from dataclasses import dataclass
 
+SEMANTICS = ("opencv-cpu", "opencv-cuda")
+
 
 @dataclass(frozen=True)
 class TVL1Parameters:
     """Parameters of Zach, Pock and Bischof's TV-L1 flow, with OpenCV's names and defaults; grey values are 0..255.
+
+    `semantics` names which of OpenCV's two implementations is followed. "opencv-cuda", which published flow networks
+    were trained on, has no median filter, one loop of `inner` x `outer` iterations a warp with a stop test that is
+    skipped most of the time, a cubic warp with a = -0.5 and edge pixels repeated outside, and resizes without the
+    half-pixel shift.
 
     Raises:
         ValueError: a parameter outside its range.
@@ -20,7 +27,8 @@ class TVL1Parameters:
     inner: int = 30  # iterations between two median filters
     outer: int = 10  # median filters a warp
     scale_step: float = 0.8  # size of a level relative to the one below
-    median_filter: int = 5  # side of the median filter on the flow; 1 is none
+    median_filter: int = 5  # side of the median filter on the flow; 1 is none, as always with "opencv-cuda"
+    semantics: str = "opencv-cpu"
 
     def __post_init__(self) -> None:
         for name in ("tau", "lambda_", "theta", "epsilon"):
@@ -33,3 +41,5 @@ class TVL1Parameters:
             raise ValueError(f"scale_step must lie between 0 and 1, not {self.scale_step}")
         if self.median_filter not in (1, 5):
             raise ValueError(f"median_filter must be 1 (none) or 5, not {self.median_filter}")
+        if self.semantics not in SEMANTICS:
+            raise ValueError(f"semantics must be one of {', '.join(SEMANTICS)}, not {self.semantics!r}")

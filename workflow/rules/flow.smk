@@ -17,10 +17,11 @@ rule flow:
     resources:
         mem_mb=4000,
         runtime=720,
-        gpu=1 if config["flow"]["backend"] == "opencv-cuda" else 0,
+        gpu=1 if config["flow"]["backend"] in ("triton", "opencv-cuda") else 0,
     params:
         backend=config["flow"]["backend"],
+        semantics=config["flow"]["semantics"],
         bound=config["flow"]["bound"],
         detector=config["warped_flow"]["detector"],
     shell:
-        "python -m stp --log {log:q} flow {input:q} {output:q} --backend {params.backend} --bound {params.bound} --detector {params.detector} --threads {threads}"
+        "python -m stp --log {log:q} extract {input:q} {output:q} --backend {params.backend} --semantics {params.semantics} --bound {params.bound} --detector {params.detector} --threads {threads}"
