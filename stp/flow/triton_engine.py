@@ -1,0 +1,354 @@
+"""TV-L1 optical flow on NVIDIA GPUs: batches of pairs, level by level, in triton kernels inside CUDA graphs.
+
+The algorithm is that of `torch_engine`. A warp's iterations are launched without the host knowing which pairs have
+converged: the kernels drop converged pairs themselves, so that a launch that comes too late costs microseconds and
+changes nothing. One CUDA graph holds the median filter, `inner` iterations and the list of the pairs that remain; the
+host launches one graph ahead of the number of remaining pairs that it reads back, and stops at zero.
+
+Buffers and graphs belong to a `Workspace` for a frame size, parameters and a number of pairs; the last one is kept.
+Fewer pairs than it holds leave the rest inactive, so that clips of different lengths share its graphs.
+"""
+
+import importlib.util
+import os
+import threading
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stp.errors import UserError
+from stp.flow.numba_engine import pyramid_sizes
+from stp.flow.parameters import TVL1Parameters
+
+SMALLEST_CAPABILITY = (8, 0)  # triton's own limit: Ampere
+LINE = 32  # floats of a 128-byte line; rows are padded to it
+
+# A program of the iteration kernel walks a strip of 64 columns downwards, a pixel a thread. Wider strips waste more of
+# the usual widths (340 = 5.3 strips of 64, 2.7 of 128), narrower ones read more of the column to their right.
+STRIP = 64
+STRIP_WARPS = 2
+# With 64 registers a thread (one value is spilled, outside the walk) 16 programs fill the 65536 of a multiprocessor.
+# The 20 loads of a row are then 80 kB in flight, four times what each of 132 needs for 3.35 TB/s at 0.7 us latency.
+STRIP_REGISTERS = 64
+PROGRAMS_A_MULTIPROCESSOR = 16
+# Rows of a tile: one more is read and computed than written, an eighth here; more rows leave fewer programs to small
+# batches. Large frames get more rows, because every tile of a pair adds up the sums of all of them.
+ROWS = 8
+MOST_TILES = 512
+BLOCK = 128  # pixels of a program in the other kernels, one a thread
+LARGEST_BATCH = 4096  # pairs; `compact` lists them in one program
+# Frame pixels of a batch: 385 pairs of 340x256, 4 GB. The last few pairs to converge leave the device half idle, and
+# the larger the batch, the less that weighs.
+BATCH_PIXELS = 2**25
+
+
+def triton_installed() -> bool:
+    return importlib.util.find_spec("triton") is not None
+
+
+def triton_available() -> bool:
+    """Whether triton is installed and the current CUDA device has compute capability 8.0 (Ampere) or higher."""
+    if not triton_installed() or torch.version.cuda is None or not torch.cuda.is_available():
+        return False
+    return torch.cuda.get_device_capability() >= SMALLEST_CAPABILITY
+
+
+def interpreted() -> bool:
+    """Whether triton runs kernels on the CPU, for tests: many thousand times slower."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def padded(width: int) -> int:
+    """Floats of a row."""
+    return -(-width // LINE) * LINE
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level of the pyramid: its buffers for `capacity` pairs, and how its images are cut into tiles."""
+
+    height: int
+    width: int
+    reference: Tensor  # (capacity, height * image_pitch), uint8 on the finest level, else float32
+    moved: Tensor  # likewise, the second images
+    image_pitch: int
+    flow: Tensor  # float32 (2 sides, capacity, 2 fields of height * pitch)
+
+    @property
+    def pitch(self) -> int:
+        return padded(self.width)
+
+    @property
+    def rows(self) -> int:
+        """Rows of a tile."""
+        rows = ROWS
+        while -(-self.width // STRIP) * -(-self.height // rows) > MOST_TILES and rows < self.height:
+            rows *= 2
+        return rows
+
+    @property
+    def tiles(self) -> int:
+        return -(-self.width // STRIP) * -(-self.height // self.rows)
+
+    @property
+    def blocks(self) -> int:
+        return -(-self.height * self.pitch // BLOCK)
+
+
+def bytes_of_pair(sizes: np.ndarray) -> int:
+    """Device memory that a pair takes in a workspace."""
+    areas = [height * padded(width) for height, width in sizes.tolist()]
+    flow, images = 4 * 4 * sum(areas), 2 * areas[0] + 2 * 4 * sum(areas[1:])
+    result = 3 * 2 * 4 * areas[0]
+    return flow + images + result + (8 + 3 + 3) * 4 * areas[0]
+
+
+class Workspace:
+    """Device buffers, and on a GPU captured graphs, for up to `capacity` pairs of one frame size."""
+
+    def __init__(
+        self, capacity: int, height: int, width: int, parameters: TVL1Parameters, device: torch.device
+    ) -> None:
+        from stp.flow import triton_kernels
+
+        self.kernels = triton_kernels
+        self.capacity, self.parameters, self.device = capacity, parameters, device
+        self.lazy = parameters.semantics == "opencv-cuda"
+        self.half_pixel = parameters.semantics == "opencv-cpu"
+        self.filtered = parameters.semantics == "opencv-cpu" and parameters.median_filter > 1
+        self.levels = self.allocate_levels(pyramid_sizes(height, width, parameters))
+
+        finest = self.levels[0]
+        area = finest.height * finest.pitch
+        self.moved = self.empty(capacity * 3 * area)
+        self.linear = self.empty(capacity * 3 * area)
+        self.dual = self.empty(2 * capacity * 4 * area)
+        self.errors = self.empty(2 * capacity * max(level.tiles for level in self.levels))
+        self.state = torch.zeros((2, 4, capacity), dtype=torch.int32, device=device)  # see triton_kernels
+        self.previous = torch.zeros((2, capacity), device=device)
+        self.order = torch.zeros(capacity, dtype=torch.int32, device=device)
+        self.remaining = torch.zeros(1, dtype=torch.int32, device=device)
+        self.occupied = torch.zeros(capacity, dtype=torch.int32, device=device)
+
+        on_gpu = device.type == "cuda"
+        self.programs = 3  # in the interpreter; enough to see them share out the tiles
+        if on_gpu:
+            multiprocessors = torch.cuda.get_device_properties(device).multi_processor_count
+            self.programs = multiprocessors * PROGRAMS_A_MULTIPROCESSOR
+            self.remaining_on_host = [torch.zeros(1, dtype=torch.int32, pin_memory=True) for _ in range(2)]
+            self.read_back = [torch.cuda.Event() for _ in range(2)]
+        self.loops = [self.capture(level) if on_gpu else partial(self.launch_loop, level) for level in self.levels]
+
+    def empty(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        return torch.empty(shape, dtype=dtype, device=self.device)
+
+    def allocate_levels(self, sizes: np.ndarray) -> list[Level]:
+        levels = []
+        for k, (height, width) in enumerate(sizes.tolist()):
+            dtype, image_pitch = (torch.uint8, width) if k == 0 else (torch.float32, padded(width))
+            reference, moved = (self.empty(self.capacity, height * image_pitch, dtype=dtype) for _ in range(2))
+            flow = self.empty(2, self.capacity, 2 * height * padded(width))
+            levels.append(Level(height, width, reference, moved, image_pitch, flow))
+        return levels
+
+    # ------------------------------------------------------------------------------------------------- iterations
+
+    def launch_loop(self, level: Level) -> None:
+        """Median filter, `inner` iterations (an even number of launches, of which a surplus one does nothing) and list
+        of the remaining pairs: all that happens between two looks of the host."""
+        k, p = self.kernels, self.parameters
+        stop = float(p.epsilon**2 * level.height * level.width)
+        limit = p.inner * p.outer if self.lazy else p.inner
+        partials = 1 << (level.tiles - 1).bit_length()
+        grid = (self.programs,)
+        if self.filtered:
+            k.median_5x5[grid](
+                level.flow, self.state, self.order, self.remaining, self.capacity,
+                level.height, level.width, level.pitch, BLOCK=BLOCK,
+            )  # fmt: skip
+        for launch in range(p.inner + p.inner % 2):
+            k.iterate[grid](
+                level.flow, self.dual, self.linear, self.state, self.previous, self.errors, self.order, self.remaining,
+                launch % 2, int(self.filtered and launch == 0), self.capacity,
+                level.height, level.width, level.pitch, level.rows, limit,
+                stop, float(p.lambda_ * p.theta), float(p.theta), float(p.tau / p.theta),
+                LAZY=self.lazy, STRIP=STRIP, PARTIALS=partials,
+                num_warps=STRIP_WARPS, maxnreg=STRIP_REGISTERS,
+            )  # fmt: skip
+        k.conclude[(self.capacity,)](
+            self.state, self.previous, self.errors, self.capacity, level.tiles, stop, limit,
+            LAZY=self.lazy, PARTIALS=partials,
+        )  # fmt: skip
+        self.list_remaining()
+
+    def list_remaining(self) -> None:
+        block = 1 << (self.capacity - 1).bit_length()
+        self.kernels.compact[(1,)](self.state, self.order, self.remaining, self.capacity, BLOCK=block)
+
+    def capture(self, level: Level) -> Callable[[], None]:
+        """A CUDA graph of `launch_loop`; the launches before it compile and load the kernels: no pair is active yet."""
+        self.launch_loop(level)
+        torch.cuda.synchronize(self.device)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=torch.cuda.Stream(self.device), capture_error_mode="thread_local"):
+            self.launch_loop(level)
+        return graph.replay
+
+    def iterate(self, loop: Callable[[], None]) -> None:
+        """Run a warp's loops until no pair remains, or `outer` of them.
+
+        On a GPU the next loop is launched before the last one's answer is awaited, so that the device never waits.
+        """
+        self.state[0, 0] = self.occupied  # ACTIVE
+        self.state[0, 1] = 0  # COUNT
+        self.previous[0] = 0
+        self.list_remaining()
+        p = self.parameters
+        loops = -(-p.inner * p.outer // (p.inner + p.inner % 2)) if self.lazy else p.outer
+        for k in range(loops):
+            loop()
+            if self.device.type != "cuda":
+                if self.remaining.item() == 0:
+                    return
+                continue
+            self.remaining_on_host[k % 2].copy_(self.remaining, non_blocking=True)
+            self.read_back[k % 2].record()
+            if k > 0:
+                self.read_back[(k - 1) % 2].synchronize()
+                if self.remaining_on_host[(k - 1) % 2].item() == 0:
+                    return
+
+    # ------------------------------------------------------------------------------------------------ coarse to fine
+
+    def build_pyramids(self, count: int) -> None:
+        scale = 1 / self.parameters.scale_step
+        for fine, coarse in zip(self.levels[:-1], self.levels[1:], strict=True):
+            for source, target in ((fine.reference, coarse.reference), (fine.moved, coarse.moved)):
+                self.kernels.resize[(coarse.blocks, count)](
+                    source, target, self.state, self.capacity, fine.height, fine.width, fine.image_pitch,
+                    coarse.height, coarse.width, coarse.pitch, scale, scale, 1.0,
+                    FIELDS=1, HALF_PIXEL=self.half_pixel, BLOCK=BLOCK,
+                )  # fmt: skip
+
+    def enlarge_flow(self, coarse: Level, fine: Level, count: int) -> None:
+        """Start the finer level, on side 0, from the coarser one's flow."""
+        self.kernels.resize[(fine.blocks, count)](
+            coarse.flow, fine.flow, self.state, self.capacity, coarse.height, coarse.width, coarse.pitch,
+            fine.height, fine.width, fine.pitch, coarse.height / fine.height, coarse.width / fine.width,
+            1 / self.parameters.scale_step, FIELDS=2, HALF_PIXEL=self.half_pixel, BLOCK=BLOCK,
+        )  # fmt: skip
+
+    def solve_level(self, level: Level, loop: Callable[[], None], count: int) -> None:
+        self.state[:, 2:] = 0  # FLOW_SIDE, DUAL_SIDE
+        self.dual[: self.capacity * 4 * level.height * level.pitch] = 0  # side 0; p persists across warps
+        self.kernels.image_gradients[(level.blocks, count)](
+            level.moved, self.moved, level.height, level.width, level.image_pitch, level.pitch, BLOCK=BLOCK
+        )
+        for _ in range(self.parameters.warps):
+            self.kernels.linearise[(level.blocks, count)](
+                level.reference, self.moved, level.flow, self.state, self.linear, self.capacity,
+                level.height, level.width, level.image_pitch, level.pitch, CLAMPED=self.lazy, BLOCK=BLOCK,
+            )  # fmt: skip
+            self.iterate(loop)
+
+    def solve(self, previous: Tensor, following: Tensor) -> Tensor:
+        """Flow (n, 2, H, W) on the device of n <= capacity pairs of uint8 (n, H, W) frames in (pinned) host memory."""
+        count, height, width = previous.shape
+        finest, coarsest = self.levels[0], self.levels[-1]
+        finest.reference[:count].copy_(previous.flatten(1), non_blocking=True)
+        finest.moved[:count].copy_(following.flatten(1), non_blocking=True)
+        self.occupied[:count], self.occupied[count:] = 1, 0
+        self.build_pyramids(count)
+        coarsest.flow[0] = 0
+        for k in reversed(range(len(self.levels))):
+            if k < len(self.levels) - 1:
+                self.enlarge_flow(self.levels[k + 1], self.levels[k], count)
+            self.solve_level(self.levels[k], self.loops[k], count)
+        sides = self.state[0, 2, :count].long()
+        flow = finest.flow[sides, torch.arange(count, device=self.device)]
+        lines = flow.view(count, height, finest.pitch // LINE, 2, LINE).permute(0, 3, 1, 2, 4)
+        return lines.reshape(count, 2, height, finest.pitch)[..., :width].contiguous()
+
+
+def batch_capacity(wanted: int, sizes: np.ndarray, device: torch.device) -> int:
+    """The wanted number of pairs, or as many as fit half the device memory that is free."""
+    if device.type != "cuda":
+        return wanted
+    free, _ = torch.cuda.mem_get_info(device)
+    free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return max(1, min(wanted, free // 2 // bytes_of_pair(sizes)))
+
+
+class LastWorkspace:
+    """The workspace of the last call, kept because to allocate and capture one takes longer than a clip."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()  # it serves one call at a time
+        self.key: tuple[int, int, TVL1Parameters, torch.device] | None = None
+        self.wanted = 0
+        self.workspace: Workspace | None = None
+
+    def get(self, pairs: int, height: int, width: int, parameters: TVL1Parameters, device: torch.device) -> Workspace:
+        """A workspace for batches of `pairs` pairs, or of fewer if that is too much; the lock must be held."""
+        key = (height, width, parameters, device)
+        wanted = min(1 << (pairs - 1).bit_length(), max(1, BATCH_PIXELS // (height * width)), LARGEST_BATCH)
+        if self.workspace is None or key != self.key or wanted > self.wanted:
+            self.workspace, self.key = None, None  # frees its memory first
+            capacity = batch_capacity(wanted, pyramid_sizes(height, width, parameters), device)
+            self.workspace = Workspace(capacity, height, width, parameters, device)
+            self.key, self.wanted = key, wanted
+        return self.workspace
+
+
+LAST = LastWorkspace()
+
+
+def check_device(device: torch.device) -> None:
+    """Raise a UserError unless triton can run kernels there."""
+    if not triton_installed():
+        raise UserError("flow backend: 'triton' needs the package triton, which is missing: pip install triton")
+    if not (device.type == "cpu" if interpreted() else device.type == "cuda" and triton_available()):
+        raise UserError(
+            f"flow backend: 'triton' cannot run on device {str(device)!r}; "
+            "it needs a CUDA device of compute capability 8.0 or higher"
+        )
+
+
+def host_batch(frames: np.ndarray, device: torch.device) -> Tensor:
+    """uint8 frames as a contiguous tensor, page-locked for a GPU."""
+    batch = torch.from_numpy(np.require(frames, np.uint8, ["C", "W"]))
+    return batch.pin_memory() if device.type == "cuda" else batch
+
+
+@torch.inference_mode()
+def tvl1_triton(
+    previous: np.ndarray, following: np.ndarray, parameters: TVL1Parameters, device: str | torch.device = "cuda"
+) -> np.ndarray:
+    """Flow (N, 2, H, W) float32 in pixels/frame of N pairs of uint8 (N, H, W) frames, in batches.
+
+    On a GPU the result lies in page-locked memory, which the device writes directly.
+
+    Raises:
+        UserError: triton is not installed, or `device` is not a CUDA device that it supports.
+    """
+    device = torch.device(device)
+    check_device(device)
+    on_gpu = device.type == "cuda"
+    if on_gpu and device.index is None:
+        device = torch.device("cuda", torch.cuda.current_device())
+    pairs, height, width = previous.shape
+    result = torch.empty((pairs, 2, height, width), pin_memory=on_gpu)
+    with LAST.lock, torch.cuda.device(device) if on_gpu else nullcontext():
+        workspace = LAST.get(pairs, height, width, parameters, device)
+        for start in range(0, pairs, workspace.capacity):
+            batch = slice(start, start + workspace.capacity)
+            flow = workspace.solve(host_batch(previous[batch], device), host_batch(following[batch], device))
+            result[batch].copy_(flow, non_blocking=True)
+        if on_gpu:
+            torch.cuda.synchronize()
+    return result.numpy()
