@@ -2,8 +2,8 @@
 
 After Zach, Pock and Bischof, "A duality based approach for realtime TV-L1 optical flow" (DAGM 2007), and Sanchez,
 Meinhardt-Llopis and Facciolo, "TV-L1 optical flow estimation" (IPOL 2013), with the choices of either of OpenCV's
-implementations. The fused engines are tested against it; by itself it is slow, some forty times slower on a CPU than
-the numba engine.
+implementations. The fused engines are tested against it; by itself it is slow, since every operation passes over whole
+images.
 
 Everything is elementwise over a batch of N pairs, and sums are taken by halving, so that the result of a pair depends
 neither on its batch nor on the number of threads. A pair that has converged stays in the batch and is left as it is.

@@ -159,8 +159,11 @@ class Workspace:
     # ------------------------------------------------------------------------------------------------- iterations
 
     def launch_loop(self, level: Level) -> None:
-        """Median filter, `inner` iterations (an even number of launches, of which a surplus one does nothing) and list
-        of the remaining pairs: all that happens between two looks of the host."""
+        """Median filter, `inner` iterations and the list of the remaining pairs: all between two looks of the host.
+
+        Launches alternate between two slots of `state`; their number is even, so that each loop begins in slot 0, and
+        one that is surplus does nothing.
+        """
         k, p = self.kernels, self.parameters
         stop = float(p.epsilon**2 * level.height * level.width)
         limit = p.inner * p.outer if self.lazy else p.inner
@@ -181,7 +184,7 @@ class Workspace:
                 num_warps=STRIP_WARPS, maxnreg=STRIP_REGISTERS,
             )  # fmt: skip
         k.conclude[(self.capacity,)](
-            self.state, self.previous, self.errors, self.capacity, level.tiles, stop, limit,
+            self.state, self.previous, self.errors, self.capacity, level.tiles, stop,
             LAZY=self.lazy, PARTIALS=partials,
         )  # fmt: skip
         self.list_remaining()

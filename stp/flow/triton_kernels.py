@@ -62,20 +62,18 @@ def examine(state, previous, errors, slot, n, capacity, tiles, stop, LAZY: tl.co
     return active, count, now
 
 
-@triton.jit(do_not_specialize=["capacity", "tiles", "limit"])
-def conclude(state, previous, errors, capacity, tiles, stop, limit, LAZY: tl.constexpr, PARTIALS: tl.constexpr):
+@triton.jit(do_not_specialize=["capacity", "tiles"])
+def conclude(state, previous, errors, capacity, tiles, stop, LAZY: tl.constexpr, PARTIALS: tl.constexpr):
     """After the launches of a loop: drop the pairs that have converged. One program a pair, all in slot 0.
 
-    LAZY goes on counting up to `limit` in the next loop; otherwise the next loop starts a new count.
+    LAZY goes on counting in the next loop, which starts by examining the pairs again; otherwise the count restarts.
     """
     n = tl.program_id(0)
     if tl.load(state + ACTIVE * capacity + n) != 0:
-        active, count, _ = examine(state, previous, errors, 0, n, capacity, tiles, stop, LAZY, PARTIALS)
-        if LAZY:
-            active = active & (count < limit)
-        else:
-            tl.store(state + COUNT * capacity + n, 0)
+        active, _, _ = examine(state, previous, errors, 0, n, capacity, tiles, stop, LAZY, PARTIALS)
         tl.store(state + ACTIVE * capacity + n, tl.cast(active, tl.int32))
+        if not LAZY:
+            tl.store(state + COUNT * capacity + n, 0)
 
 
 @triton.jit(do_not_specialize=["capacity"])
@@ -124,11 +122,15 @@ def iterate_tile(
     """
     stop = tl.minimum(first + rows, height)
     inside, has_left, has_right = x < width, (x > 0) & (x < width), x + 1 < width
-    flow_here, flow_right = offset_of(x, 2), offset_of(x + 1, 2)
-    dual_here, dual_right, dual_left = offset_of(x, 4), offset_of(x + 1, 4), offset_of(x - 1, 4)
-    linear_here, linear_right = offset_of(x, 3), offset_of(x + 1, 3)
+    flow_here, flow_right = offset_of(x, FLOW_FIELDS), offset_of(x + 1, FLOW_FIELDS)
+    dual_here, dual_right, dual_left = (
+        offset_of(x, DUAL_FIELDS),
+        offset_of(x + 1, DUAL_FIELDS),
+        offset_of(x - 1, DUAL_FIELDS),
+    )
+    linear_here, linear_right = offset_of(x, LINEAR_FIELDS), offset_of(x + 1, LINEAR_FIELDS)
 
-    row = dual + (first - 1) * pitch * 4
+    row = dual + (first - 1) * pitch * DUAL_FIELDS
     above12 = tl.load(row + dual_here + 1 * LINE, mask=inside & (first > 0), other=0.0)
     above22 = tl.load(row + dual_here + 3 * LINE, mask=inside & (first > 0), other=0.0)
     right12 = tl.load(row + dual_right + 1 * LINE, mask=has_right & (first > 0), other=0.0)
@@ -138,7 +140,7 @@ def iterate_tile(
 
     for y in range(first, stop + 1):
         here, right = inside & (y < height), has_right & (y < stop)
-        row = dual + y * pitch * 4
+        row = dual + y * pitch * DUAL_FIELDS
         p11 = tl.load(row + dual_here, mask=here, other=0.0)
         p12 = tl.load(row + dual_here + 1 * LINE, mask=here, other=0.0)
         p21 = tl.load(row + dual_here + 2 * LINE, mask=here, other=0.0)
@@ -149,7 +151,7 @@ def iterate_tile(
         q12 = tl.load(row + dual_right + 1 * LINE, mask=right, other=0.0)
         q21 = tl.load(row + dual_right + 2 * LINE, mask=right, other=0.0)
         q22 = tl.load(row + dual_right + 3 * LINE, mask=right, other=0.0)
-        flow_row, linear_row = flow + y * pitch * 2, linear + y * pitch * 3
+        flow_row, linear_row = flow + y * pitch * FLOW_FIELDS, linear + y * pitch * LINEAR_FIELDS
         u1, u2, d1, d2 = flow_and_update(
             flow_row + flow_here,
             linear_row + linear_here,
@@ -172,14 +174,14 @@ def iterate_tile(
         u2 += d2
 
         # p of the row above: the first row of the walk has none, and the row under the image brings no gradient
-        target, has_above = new_dual + (y - 1) * pitch * 4 + dual_here, inside & (y > first)
+        target, has_above = new_dual + (y - 1) * pitch * DUAL_FIELDS + dual_here, inside & (y > first)
         gy1 = tl.where(y < height, tau_theta * (u1 - above_u1), 0.0)
         gy2 = tl.where(y < height, tau_theta * (u2 - above_u2), 0.0)
         ascend(target, above11, above12, above_gx1, gy1, has_above)
         ascend(target + 2 * LINE, above21, above22, above_gx2, gy2, has_above)
 
         # u of this row, unless it is the next tile's, and its gradient to the right
-        own, target = inside & (y < stop), new_flow + y * pitch * 2 + flow_here
+        own, target = inside & (y < stop), new_flow + y * pitch * FLOW_FIELDS + flow_here
         tl.store(target, u1, mask=own)
         tl.store(target + LINE, u2, mask=own)
         errors += tl.where(own, d1 * d1 + d2 * d2, 0.0)
@@ -225,7 +227,10 @@ def iterate(
     """
     strips = tl.cdiv(width, STRIP)
     tiles = strips * tl.cdiv(height, rows)
-    flow_side_size, dual_side_size = start_of(capacity, height, pitch, 2), start_of(capacity, height, pitch, 4)
+    flow_side_size, dual_side_size = (
+        start_of(capacity, height, pitch, FLOW_FIELDS),
+        start_of(capacity, height, pitch, DUAL_FIELDS),
+    )
     for item in range(tl.program_id(0), tl.load(remaining) * tiles, tl.num_programs(0)):
         n, tile = tl.load(order + item // tiles), item % tiles
         word = state + slot * WORDS * capacity + n
@@ -243,13 +248,16 @@ def iterate(
                 tl.store(previous + (1 - slot) * capacity + n, now)
             if goes:
                 half = errors + (tl.cast((count + 1) % 2, tl.int64) * capacity + n) * tiles
-                flow_of_pair, dual_of_pair = flow + start_of(n, height, pitch, 2), dual + start_of(n, height, pitch, 4)
+                flow_of_pair, dual_of_pair = (
+                    flow + start_of(n, height, pitch, FLOW_FIELDS),
+                    dual + start_of(n, height, pitch, DUAL_FIELDS),
+                )
                 squares = iterate_tile(
                     flow_of_pair + source * flow_side_size,
                     flow_of_pair + (1 - source) * flow_side_size,
                     dual_of_pair + dual_side * dual_side_size,
                     dual_of_pair + (1 - dual_side) * dual_side_size,
-                    linear + start_of(n, height, pitch, 3),
+                    linear + start_of(n, height, pitch, LINEAR_FIELDS),
                     tile % strips * STRIP + tl.arange(0, STRIP),
                     tile // strips * rows,
                     rows,
