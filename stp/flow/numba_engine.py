@@ -524,8 +524,8 @@ def relax_with_medians(
             put_flow(flow, ws, edges)
         done = 0
         while error > stop and done < scalars.inner:
-            rate = min(error / before, np.float32(1))
-            far = before < LARGEST and error * rate ** (WAVEFRONT - 1) > MARGIN * stop
+            falling = error < before < LARGEST  # not just after a median
+            far = falling and error * (error / before) ** (WAVEFRONT - 1) > MARGIN * stop
             sweep = min(WAVEFRONT if far else 1, scalars.inner - done)
             before, error = iterate(ws, height, edges, sweep, error, scalars)
             done += sweep
