@@ -1,4 +1,7 @@
-"""What every benchmark does with its table: print it, and append it to RESULTS.md with date, machine and versions."""
+"""What every benchmark does with its table: print it, and append it to RESULTS.md with date, machine and versions.
+
+A machine that is busy with other work gives figures to look at, not to keep: `append=False` only prints them.
+"""
 
 import os
 import platform
@@ -25,7 +28,7 @@ def gpu() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
 
 
-def record(title: str, rows: list[str], remarks: str = "") -> None:
+def record(title: str, rows: list[str], remarks: str = "", append: bool = True) -> None:
     """Print the section and append it to RESULTS.md."""
     known = ", ".join(f"{name} {number}" for name, number in versions().items())
     lines = [
@@ -38,5 +41,7 @@ def record(title: str, rows: list[str], remarks: str = "") -> None:
         f"{known}.",
     ]
     print("\n".join(lines))
+    if not append:
+        return
     text = RESULTS.read_text(encoding="utf-8") + "\n" if RESULTS.exists() else "# Measurements\n\n"
     RESULTS.write_text(text + "\n".join(lines) + "\n", encoding="utf-8")

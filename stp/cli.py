@@ -83,6 +83,30 @@ class Space(StrEnum):
     probabilities = "probabilities"
 
 
+class StorageName(StrEnum):
+    """How frames and fields are stored."""
+
+    raw = "raw"
+    jpeg = "jpeg"
+
+
+class ResidenceName(StrEnum):
+    """Whether a modality's fields are loaded into the device's memory."""
+
+    auto = "auto"
+    always = "always"
+    never = "never"
+
+
+Resident = Annotated[ResidenceName, typer.Option(help="Load all fields into the device's memory: auto, if they fit.")]
+MemoryShare = Annotated[float, typer.Option(min=0.01, max=1, help="Share of the free memory that they may take.")]
+GpuShare = Annotated[
+    int, typer.Option(min=1, help="Runs that may share a GPU, where there are several and none is named.")
+]
+Storage = Annotated[StorageName, typer.Option(help="Bytes as they are, or JPEG for data sets too large for that.")]
+Quality = Annotated[int, typer.Option(min=1, max=100, help="Quality of JPEG.")]
+
+
 @app.callback()
 def logging_options(
     log_file: Annotated[
@@ -168,12 +192,16 @@ def frames(
     shards: Annotated[int, typer.Option(min=1)] = 1,
     width: Annotated[int, typer.Option(min=1, help="Pixels.")] = 340,
     height: Annotated[int, typer.Option(min=1, help="Pixels.")] = 256,
+    storage: Storage = StorageName.raw,
+    quality: Quality = 95,
 ) -> None:
     """Decode the clips of one shard into RGB frames."""
     from stp.extraction import extract_frames
     from stp.index import read_index
+    from stp.storage import StorageFormat
 
-    extract_frames(read_index(index_file).shard(shard, shards), output, width, height)
+    chosen = StorageFormat(storage.value, quality)
+    extract_frames(read_index(index_file).shard(shard, shards), output, width, height, chosen)
 
 
 @app.command()
@@ -185,16 +213,19 @@ def extract(
     semantics: Semantics = Semantics.opencv_cpu,
     bound: Annotated[float, typer.Option(min=0.01, help="+-bound pixels/frame map to 0..255.")] = 20.0,
     detector: Detector = Detector.orb,
+    storage: Storage = StorageName.raw,
+    quality: Quality = 95,
     threads: Threads = 1,
 ) -> None:
     """Compute TV-L1 flow, and warped flow if a file is named for it, of the clips of one shard."""
     from stp.clip_batches import FlowSettings
     from stp.extraction import extract_flow
     from stp.flow import TVL1Parameters, resolve_backend
+    from stp.storage import StorageFormat
 
     engine, parameters = resolve_backend(backend, semantics.value), TVL1Parameters(semantics=semantics.value)
     settings = FlowSettings(engine, parameters, detector.value if warped else None)
-    extract_flow(frames_file, output, warped, settings, bound, threads)
+    extract_flow(frames_file, output, warped, settings, bound, threads, StorageFormat(storage.value, quality))
 
 
 @app.command()
@@ -303,18 +334,35 @@ def train(
     fold: Annotated[int, typer.Option(min=1)] = 1,
     settings: Annotated[str, typer.Option(help="Settings that differ from the paper's, as JSON.")] = "{}",
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    state: Annotated[
+        Path | None, typer.Option(help="Folder of the run's own in which its state is kept until it is complete.")
+    ] = None,
+    checkpoint_minutes: Annotated[
+        float, typer.Option(min=0, help="Keep the state so often, beside the ends of epochs.")
+    ] = 5.0,
+    tensorboard: Annotated[Path | None, typer.Option(help="Folder of the run's curves, to write.")] = None,
     device: Device = "auto",
+    resident: Resident = ResidenceName.auto,
+    memory_share: MemoryShare = 0.6,
+    gpu_share: GpuShare = 1,
     threads: Threads = 1,
 ) -> None:
-    """Train one run: a modality (that of the clips given), a variant and a fold."""
+    """Train one run: a modality (that of the clips given), a variant and a fold.
+
+    With --state, a training that was killed goes on where it was when it is called again with the same arguments.
+    SIGTERM, SIGUSR1 and Ctrl-C stop it after the batch under way, its state kept; the exit status is then 75, which
+    means: try again.
+    """
     import torch
 
+    from stp.checkpoints import Checkpoints, training_definition
+    from stp.devices import reserved_device
     from stp.index import read_index
     from stp.memory import keep_freed_memory
     from stp.runs import Run, save_run
     from stp.splits import read_fold
+    from stp.stop_request import EXIT_STATUS, Stopped, StopRequest
     from stp.storage import ClipFields
-    from stp.train import select_device
     from stp.train import train as train_run
 
     keep_freed_memory()
@@ -322,8 +370,32 @@ def train(
     table, fields = read_index(index_file), ClipFields(clips)
     chosen = [c for c, word in zip(table.clips, read_fold(fold_file, table), strict=True) if word == "train"]
     run = Run(fields.modality, variant, fold, table.classes, parse_settings(settings))
-    network = train_run(run, fields, chosen, seed, select_device(device), log_csv)
-    save_run(output, run, network)
+    checkpoints = None
+    with reserved_device(device, gpu_share) as where:
+        if state:
+            definition = training_definition(run, seed, chosen, fields, clips, where)
+            checkpoints = Checkpoints(state, definition, checkpoint_minutes)
+        try:
+            with StopRequest() as stop:
+                network = train_run(
+                    run,
+                    fields,
+                    chosen,
+                    seed,
+                    where,
+                    log_csv,
+                    checkpoints,
+                    stop,
+                    tensorboard,
+                    resident.value,
+                    memory_share,
+                )
+                save_run(output, run, network, [clip.clip for clip in chosen])
+        except Stopped as stopped:
+            log.warning("%s", stopped)
+            raise typer.Exit(EXIT_STATUS) from None
+    if checkpoints:
+        checkpoints.remove()
 
 
 @app.command()
@@ -336,20 +408,24 @@ def score(
     segments: Annotated[int, typer.Option(min=1)] = 25,
     crops: Annotated[int, typer.Option(help="1, 2, 5 or 10.")] = 10,
     device: Device = "auto",
+    resident: Resident = ResidenceName.auto,
+    memory_share: MemoryShare = 0.6,
+    gpu_share: GpuShare = 1,
     threads: Threads = 1,
 ) -> None:
     """Score the test clips of a trained run's fold."""
     import torch
 
     from stp.crops import TEST_CROPS
+    from stp.devices import configure, reserved_device
     from stp.index import read_index
     from stp.memory import keep_freed_memory
-    from stp.runs import load_run
+    from stp.runs import load_run, training_clips
     from stp.score import score as score_run
     from stp.scores import write_scores
     from stp.splits import read_fold
     from stp.storage import ClipFields
-    from stp.train import select_device
+    from stp.train import full_memory_named
 
     if crops not in TEST_CROPS:
         raise UserError(f"--crops: {crops} is none of {', '.join(map(str, TEST_CROPS))}")
@@ -362,8 +438,26 @@ def score(
             f"{model}: trained on {run.modality} and classes {', '.join(run.classes)}, not on what is given"
         )
     chosen = [c for c, word in zip(table.clips, read_fold(fold_file, table), strict=True) if word == "test"]
-    scores = score_run(run, network, fields, chosen, segments, crops, select_device(device))
+    if trained := training_clips(model) & {clip.clip for clip in chosen}:
+        raise UserError(
+            f"{model}: trained on {len(trained)} of the clips to score, as '{min(trained)}'; give its own fold"
+        )
+    keys = "model.input_size or compute.memory_share, or take another compute.device"
+    with reserved_device(device, gpu_share) as where, full_memory_named(run, keys):
+        configure(where, run.settings.deterministic)
+        scores = score_run(run, network, fields, chosen, segments, crops, where, resident.value, memory_share)
     write_scores(output, scores, {"segments": segments, "crops": crops})
+
+
+@app.command()
+def runs(
+    results: Annotated[Path, typer.Argument(help="The config's results folder.")] = Path("results"),
+) -> None:
+    """List the runs of a results folder: done, training or interrupted, with epoch, loss, accuracy and time left."""
+    from stp.run_table import run_statuses, run_table
+
+    statuses = run_statuses(results)
+    print(run_table(statuses) if statuses else f"no runs in {results}")
 
 
 def parse_weights(text: str) -> dict[str, float]:

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from stp.storage import StoredFields
+
 TEST_SCALE = 0.875  # side of a test crop over the short side of the stored fields: TSN's 224 pixels of 256
 TEST_CROPS = (1, 2, 5, 10)  # numbers of test crops there are
 
@@ -20,6 +22,11 @@ class Crop:
     height: int
     width: int
     flip: bool = False
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Its rows and columns."""
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
 
 def training_crop(height: int, width: int, scales: tuple[float, ...], rng: np.random.Generator) -> Crop:
@@ -48,19 +55,28 @@ def fixed_crops(height: int, width: int, crops: int) -> list[Crop]:
     return plain + [replace(crop, flip=True) for crop in plain] if crops in (2, 10) else plain
 
 
-def cut(fields: np.ndarray, indices: np.ndarray, crop: Crop, size: int, is_flow: bool) -> Tensor:
-    """Images of a clip: stored (T, C, H, W) uint8 and field indices (M, stack) -> float32 (M, stack * C, size, size).
+def render(regions: Tensor, flip: bool, size: int, is_flow: bool) -> Tensor:
+    """Regions cut out of stored fields, uint8 (n, C, h, w) on any device -> float32 (n, C, size, size) there.
 
     Values stay 0..255; resizing is bilinear with antialiasing, as TSN's. A mirrored flow field also changes the sign of
-    x, so that x maps to min(255, 256 - x): 128, no motion, stays 128. Each field is cut once, however often it is used.
+    x, so that x maps to min(255, 256 - x): 128, no motion, stays 128.
     """
-    distinct, place = np.unique(indices, return_inverse=True)
-    rows, columns = slice(crop.top, crop.top + crop.height), slice(crop.left, crop.left + crop.width)
-    images = torch.from_numpy(np.asarray(fields[distinct, :, rows, columns])).float()
-    if crop.flip:
+    images = regions.float()
+    if flip:
         images = images.flip(-1)
         if is_flow:
             images[:, 0] = (256 - images[:, 0]).clamp_(max=255)
-    if (crop.height, crop.width) != (size, size):
+    if images.shape[2:] != (size, size):
         images = F.interpolate(images, (size, size), mode="bilinear", align_corners=False, antialias=True)
+    return images
+
+
+def cut(fields: StoredFields, indices: np.ndarray, crop: Crop, size: int, is_flow: bool) -> Tensor:
+    """Images of a clip: stored (T, C, H, W) uint8 and field indices (M, stack) -> float32 (M, stack * C, size, size).
+
+    Each field is cut and rendered once, however often it is used.
+    """
+    distinct, place = np.unique(indices, return_inverse=True)
+    regions = torch.from_numpy(np.asarray(fields[distinct, :, *crop.slices]))
+    images = render(regions, crop.flip, size, is_flow)
     return images[torch.from_numpy(place.reshape(-1))].reshape(len(indices), -1, size, size)

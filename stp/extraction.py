@@ -17,18 +17,20 @@ from stp.errors import UserError
 from stp.flow_files import clip_in_shard, shard_parameters, write_chunks
 from stp.frames import decode, video_size
 from stp.index import Clip
-from stp.storage import ClipFields, read_extra, write_shard
+from stp.storage import RAW, ClipFields, StorageFormat, StoredFields, read_extra, write_shard
 
 log = logging.getLogger(__name__)
 
 
-def extract_frames(clips: tuple[Clip, ...], output: Path, width: int, height: int) -> None:
+def extract_frames(
+    clips: tuple[Clip, ...], output: Path, width: int, height: int, storage: StorageFormat = RAW
+) -> None:
     """Decode clips into `output`: (T, 3, height, width) uint8 RGB each.
 
     Of clips with person boxes these are stored, too, in pixels of the stored frames: /boxes/CLIP_ID, float32 (m, 5) of
     frame, x0, y0, x1, y1.
     """
-    with write_shard(output, "rgb", {"width": width, "height": height}) as shard:
+    with write_shard(output, "rgb", {"width": width, "height": height}, storage) as shard:
         for clip in tqdm(clips, desc="frames", unit="clip"):
             shard.create(clip.clip, (clip.frames, 3, height, width))
             frames = 0
@@ -55,22 +57,28 @@ def rows_to_boxes(rows: np.ndarray, frames: int) -> list[np.ndarray]:
     return [rows[rows[:, 0] == t, 1:] for t in range(frames)]
 
 
-def grey(frames: np.ndarray) -> Iterator[np.ndarray]:
+def grey(frames: StoredFields) -> Iterator[np.ndarray]:
     """Luma of RGB frames (T, 3, H, W) uint8, one by one: uint8 (H, W)."""
     for frame in frames:
         yield cv2.cvtColor(np.ascontiguousarray(frame.transpose(1, 2, 0)), cv2.COLOR_RGB2GRAY)
 
 
-def grey_clip(name: str, frames: np.ndarray, rows: np.ndarray | None) -> GreyClip:
+def grey_clip(name: str, frames: StoredFields, rows: np.ndarray | None) -> GreyClip:
     """A stored clip (T, 3, H, W) with its boxes; a single frame comes twice, so that it has a field, which is still."""
     boxes = None if rows is None else rows_to_boxes(rows, len(frames))
     if len(frames) == 1:
-        frames, boxes = frames.repeat(2, axis=0), boxes and boxes * 2
+        frames, boxes = frames[[0, 0]], boxes and boxes * 2
     return GreyClip(name, len(frames), frames.shape[2], frames.shape[3], lambda: grey(frames), boxes)
 
 
 def extract_flow(
-    frames: Path, output: Path, warped_output: Path | None, settings: FlowSettings, bound: float, threads: int
+    frames: Path,
+    output: Path,
+    warped_output: Path | None,
+    settings: FlowSettings,
+    bound: float,
+    threads: int,
+    storage: StorageFormat = RAW,
 ) -> None:
     """TV-L1 flow of every clip of an RGB shard, (T - 1, 2, H, W) uint8 each, and with `warped_output` its warped flow.
 
@@ -82,7 +90,9 @@ def extract_flow(
     outputs = {"of": output} | ({"wof": warped_output} if warped_output else {})
     with ExitStack() as stack:
         shards = {
-            modality: stack.enter_context(write_shard(path, modality, shard_parameters(settings, bound, modality)))
+            modality: stack.enter_context(
+                write_shard(path, modality, shard_parameters(settings, bound, modality), storage)
+            )
             for modality, path in outputs.items()
         }
 

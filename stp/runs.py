@@ -1,6 +1,7 @@
 """A run: one (modality, variant, fold), its settings, and the trained network that it leaves behind."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -59,6 +60,7 @@ class Settings:
     gradient_clip: float = 20.0
     partial_bn: bool = True
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    deterministic: bool = False  # on GPUs; a CPU always repeats
     rgb: StreamSettings = field(default_factory=StreamSettings)
     flow: StreamSettings = FLOW_STREAM
 
@@ -95,6 +97,10 @@ class Run:
     def name(self) -> str:
         return f"{self.modality}/{self.variant}/fold{self.fold}"
 
+    @property
+    def epochs(self) -> int:
+        return self.settings.stream(MODALITIES[self.modality]).epochs
+
     def build_network(self, weights: str | None = None) -> TemporalPyramidNetwork:
         """The run's network; `weights` replaces the settings' initial weights."""
         modality, settings = MODALITIES[self.modality], self.settings
@@ -115,20 +121,33 @@ class Run:
         return TemporalPyramidNetwork(backbone, variant, len(self.classes), settings.stream(modality).dropout)
 
 
-def save_run(path: Path, run: Run, network: TemporalPyramidNetwork) -> None:
-    """Write a trained run: weights, and everything that is needed to build the network again, as plain values."""
-    content = {"run": json.dumps(asdict(run)), "versions": versions(), "weights": network.state_dict()}
+def save_run(path: Path, run: Run, network: TemporalPyramidNetwork, clips: Sequence[str] = ()) -> None:
+    """Write a trained run: weights, everything that is needed to build the network again, and its training clips."""
+    content = {"run": json.dumps(asdict(run)), "clips": list(clips), "versions": versions()}
     with complete_file(path) as temporary:
-        torch.save(content, temporary)
+        torch.save(content | {"weights": network.state_dict()}, temporary)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return {**content, "run": json.loads(content["run"])}
+    except Exception as error:  # torch raises many kinds for a foreign file
+        raise UserError(f"{path}: not a trained run ({error}); train it again") from None
+
+
+def training_clips(path: Path) -> frozenset[str]:
+    """Ids of the clips on which a run was trained."""
+    clips = _read(path).get("clips")
+    if clips is None:
+        raise UserError(f"{path}: does not say on which clips it was trained; train it again")
+    return frozenset(clips)
 
 
 def load_run(path: Path) -> tuple[Run, TemporalPyramidNetwork]:
     """Read a trained run; the network is in evaluation mode on the CPU."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        values = json.loads(content["run"])
-    except Exception as error:  # torch raises many kinds for a foreign file
-        raise UserError(f"{path}: not a trained run ({error}); train it again") from None
+    content = _read(path)
+    values = content["run"]
     values["settings"] = Settings.from_dict(values["settings"])
     run = Run(**{**values, "classes": tuple(values["classes"])})
     network = run.build_network(weights="none")

@@ -20,9 +20,23 @@ def make_folds(index: Index, scheme: Scheme, folds: int, seed: int) -> list[list
     random     stratified by class, as even as the classes allow (paper section 4.1: random thirds)
     grouped    as random, but no group (actor, recording) is on both sides of a fold
     official   as the index's `split` column says, one word a fold
+
+    Raises:
+        UserError: a class has too few clips, or is absent from one side of a fold.
     """
-    if scheme == "official":
-        return _official_folds(index, folds)
+    words = _official_folds(index, folds) if scheme == "official" else _drawn_folds(index, scheme, folds, seed)
+    mend = "mend the official splits" if scheme == "official" else "lower splits.folds or choose another splits.seed"
+    for side in ("test", "train"):
+        for fold, fold_words in enumerate(words, start=1):
+            present = {clip.label for clip, word in zip(index.clips, fold_words, strict=True) if word == side}
+            if missing := sorted(set(index.classes) - present):
+                raise UserError(f"splits: fold {fold} has no {side} clip of '{missing[0]}': {mend}")
+    return words
+
+
+def _drawn_folds(index: Index, scheme: Scheme, folds: int, seed: int) -> list[list[str]]:
+    if folds < 2:
+        raise UserError(f"splits.folds: {folds} with splits.scheme '{scheme}', which needs 2 or more")
     labels = np.array(index.labels)
     counts = np.bincount(labels)
     if counts.min() < folds:
@@ -44,13 +58,7 @@ def make_folds(index: Index, scheme: Scheme, folds: int, seed: int) -> list[list
             raise UserError(f"splits.folds: {folds} folds of whole groups, but there are {len(set(groups))} groups")
         chosen = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(labels, labels, groups)
     words = []
-    for fold, (_, test) in enumerate(chosen, start=1):
-        missing = set(range(len(index.classes))) - set(labels[test].tolist())
-        if missing:
-            raise UserError(
-                f"splits: fold {fold} has no test clip of '{index.classes[min(missing)]}': "
-                "lower splits.folds or choose another splits.seed"
-            )
+    for _, test in chosen:
         tested = set(test.tolist())
         words.append(["test" if i in tested else "train" for i in range(len(labels))])
     return words

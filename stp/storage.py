@@ -6,14 +6,20 @@
 
 Contiguous data sets lie in the file as they lie in memory, so readers map them instead of copying them: processes
 that train on the same clips share one copy in the page cache.
+
+Data sets too large for that are stored as JPEG (`stp.jpeg`), which the parameters then say under "storage":
+
+    /clips/CLIP_ID          (bytes,) uint8: the images of all fields, one after another; attribute shape: (T, C, H, W)
+    /ends/CLIP_ID           (images,) int64: where each image ends
 """
 
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import h5py
 import numpy as np
@@ -21,6 +27,32 @@ import numpy as np
 from stp.errors import UserError
 from stp.files import complete_file
 from stp.versions import versions
+
+JPEG_QUALITY = 95  # OpenCV's default, with which TSN stores frames and flow
+
+
+@dataclass(frozen=True)
+class StorageFormat:
+    """How fields are stored: as they are, or as JPEG of a quality of 1..100."""
+
+    format: Literal["raw", "jpeg"] = "raw"
+    quality: int = JPEG_QUALITY
+
+
+RAW = StorageFormat()
+
+
+class StoredFields(Protocol):
+    """A clip's fields (T, C, H, W) uint8, read-only: a memory map, or what reads like one and decodes on the way."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: Any, /) -> np.ndarray: ...
+
+    def __iter__(self) -> Iterator[np.ndarray]: ...
 
 
 @cache  # looking up seven packages takes as long as writing a clip
@@ -46,14 +78,16 @@ class ShardWriter:
 
     def create(self, clip: str, shape: tuple[int, ...]) -> None:
         """Make room for a clip's (T, C, H, W) uint8 fields, T >= 1, which `fill` then writes piece by piece."""
-        if len(shape) != 4 or 0 in shape:
-            raise ValueError(f"{clip}: fields must be uint8 (T, C, H, W) with T >= 1, not {shape}")
+        check_shape(clip, shape)
         self._file.create_dataset(f"clips/{clip}", shape, np.uint8)
 
     def fill(self, clip: str, first: int, fields: np.ndarray) -> None:
         """Write uint8 fields `first` and following of a clip."""
         if fields.dtype != np.uint8:
             raise ValueError(f"{clip}: fields must be uint8, not {fields.dtype}")
+        self._fill(clip, first, fields)
+
+    def _fill(self, clip: str, first: int, fields: np.ndarray) -> None:
         self._file[f"clips/{clip}"][first : first + len(fields)] = fields
 
     def add(self, clip: str, **extras: np.ndarray) -> None:
@@ -61,56 +95,125 @@ class ShardWriter:
         for name, array in extras.items():
             self._file.create_dataset(f"{name}/{clip}", data=array)
 
+    def close(self) -> None:
+        """Nothing waits to be written."""
+
+
+class JpegShardWriter(ShardWriter):
+    """Writes the clips of a shard as JPEG; a clip's fields must come in order, and are written with the last one."""
+
+    def __init__(self, file: h5py.File, modality: str, parameters: dict[str, Any], storage: StorageFormat) -> None:
+        super().__init__(file, modality, parameters | {"storage": asdict(storage)})
+        self._quality = storage.quality
+        self._shapes: dict[str, tuple[int, ...]] = {}  # of the clips under way
+        self._images: dict[str, list[np.ndarray]] = {}
+
+    def create(self, clip: str, shape: tuple[int, ...]) -> None:
+        check_shape(clip, shape)
+        self._shapes[clip], self._images[clip] = shape, []
+
+    def _fill(self, clip: str, first: int, fields: np.ndarray) -> None:
+        from stp.jpeg import encode_fields, images_of_field
+
+        shape, images = self._shapes[clip], self._images[clip]
+        each = images_of_field(shape[1])
+        if first * each != len(images) or fields.shape[1:] != shape[1:]:
+            raise ValueError(f"{clip}: field {len(images) // each} of {shape} is next, not {first} of {fields.shape}")
+        images += encode_fields(fields, self._quality)
+        if len(images) == shape[0] * each:
+            data = self._file.create_dataset(f"clips/{clip}", data=np.concatenate(images))
+            data.attrs["shape"] = shape
+            self._file.create_dataset(f"ends/{clip}", data=np.cumsum([len(image) for image in images]))
+            del self._shapes[clip], self._images[clip]
+
+    def close(self) -> None:
+        """ValueError if a clip lacks fields."""
+        for clip, shape in self._shapes.items():
+            raise ValueError(f"{clip}: fewer fields were written than the {shape[0]} announced")
+
+
+def check_shape(clip: str, shape: tuple[int, ...]) -> None:
+    """ValueError unless `shape` is a (T, C, H, W) with something in it."""
+    if len(shape) != 4 or 0 in shape:
+        raise ValueError(f"{clip}: fields must be uint8 (T, C, H, W) with T >= 1, not {shape}")
+
 
 @contextmanager
-def write_shard(path: Path, modality: str, parameters: dict[str, Any]) -> Iterator[ShardWriter]:
+def write_shard(
+    path: Path, modality: str, parameters: dict[str, Any], storage: StorageFormat = RAW
+) -> Iterator[ShardWriter]:
     """Open a shard for writing; the file appears under its name only when the block ends well."""
     with complete_file(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
-        yield ShardWriter(file, modality, parameters)
+        if storage.format == "jpeg":
+            writer: ShardWriter = JpegShardWriter(file, modality, parameters, storage)
+        else:
+            writer = ShardWriter(file, modality, parameters)
+        yield writer
+        writer.close()
 
 
-def _map_clips(path: Path) -> tuple[str, dict[str, Any], dict[str, np.ndarray]]:
-    """Modality, parameters and memory maps (read-only) of all clips of a shard."""
-    maps: dict[str, np.ndarray] = {}
+def _open_clip(path: Path, data: h5py.Dataset, ends: h5py.Dataset | None) -> StoredFields:
+    """A clip's fields: a memory map (read-only), or a reader of JPEG images over one."""
+    mapped = np.memmap(path, np.uint8, "r", data.id.get_offset(), data.shape)
+    if ends is None:
+        return mapped
+    from stp.jpeg import JpegFields
+
+    return JpegFields(mapped, ends[:], tuple(map(int, data.attrs["shape"])))
+
+
+def _open_clips(path: Path) -> tuple[str, dict[str, Any], dict[str, StoredFields]]:
+    """Modality, parameters and fields of all clips of a shard."""
+    clips: dict[str, StoredFields] = {}
     try:
         with h5py.File(path, "r") as file:
             modality = str(file.attrs["modality"])
             parameters = json.loads(file.attrs["parameters"])
+            ends = file["ends"] if "storage" in parameters else None
 
             def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
                 if isinstance(item, h5py.Dataset):
-                    maps[name] = np.memmap(path, np.uint8, "r", item.id.get_offset(), item.shape)
+                    clips[name] = _open_clip(path, item, ends and ends[name])
 
             file["clips"].visititems(visit)
     except (OSError, KeyError) as error:
         raise UserError(f"{path}: not a shard of clips ({error}); remove it and run again") from error
-    return modality, parameters, maps
+    return modality, parameters, clips
 
 
 class ClipFields:
-    """The stored fields of one modality: `fields[clip_id]` is a read-only (T, C, H, W) uint8 memory map."""
+    """The stored fields of one modality.
+
+    `fields[clip_id]` is a memory map; of JPEG storage, it decodes only the fields that its first index chooses. Its
+    shape is known without reading.
+    """
 
     def __init__(self, shards: Iterable[Path]) -> None:
-        self._maps: dict[str, np.ndarray] = {}
+        self._clips: dict[str, StoredFields] = {}
         kinds = []
         for path in shards:
-            modality, parameters, maps = _map_clips(path)
+            modality, parameters, clips = _open_clips(path)
             if (modality, parameters) not in kinds:
                 kinds.append((modality, parameters))
-            self._maps |= maps
+            self._clips |= clips
         if len(kinds) != 1:
             names = ", ".join(f"{modality} {parameters}" for modality, parameters in kinds)
             raise UserError(f"the shards must be of one modality, made alike; they are of {names or 'none'}")
         self.modality, self.parameters = kinds[0]
 
-    def __getitem__(self, clip: str) -> np.ndarray:
+    @property
+    def mapped(self) -> bool:
+        """Fields are mapped as they are, and need no decoding."""
+        return "storage" not in self.parameters
+
+    def __getitem__(self, clip: str) -> StoredFields:
         try:
-            return self._maps[clip]
+            return self._clips[clip]
         except KeyError:
             raise UserError(f"clip '{clip}' is not in the {self.modality} shards given") from None
 
     def clips(self) -> list[str]:
-        return list(self._maps)
+        return list(self._clips)
 
 
 def read_extra(path: Path, name: str) -> dict[str, np.ndarray]:

@@ -23,11 +23,21 @@ def column(variant: str) -> int:
 
 
 def group_by_fold(scores: Sequence[Scores]) -> dict[tuple[str, int], dict[str, Scores]]:
-    """Runs by (variant, fold), baseline first, then by modality; refuses other classes and duplicates."""
+    """Runs by (variant, fold), baseline first, then by modality.
+
+    Refuses other classes, other test clips of the same fold, and runs given twice.
+    """
     groups: dict[tuple[str, int], dict[str, Scores]] = {}
+    folds: dict[int, Scores] = {}
     for run in sorted(scores, key=lambda run: (column(run.variant), run.fold, FUSION_ORDER.index(run.modality))):
         if run.classes != scores[0].classes:
             raise UserError(f"scores of {run.modality}/{run.variant}/fold{run.fold} are of other classes; run it again")
+        first = folds.setdefault(run.fold, run)
+        if run.clips != first.clips or not np.array_equal(run.labels, first.labels):
+            raise UserError(
+                f"scores of {run.modality}/{run.variant}/fold{run.fold} and of {first.modality}/{first.variant}/"
+                f"fold{first.fold} are of another index or other folds; run both again"
+            )
         group = groups.setdefault((run.variant, run.fold), {})
         if run.modality in group:
             raise UserError(

@@ -1,15 +1,16 @@
 """Training of one run: SGD over randomly sampled segments, with TSN's good practices (paper section 4.1).
 
-Every epoch visits every training clip once; order, segments and crops are drawn from the run's seed alone.
+Every epoch visits every training clip once; order, segments and crops are drawn from the run's seed alone. A training
+that is stopped or killed and run again ends with the same weights as one left alone.
 """
 
-import csv
+import json
 import logging
-import re
+import math
 import time
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,39 +20,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from stp.crops import cut, training_crop
+from stp.checkpoints import Checkpoints
+from stp.device_fields import MEMORY_SHARE, DeviceFields, Residence, open_fields, training_images
+from stp.devices import autocast, configure
+from stp.epoch_tally import EpochTally
 from stp.errors import UserError
-from stp.files import complete_file
 from stp.index import Clip
 from stp.modalities import MODALITIES
 from stp.models.pyramid import TemporalPyramidNetwork
 from stp.runs import Run
-from stp.sampling import segment_subsegments, subsegment_fields, training_starts
+from stp.samples import draw_epoch
+from stp.stop_request import Stopped, StopRequest
 from stp.storage import ClipFields
+from stp.training_log import Row, TrainingLog, log_row, write_log
 
 log = logging.getLogger(__name__)
-
-DEVICE = re.compile(r"cpu|cuda(?::(\d+))?")
-LOG_COLUMNS = ("epoch", "loss", "accuracy", "learning_rate", "seconds", "images_per_second")
-
-
-def select_device(name: str = "auto") -> torch.device:
-    """`auto` is the GPU where there is one, else the CPU."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    number = DEVICE.fullmatch(name)
-    if not number:
-        raise UserError(f"compute.device: '{name}' is unknown; allowed are auto, cpu, cuda and cuda:N")
-    if name != "cpu" and int(number[1] or 0) >= torch.cuda.device_count():
-        raise UserError(f"compute.device: '{name}' was asked for, but torch finds {torch.cuda.device_count()} GPUs")
-    return torch.device(name)
-
-
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """bfloat16 where `precision` asks for it; `auto` does on GPUs, where it pays."""
-    if precision == "bfloat16" or (precision == "auto" and device.type == "cuda"):
-        return torch.autocast(device.type, torch.bfloat16)
-    return nullcontext()
 
 
 def seed_run(run: Run, seed: int) -> np.random.Generator:
@@ -82,86 +65,176 @@ def parameter_groups(
     return [{"params": members, "lr": rate, "weight_decay": decay} for (rate, decay), members in groups.items()]
 
 
-def training_images(run: Run, fields: np.ndarray, rng: np.random.Generator) -> Tensor:
-    """A random sample of one clip: (T, C, H, W) uint8 -> (N, K, stack * C, size, size) float32; one crop for all."""
-    modality, variant = MODALITIES[run.modality], run.settings.variant(run.variant)
-    length = len(fields)
-    starts = training_starts(length, variant.segments, variant.segment_length, rng)
-    stack = modality.stack(variant.subsegment_length)
-    indices = subsegment_fields(segment_subsegments(starts, variant).reshape(-1), stack, length)
-    crop = training_crop(fields.shape[2], fields.shape[3], run.settings.stream(modality).scales, rng)
-    images = cut(fields, indices, crop, run.settings.input_size, modality.is_flow)
-    return images.unflatten(0, (variant.segments, variant.subsegments))
+class Training:
+    """A training under way: everything that one batch leaves for the next."""
 
+    def __init__(self, run: Run, seed: int, device: torch.device) -> None:
+        modality, settings = MODALITIES[run.modality], run.settings
+        self.run, self.device, self.stream = run, device, settings.stream(modality)
+        self.rng = seed_run(run, seed)
+        network = run.build_network().to(device)
+        self.network: TemporalPyramidNetwork = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        groups = parameter_groups(self.network, self.stream.learning_rate, settings.weight_decay, modality.is_flow)
+        self.optimiser = torch.optim.SGD(groups, momentum=settings.momentum, fused=device.type == "cuda")
+        self.schedule = torch.optim.lr_scheduler.MultiStepLR(self.optimiser, list(self.stream.milestones), gamma=0.1)
+        self.rows: list[Row] = []
+        self._begin_epoch(1)
 
-def batches(
-    run: Run, fields: ClipFields, clips: Sequence[Clip], rng: np.random.Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch in random order: images (B, N, K, C, size, size) float32 and labels (B,) int64."""
-    number = {name: i for i, name in enumerate(run.classes)}
-    order = rng.permutation(len(clips))
-    for first in range(0, len(order), run.settings.batch_videos):
-        chosen = [clips[i] for i in order[first : first + run.settings.batch_videos]]
-        images = torch.stack([training_images(run, fields[clip.clip], rng) for clip in chosen])
-        yield images, torch.tensor([number[clip.label] for clip in chosen])
+    def _begin_epoch(self, epoch: int) -> None:
+        self.epoch, self.tally = epoch, EpochTally.empty(len(self.run.classes))
+        # Samples are drawn anew from here on resuming, so that it does not matter how far ahead they were drawn.
+        self._drawn_from = self.rng.bit_generator.state
 
+    def steps(self, source: DeviceFields, clips: Sequence[Clip]) -> Iterator[Row | None]:
+        """What is left of the epoch, a step of SGD at a time; the last gives the epoch's row and begins the next."""
+        self.network.train()
+        epoch = draw_epoch(self.run, source.fields, clips, self.rng)
+        left = epoch[self.tally.batches :]
+        began = time.perf_counter()
+        for batch, (images, labels) in zip(left, training_images(self.run, source, left), strict=True):
+            loss, predictions = self.step(images, labels)
+            if not math.isfinite(loss):
+                raise self._diverged(f"the loss is {loss}")
+            now = time.perf_counter()
+            self.tally.add(loss, batch.labels, predictions.numpy(), images.shape[:3].numel(), now - began)
+            yield self._end_epoch() if self.tally.batches == len(epoch) else None
+            began = time.perf_counter()
 
-def train_epoch(
-    network: TemporalPyramidNetwork,
-    optimiser: torch.optim.Optimizer,
-    samples: Iterator[tuple[Tensor, Tensor]],
-    device: torch.device,
-    precision: str,
-    gradient_clip: float,
-) -> tuple[float, float, int]:
-    """One pass over the samples: mean loss, accuracy and number of images."""
-    total, correct, videos, seen = 0.0, 0, 0, 0
-    for images, labels in samples:
-        images, labels = images.to(device), labels.to(device)
-        with autocast(device, precision):
-            scores = network(images).mean(1)  # segments -> video
+    def step(self, images: Tensor, labels: Tensor) -> tuple[float, Tensor]:
+        """One step of SGD on (B, N, K, C, size, size) and (B,): mean loss, and predicted classes (B,) on the CPU."""
+        settings = self.run.settings
+        with autocast(self.device, settings.precision):
+            scores = self.network(images).mean(1)  # segments -> video
             loss = F.cross_entropy(scores.float(), labels)
-        optimiser.zero_grad(set_to_none=True)
+        self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), gradient_clip)
-        optimiser.step()
-        total += loss.item() * len(labels)
-        correct += int((scores.argmax(1) == labels).sum())
-        videos += len(labels)
-        seen += images.shape[:3].numel()
-    return total / videos, correct / videos, seen
+        nn.utils.clip_grad_norm_(self.network.parameters(), settings.gradient_clip)
+        self.optimiser.step()
+        return loss.item(), scores.argmax(1).cpu()
+
+    def _end_epoch(self) -> Row:
+        self._check_finite()
+        rate = self.stream.learning_rate * float(self.schedule.get_last_lr()[0] / self.schedule.base_lrs[0])
+        self.schedule.step()
+        peak = torch.cuda.max_memory_allocated(self.device) >> 20 if self.device.type == "cuda" else 0
+        row = log_row(self.epoch, self.tally, rate, peak)
+        self._begin_epoch(self.epoch + 1)
+        return row
+
+    def _diverged(self, what: str) -> UserError:
+        return UserError(f"{self.run.name}: {what} in epoch {self.epoch}; lower the stream's learning_rate")
+
+    def _check_finite(self) -> None:
+        values = [value for value in self.network.state_dict().values() if value.is_floating_point()]
+        if not torch.stack([value.isfinite().all() for value in values]).all():
+            raise self._diverged("weights are not finite")
+
+    def state(self) -> dict[str, Any]:
+        """All of it as tensors and plain values; UserError if it diverged, so that no bad state is ever kept."""
+        self._check_finite()
+        return {
+            "epoch": self.epoch,
+            "tally": vars(self.tally),
+            "rows": self.rows,
+            "weights": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "drawn_from": json.dumps(self._drawn_from),  # its integers have 128 bits
+            "torch_rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state; whatever torch and numpy raise for what does not fit."""
+        self.network.load_state_dict(state["weights"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.rng.bit_generator.state = json.loads(state["drawn_from"])
+        self.rows = state["rows"]
+        self._begin_epoch(state["epoch"])
+        self.tally = EpochTally(**state["tally"])
+        torch.set_rng_state(state["torch_rng"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda_rng"], self.device)
+
+
+def begin(run: Run, seed: int, device: torch.device, checkpoints: Checkpoints | None) -> Training:
+    """The training from its last state, or from the start where there is none that fits."""
+    training = Training(run, seed, device)
+    state = checkpoints.load() if checkpoints else None
+    if checkpoints is None or state is None:
+        return training
+    try:
+        training.restore(state)
+    except torch.OutOfMemoryError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        checkpoints.set_aside(error)
+        return Training(run, seed, device)
+    log.info("%s goes on in epoch %d after %d batches", run.name, training.epoch, training.tally.batches)
+    return training
+
+
+@contextmanager
+def full_memory_named(run: Run, keys: str) -> Iterator[None]:
+    """Turn a GPU's lack of memory into one line that names the `keys` to lower."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        reason = str(error).split(". ")[0].splitlines()[0]
+        raise UserError(f"{run.name}: out of GPU memory ({reason}); lower {keys}") from None
 
 
 def train(
-    run: Run, fields: ClipFields, clips: Sequence[Clip], seed: int, device: torch.device, log_path: Path
+    run: Run,
+    fields: ClipFields,
+    clips: Sequence[Clip],
+    seed: int,
+    device: torch.device,
+    log_path: Path,
+    checkpoints: Checkpoints | None = None,
+    stop: StopRequest | None = None,
+    tensorboard: Path | None = None,
+    resident: Residence = "auto",
+    memory_share: float = MEMORY_SHARE,
 ) -> TemporalPyramidNetwork:
-    """Train a run on its fold's training clips, writing one line an epoch to the csv `log_path`."""
-    rng = seed_run(run, seed)
-    modality, settings = MODALITIES[run.modality], run.settings
-    stream = settings.stream(modality)
-    network = run.build_network().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    groups = parameter_groups(network, stream.learning_rate, settings.weight_decay, modality.is_flow)
-    optimiser = torch.optim.SGD(groups, momentum=settings.momentum)
-    schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, list(stream.milestones), gamma=0.1)
-    with complete_file(log_path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(LOG_COLUMNS)
-        progress = tqdm(range(1, stream.epochs + 1), desc=run.name, unit="epoch")
-        for epoch in progress:
-            began = time.perf_counter()
-            network.train()
-            loss, accuracy, images = train_epoch(
-                network, optimiser, batches(run, fields, clips, rng), device, settings.precision, settings.gradient_clip
-            )
-            if not np.isfinite(loss):
-                raise UserError(f"{run.name}: the loss is {loss} in epoch {epoch}; lower the stream's learning_rate")
-            rate = stream.learning_rate * schedule.get_last_lr()[0] / schedule.base_lrs[0]
-            schedule.step()
-            seconds = time.perf_counter() - began
-            row = (epoch, f"{loss:.5f}", f"{accuracy:.4f}", f"{rate:.3g}", f"{seconds:.2f}", f"{images / seconds:.1f}")
-            writer.writerow(row)
-            file.flush()
-            progress.set_postfix(loss=row[1], accuracy=row[2])
-            log.info("%s epoch %d/%d loss %s accuracy %s, %s s", run.name, epoch, stream.epochs, *row[1:3], row[4])
-    network.eval()
-    return network
+    """Train a run on its fold's training clips, and write its log as csv to `log_path`.
+
+    With `checkpoints` it goes on from the state kept there, and keeps its own when epochs end and every few minutes;
+    `tensorboard` is the folder of its curves; `resident` and `memory_share` are as for `open_fields`.
+
+    Raises:
+        UserError: the training diverged, the GPU is too small, or TensorBoard is not installed.
+        Stopped: `stop` was signalled, and the state is kept.
+    """
+    under_way = checkpoints.under_way(run.name, run.epochs) if checkpoints else nullcontext()
+    with under_way, full_memory_named(run, "training.batch_videos, model.input_size or compute.memory_share"):
+        configure(device, run.settings.deterministic)
+        source = open_fields(fields, [clip.clip for clip in clips], device, resident, memory_share)
+        training = begin(run, seed, device, checkpoints)
+        growing = checkpoints.log_path if checkpoints else None
+        with TrainingLog(training.rows, growing, tensorboard) as rows:
+            epochs = range(training.epoch, run.epochs + 1)
+            progress = tqdm(epochs, desc=run.name, unit="epoch", initial=training.epoch - 1, total=run.epochs)
+            for epoch in progress:
+                for row in training.steps(source, clips):
+                    if row:
+                        rows.add(row)
+                        progress.set_postfix(loss=row[1], accuracy=row[2])
+                        log.info(
+                            "%s epoch %d/%d loss %s accuracy %s, %s s", run.name, epoch, run.epochs, *row[1:3], row[4]
+                        )
+                    _pause(training, row is not None, checkpoints, stop)
+    write_log(log_path, training.rows)
+    return training.network.eval()
+
+
+def _pause(training: Training, epoch_ended: bool, checkpoints: Checkpoints | None, stop: StopRequest | None) -> None:
+    """Between two batches: keep the state if it is due, and stop if that was asked for and anything is left to do."""
+    reason = stop.signal if stop else None
+    if checkpoints and (reason or checkpoints.due(epoch_ended)):
+        checkpoints.save(training.state())
+    if reason and training.epoch <= training.run.epochs:
+        place = f"epoch {training.epoch} after {training.tally.batches} batches"
+        kept = "goes on there when it is run again" if checkpoints else "nothing is kept without --state"
+        raise Stopped(f"{training.run.name}: stopped by {reason.name} in {place}; {kept}")

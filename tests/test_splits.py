@@ -54,8 +54,9 @@ def test_splits_depend_on_the_seed_alone() -> None:
 
 
 def test_official_folds_are_the_indexs() -> None:
-    index = Index((Clip("1", "", "a", "", "train;test"), Clip("2", "", "a", "", "test;unused")))
-    assert make_folds(index, "official", 2, 0) == [["train", "test"], ["test", "unused"]]
+    split = ("train;test", "test;unused", "unused;train")
+    index = Index(tuple(Clip(str(i), "", "a", "", words) for i, words in enumerate(split, start=1)))
+    assert make_folds(index, "official", 2, 0) == [["train", "test", "unused"], ["test", "unused", "train"]]
     with pytest.raises(UserError, match=r"'official' with splits.folds 3, but clip '1'"):
         make_folds(index, "official", 3, 0)
 

@@ -13,7 +13,8 @@ from stp.runs import Run, Settings, load_run, save_run
 from stp.sampling import even_starts, segment_subsegments, subsegment_fields
 from stp.score import score
 from stp.storage import ClipFields, write_shard
-from stp.train import LOG_COLUMNS, select_device, train
+from stp.train import train
+from stp.training_log import LOG_COLUMNS
 
 CPU = torch.device("cpu")
 
@@ -131,12 +132,7 @@ def test_foreign_model_file_is_refused(tmp_path: Path) -> None:
         load_run(tmp_path / "model.pt")
 
 
-def test_sizes_and_devices_that_cannot_work_are_one_line() -> None:
+def test_input_sizes_that_cannot_work_are_one_line() -> None:
     run = Run("rgb", "baseline", 1, ("a", "b"), settings(backbone="bninception", input_size=112))
     with pytest.raises(UserError, match=r"model.input_size: 112 does not suit bninception; use a multiple of 32"):
         run.build_network()
-    with pytest.raises(UserError, match=r"compute.device: 'gpu' is unknown; allowed are auto, cpu, cuda and cuda:N"):
-        select_device("gpu")
-    with pytest.raises(UserError, match=r"compute.device: 'cuda:99' was asked for, but torch finds \d+ GPUs"):
-        select_device("cuda:99")
-    assert select_device("cpu") == CPU

@@ -2,12 +2,16 @@
 
 import csv
 import re
+import shutil
+import signal
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 import yaml
@@ -32,12 +36,18 @@ TINY: dict[str, Any] = {
 }
 
 
+def command(folder: Path, *arguments: str) -> list[str]:
+    """Run the project's Snakefile in `folder` with the config there."""
+    snakefile = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    return [*snakefile, "--configfile", str(folder / "config.yaml"), "--cores", "2", *arguments]
+
+
 def snakemake(folder: Path, config: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the project's Snakefile in `folder` with `config`."""
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
-    command += ["--configfile", str(folder / "config.yaml"), "--cores", "2", *arguments]
-    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    return subprocess.run(
+        command(folder, *arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
 
 
 def jobs(result: subprocess.CompletedProcess[str]) -> dict[str, int]:
@@ -113,6 +123,33 @@ def test_single_fold_is_rerun_by_target(finished: Path) -> None:
     target = "o u t/runs/rgb/3-level/fold1/scores.h5"
     result = snakemake(finished, TINY, "--dry-run", "--quiet", "rules", "--forcerun", "train", "--", target)
     assert jobs(result) == {"train": 1, "score": 1}, result.stdout
+
+
+def test_stopped_training_is_started_again_and_goes_on(finished: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished, tmp_path / "copy", symlinks=True)
+    config = TINY | {
+        "training": TINY["training"] | {"rgb": {"epochs": 40}},
+        "compute": TINY["compute"] | {"retries": 1},
+    }
+    run = "rgb/baseline/fold1"
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    with subprocess.Popen(command(folder, f"o u t/runs/{run}/model.pt"), stderr=subprocess.PIPE, text=True) as process:
+        while not list((folder / "o u t/state" / run).glob("*.pt")) and process.poll() is None:
+            time.sleep(0.01)
+        for child in psutil.Process(process.pid).children(recursive=True):
+            if child.cmdline()[1:3] == ["-m", "stp"]:
+                child.send_signal(signal.SIGUSR1)
+        words = process.communicate()[1]
+    assert process.returncode == 0, words
+    assert words.count(f"stp: WARNING: {run}: stopped by SIGUSR1 in epoch") == 1
+    assert f"{run} goes on in epoch" in (folder / f"o u t/logs/train/{run}.log").read_text()
+    assert [row["epoch"] for row in csv.DictReader((folder / f"o u t/runs/{run}/log.csv").open())][-1] == "40"
+    assert not (folder / "o u t/state" / run).exists()
+
+
+def test_keeping_states_and_curves_otherwise_trains_nothing_anew(finished: Path) -> None:
+    training = TINY["training"] | {"checkpoint_minutes": 0.5, "tensorboard": True}
+    assert "Nothing to be done" in snakemake(finished, TINY | {"training": training}).stdout
 
 
 def test_misspelt_key_is_one_line(tmp_path: Path) -> None:
@@ -238,7 +275,8 @@ def test_defaults_of_the_schema_are_those_of_the_package() -> None:
     values: dict[str, Any] = {}
     for section in ("pyramid", "model", "training"):
         values |= defaults(schema["properties"][section]["properties"])
-    del values["seed"]
+    for name in ("seed", "checkpoint_minutes", "tensorboard"):
+        del values[name]
     values |= {stream: defaults(schema["$defs"][stream]["properties"]) for stream in ("rgb", "flow")}
     assert Settings.from_dict(values) == Settings()
 

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import shlex
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -51,9 +52,30 @@ def settings(wildcards):
     training = {
         key: value
         for key, value in config["training"].items()
-        if key not in ("seed", other)
+        if key not in ("seed", "checkpoint_minutes", "tensorboard", other)
     }
     return json.dumps(config["pyramid"] | config["model"] | training, sort_keys=True)
+
+
+# Where a training keeps its state and its curves: no outputs, because Snakemake deletes those before it tries again.
+# A function of `resources`, because Snakemake does not compare what such functions give: other values train nothing anew.
+def keeping(wildcards, resources):
+    run = f"{wildcards.modality}/{wildcards.variant}/fold{wildcards.fold}"
+    training = config["training"]
+    options = ["--state", f"{RESULTS}/state/{run}"]
+    options += ["--checkpoint-minutes", str(training["checkpoint_minutes"])]
+    if training["tensorboard"]:
+        options += ["--tensorboard", f"{RESULTS}/tensorboard/{run}"]
+    return shlex.join(options)
+
+
+# Where a run's data lie while it computes; a function of `resources` for the same reason.
+def placing(wildcards, resources):
+    compute = config["compute"]
+    options = ["--resident", compute["resident"]]
+    options += ["--memory-share", str(compute["memory_share"])]
+    options += ["--gpu-share", str(compute["gpu_share"])]
+    return shlex.join(options)
 
 
 # Names, sizes and times of the user's videos, so that a changed folder is indexed anew.

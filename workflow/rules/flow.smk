@@ -23,5 +23,7 @@ rule flow:
         semantics=config["flow"]["semantics"],
         bound=config["flow"]["bound"],
         detector=config["warped_flow"]["detector"],
+        storage=config["storage"]["format"],
+        quality=config["storage"]["quality"],
     shell:
-        "python -m stp --log {log:q} extract {input:q} {output:q} --backend {params.backend} --semantics {params.semantics} --bound {params.bound} --detector {params.detector} --threads {threads}"
+        "python -m stp --log {log:q} extract {input:q} {output:q} --backend {params.backend} --semantics {params.semantics} --bound {params.bound} --detector {params.detector} --storage {params.storage} --quality {params.quality} --threads {threads}"

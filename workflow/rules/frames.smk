@@ -18,5 +18,7 @@ rule frames:
         shards=config["shards"],
         width=config["frames"]["width"],
         height=config["frames"]["height"],
+        storage=config["storage"]["format"],
+        quality=config["storage"]["quality"],
     shell:
-        "python -m stp --log {log:q} frames {input:q} --shard {wildcards.shard} --shards {params.shards} --width {params.width} --height {params.height} -o {output:q}"
+        "python -m stp --log {log:q} frames {input:q} --shard {wildcards.shard} --shards {params.shards} --width {params.width} --height {params.height} --storage {params.storage} --quality {params.quality} -o {output:q}"

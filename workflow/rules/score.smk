@@ -21,5 +21,6 @@ rule score:
         segments=config["scoring"]["segments"],
         crops=config["scoring"]["crops"],
         device=config["compute"]["device"],
+        placing=placing,
     shell:
-        "python -m stp --log {log:q} score {input.model:q} {input.index:q} {input.fold:q} {input.clips:q} --segments {params.segments} --crops {params.crops} --device {params.device} --threads {threads} -o {output:q}"
+        "python -m stp --log {log:q} score {input.model:q} {input.index:q} {input.fold:q} {input.clips:q} --segments {params.segments} --crops {params.crops} --device {params.device} {params.placing} --threads {threads} -o {output:q}"

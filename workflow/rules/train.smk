@@ -36,6 +36,7 @@ rule train:
         f"{RESULTS}/logs/train/{{modality}}/{{variant}}/fold{{fold}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train/{{modality}}/{{variant}}/fold{{fold}}.tsv"
+    retries: config["compute"]["retries"]
     conda:
         "../../envs/environment.yaml"
     threads: config["compute"]["threads"]
@@ -46,6 +47,8 @@ rule train:
     params:
         settings=settings,
         seed=config["training"]["seed"],
+        keeping=keeping,
         device=config["compute"]["device"],
+        placing=placing,
     shell:
-        "python -m stp --log {log:q} train {input.index:q} {input.fold:q} {input.clips:q} --variant {wildcards.variant} --fold {wildcards.fold} --settings {params.settings:q} --seed {params.seed} --device {params.device} --threads {threads} -o {output.model:q} --log-csv {output.log:q}"
+        "python -m stp --log {log:q} train {input.index:q} {input.fold:q} {input.clips:q} --variant {wildcards.variant} --fold {wildcards.fold} --settings {params.settings:q} --seed {params.seed} {params.keeping} --device {params.device} {params.placing} --threads {threads} -o {output.model:q} --log-csv {output.log:q}"

@@ -1,0 +1,230 @@
+"""Images/s of a full training step, beside the same step on data that is already there, and beside this lineage's loop.
+
+    python benchmarks/training.py                    # on a GPU: BN-Inception, 32 videos x 12 images of 224
+    python benchmarks/training.py --videos 2         # on a CPU
+
+(a) this engine, from stored clips; (b) the same network and step on random images on the device; (c) a loop as TSN and
+its descendants write it: JPEG files of single flow planes, worker processes, float32, no channels_last. (a) / (b) says
+what loading costs, (a) / (c) what a user gains. Also clips/s of scoring, beside passing every segment and crop through
+the network. Contestants take turns; medians count. Prints a table and appends it to benchmarks/RESULTS.md.
+"""
+
+import argparse
+import os
+import resource
+import time
+from collections.abc import Callable, Iterator
+from itertools import cycle
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import cv2
+import numpy as np
+import torch
+from record import record
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from stp.crops import fixed_crops, render, training_crop
+from stp.device_fields import open_fields
+from stp.devices import autocast, configure, select_device
+from stp.index import Clip
+from stp.runs import Run, Settings
+from stp.samples import scored_segments
+from stp.sampling import even_starts, segment_subsegments, subsegment_fields, training_starts
+from stp.score import score_clips
+from stp.storage import ClipFields, write_shard
+from stp.train import Training
+
+CLASSES = tuple("abcdefg")
+IMAGES_OF_TABLE_1 = 66.9e6  # of the paper's 45 trainings on PEV
+FIELDS, HEIGHT, WIDTH = 60, 256, 340
+
+
+def write_clips(path: Path, number: int) -> list[Clip]:
+    """Clips of smooth random flow, as bytes."""
+    rng, clips = np.random.default_rng(0), []
+    with write_shard(path, "of", {"bound": 20}) as shard:
+        for n in range(number):
+            noise = rng.normal(size=(FIELDS, 2, HEIGHT // 8, WIDTH // 8)).astype(np.float32)
+            planes = [cv2.resize(plane, (WIDTH, HEIGHT)) for plane in noise.reshape(-1, HEIGHT // 8, WIDTH // 8)]
+            fields = np.clip(128 + 20 * np.stack(planes), 0, 255).astype(np.uint8)
+            clips.append(Clip(f"clip{n:03}", "", CLASSES[n % len(CLASSES)], frames=FIELDS + 1))
+            shard.write(clips[-1].clip, fields.reshape(FIELDS, 2, HEIGHT, WIDTH))
+    return clips
+
+
+class PlaneFiles(Dataset[tuple[torch.Tensor, int]]):
+    """Samples from one JPEG file a flow plane, decoded, cropped and resized one by one."""
+
+    def __init__(self, run: Run, folder: Path, clips: list[Clip], fields: ClipFields) -> None:
+        self.run, self.folder, self.clips = run, folder, clips
+        for clip in clips:
+            for t, field in enumerate(fields[clip.clip]):
+                for axis, plane in zip("xy", field, strict=True):
+                    cv2.imwrite(str(folder / f"{clip.clip}_{axis}_{t:05}.jpg"), plane)
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, number: int) -> tuple[torch.Tensor, int]:
+        clip, rng = self.clips[number], np.random.default_rng()
+        variant, size = self.run.settings.variant(self.run.variant), self.run.settings.input_size
+        starts = training_starts(FIELDS, variant.segments, variant.segment_length, rng)
+        indices = subsegment_fields(segment_subsegments(starts, variant).reshape(-1), 5, FIELDS)
+        crop = training_crop(HEIGHT, WIDTH, self.run.settings.flow.scales, rng)
+        planes = []
+        for t in indices.reshape(-1):
+            for axis in "xy":
+                plane = cv2.imread(str(self.folder / f"{clip.clip}_{axis}_{t:05}.jpg"), cv2.IMREAD_GRAYSCALE)
+                assert plane is not None
+                plane = cv2.resize(plane[crop.slices], (size, size))
+                if crop.flip:
+                    plane = cv2.flip(plane, 1) if axis == "y" else 255 - cv2.flip(plane, 1)
+                planes.append(plane)
+        images = torch.from_numpy(np.stack(planes)).float()
+        return images.reshape(variant.segments, variant.subsegments, -1, size, size), CLASSES.index(clip.label)
+
+
+def finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def engine_steps(training: Training, fields: ClipFields, clips: list[Clip]) -> Iterator[None]:
+    """Steps of this engine, epoch after epoch."""
+    while True:
+        for _ in training.steps(open_fields(fields, [clip.clip for clip in clips], training.device), clips):
+            yield
+
+
+def resident_steps(training: Training, images: torch.Tensor, labels: torch.Tensor) -> Iterator[None]:
+    training.network.train()
+    while True:
+        training.step(images, labels)
+        yield
+
+
+def lineage_steps(training: Training, files: PlaneFiles, videos: int, workers: int) -> Iterator[None]:
+    """Epochs of a loader with worker processes, and a float32 step."""
+    network, optimiser, device = training.network.float(), training.optimiser, training.device
+    network.to(memory_format=torch.contiguous_format).train()  # type: ignore[call-overload]
+    loader = DataLoader(files, videos, shuffle=True, num_workers=workers, pin_memory=device.type == "cuda")
+    for images, labels in cycle(loader):
+        loss = F.cross_entropy(network(images.to(device)).mean(1), labels.to(device))
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), training.run.settings.gradient_clip)
+        optimiser.step()
+        yield
+
+
+def naive_scores(run: Run, training: Training, fields: np.ndarray, segments: int, crops: int) -> torch.Tensor:
+    """Scores (segments, classes) with every segment and crop through the whole network."""
+    variant, device, total = training.network.variant, training.device, []
+    for start in even_starts(len(fields), segments, variant.segment_length):
+        indices = subsegment_fields(segment_subsegments(np.array([start]), variant)[0], 5, len(fields))
+        views = []
+        for crop in fixed_crops(HEIGHT, WIDTH, crops):
+            regions = torch.from_numpy(fields[indices.reshape(-1)][:, :, *crop.slices]).to(device)
+            images = render(regions, crop.flip, run.settings.input_size, True)
+            views.append(images.reshape(1, 1, variant.subsegments, -1, *images.shape[-2:]))
+        with torch.inference_mode(), autocast(device, run.settings.precision):
+            total.append(torch.stack([training.network(view)[0, 0].float() for view in views]).mean(0))
+    return torch.stack(total).cpu()
+
+
+def take_turns(contestants: dict[str, Callable[[], object]], turns: int, device: torch.device) -> dict[str, float]:
+    """Median seconds of each, after one call each to warm up."""
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for turn in range(turns + 1):
+        for name, call in contestants.items():
+            start = time.perf_counter()
+            call()
+            finish(device)
+            if turn:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: float(np.median(times)) for name, times in seconds.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--videos", type=int, default=32, help="videos of a batch, 12 images each")
+    parser.add_argument("--steps", type=int, default=4, help="steps of a turn")
+    parser.add_argument("--turns", type=int, default=5, help="measurements, of which the median counts")
+    parser.add_argument("--segments", type=int, default=25, help="of a scored clip")
+    parser.add_argument("--crops", type=int, default=10, help="of a scored clip")
+    parser.add_argument("--device", default="auto")
+    arguments = parser.parse_args()
+    device, workers = select_device(arguments.device), len(os.sched_getaffinity(0))
+    configure(device)
+    settings = Settings.from_dict({"weights": "none", "batch_videos": arguments.videos})
+    run = Run("of", "3-level", 1, CLASSES, settings)
+    variant, busy = settings.variant(run.variant), os.getloadavg()[0]
+    per_video = variant.segments * variant.subsegments
+    with TemporaryDirectory() as folder:
+        clips = write_clips(Path(folder) / "0.h5", max(2 * arguments.videos, len(CLASSES)))
+        fields = ClipFields([Path(folder) / "0.h5"])
+        files = PlaneFiles(run, Path(folder), clips, fields)
+        shape = (arguments.videos, variant.segments, variant.subsegments, 10, settings.input_size, settings.input_size)
+        images = torch.randint(0, 256, shape, device=device, dtype=torch.uint8).float()
+        labels = torch.arange(arguments.videos, device=device) % len(CLASSES)
+        engine, resident, lineage = (Training(run, 0, device) for _ in range(3))
+        steps = {
+            "a, this engine, stored clips": engine_steps(engine, fields, clips),
+            "b, random images on the device": resident_steps(resident, images, labels),
+            "c, JPEG files, workers, float32": lineage_steps(lineage, files, arguments.videos, workers),
+        }
+
+        def several(steps: Iterator[None]) -> Callable[[], None]:
+            return lambda: [next(steps) for _ in range(arguments.steps)] and None
+
+        seconds = take_turns({name: several(it) for name, it in steps.items()}, arguments.turns, device)
+        a, b, c = seconds.values()
+        trained = engine.network.eval()
+        source = open_fields(fields, [clip.clip for clip in clips], device)
+        clip = clips[0].clip
+
+        @torch.inference_mode()
+        def shared_scores() -> None:
+            parts = scored_segments(fields, clip, trained.variant, arguments.segments, arguments.crops)
+            list(score_clips(run, trained, source, [parts]))
+
+        scoring = take_turns(
+            {
+                "shared": shared_scores,
+                "naive": lambda: naive_scores(run, engine, fields[clip][:], arguments.segments, arguments.crops),
+            },
+            max(1, arguments.turns // 2),
+            device,
+        )
+    total = arguments.videos * per_video * arguments.steps
+    rows = ["| training step, BN-Inception 224 | images/s | |", "|---|--:|---|"]
+    notes = ["", f"(a) / (b) = {b / a:.2f}", f"(a) / (c) = {c / a:.2f}"]
+    rows += [f"| {name} | {total / s:.1f} | {note} |" for (name, s), note in zip(seconds.items(), notes, strict=True)]
+    memory = (
+        f"{torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB of GPU memory"
+        if device.type == "cuda"
+        else f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB"
+    )
+    hours = IMAGES_OF_TABLE_1 / (total / a) / 3600
+    rate, naive_rate = 1 / scoring["shared"], 1 / scoring["naive"]
+    rows += [
+        "",
+        f"- Scoring a clip of {FIELDS} fields, {arguments.segments} segments x {arguments.crops} crops: {rate:.3f} "
+        f"clips/s; every segment and crop by itself {naive_rate:.3f} ({rate / naive_rate:.1f} x).",
+        f"- Peak {memory}. The {IMAGES_OF_TABLE_1 / 1e6:.1f} million images of Table 1 on PEV would take {hours:.1f} h "
+        "at rate (a).",
+    ]
+    if device.type != "cuda":
+        rows.append("- Not run on a GPU.")
+    record(
+        "Training and scoring",
+        rows,
+        f"{arguments.videos} videos x {per_video} images a step on {device}, {arguments.steps} steps a turn, medians "
+        f"of {arguments.turns} turns; load average before the run {busy:.1f}.",
+    )
+
+
+if __name__ == "__main__":
+    main()

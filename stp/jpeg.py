@@ -1,0 +1,60 @@
+"""Fields as JPEG images: RGB frames in colour, flow fields as one grey image each for x and y, as TSN stores them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg  # type: ignore[import-untyped]
+
+RGB_CHANNELS = 3
+
+
+def images_of_field(channels: int) -> int:
+    """JPEG images that hold one field: a colour image, or a grey one for each channel."""
+    return 1 if channels == RGB_CHANNELS else channels
+
+
+def encode_fields(fields: np.ndarray, quality: int) -> list[np.ndarray]:
+    """The JPEG images of fields (n, C, H, W) uint8, field by field: uint8 (bytes,) each; quality is 1..100."""
+    count, channels, height, width = fields.shape
+    each = images_of_field(channels)
+    planes = torch.tensor(fields).reshape(count * each, channels // each, height, width)
+    return [encode_jpeg(plane, quality).numpy() for plane in planes]
+
+
+class JpegFields:
+    """A clip's fields (T, C, H, W) uint8, decoded when they are indexed; read-only, and safe to use from threads.
+
+    It is indexed as an array is, and only the fields that the first index chooses are decoded.
+    """
+
+    def __init__(self, data: np.ndarray, ends: np.ndarray, shape: tuple[int, ...]) -> None:
+        """`data`: all images, uint8 (bytes,); `ends`: where each of them ends in it, int64 (images,)."""
+        self._data, self._ends = data, ends
+        self.shape = shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        first, *others = key if isinstance(key, tuple) else (key,)
+        numbers = np.arange(len(self))[first]
+        fields = np.empty((*numbers.shape, *self.shape[1:]), np.uint8)
+        for place, number in np.ndenumerate(numbers):
+            fields[place] = self._decode(int(number))
+        return fields[(slice(None),) * numbers.ndim + tuple(others)]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[t] for t in range(len(self)))
+
+    def _decode(self, number: int) -> np.ndarray:
+        """Field `number`, (C, H, W)."""
+        each = images_of_field(self.shape[1])
+        mode = ImageReadMode.RGB if self.shape[1] == RGB_CHANNELS else ImageReadMode.GRAY
+        planes = []
+        for image in range(number * each, (number + 1) * each):
+            begin = self._ends[image - 1] if image else 0
+            planes.append(decode_jpeg(torch.from_numpy(self._data[begin : self._ends[image]].copy()), mode))
+        field: np.ndarray = torch.cat(planes).numpy()
+        return field

@@ -1,0 +1,87 @@
+"""Samples: which fields of a clip become images and how they are cropped, drawn for training or fixed for scoring.
+
+Nothing is read here: the same samples give the same images wherever the fields live (`stp.device_fields`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stp.crops import Crop, fixed_crops, training_crop
+from stp.index import Clip
+from stp.modalities import MODALITIES
+from stp.runs import Run
+from stp.sampling import even_starts, segment_subsegments, subsegment_fields, training_starts
+from stp.storage import ClipFields
+from stp.variants import Variant
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Images of a clip, all cropped alike: `indices` (M, stack) int64 are the stored fields of each of M images."""
+
+    clip: str
+    indices: np.ndarray
+    crop: Crop
+
+    def distinct(self) -> tuple[np.ndarray, np.ndarray]:
+        """The fields it needs, ascending (n,) int64, and where among them each index is found, (M * stack,) int64."""
+        fields, places = np.unique(self.indices, return_inverse=True)
+        return fields, places.reshape(-1)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingBatch:
+    """A sample of N * K images from each of B clips, and the numbers of their classes, (B,) int64."""
+
+    samples: list[Sample]
+    labels: np.ndarray
+
+
+def draw_batch(run: Run, fields: ClipFields, clips: Sequence[Clip], rng: np.random.Generator) -> list[Sample]:
+    """A random sample of each clip: one start in each of N parts of the clip, and one crop for all its images."""
+    modality, variant = MODALITIES[run.modality], run.settings.variant(run.variant)
+    stack, scales = modality.stack(variant.subsegment_length), run.settings.stream(modality).scales
+    samples = []
+    for clip in clips:
+        length, _, height, width = fields[clip.clip].shape
+        starts = training_starts(length, variant.segments, variant.segment_length, rng)
+        indices = subsegment_fields(segment_subsegments(starts, variant).reshape(-1), stack, length)
+        samples.append(Sample(clip.clip, indices, training_crop(height, width, scales, rng)))
+    return samples
+
+
+def draw_epoch(run: Run, fields: ClipFields, clips: Sequence[Clip], rng: np.random.Generator) -> list[TrainingBatch]:
+    """Every clip once, in random order; all that is random about an epoch's images is drawn here."""
+    number = {name: i for i, name in enumerate(run.classes)}
+    order = rng.permutation(len(clips))
+    batches = []
+    for first in range(0, len(order), run.settings.batch_videos):
+        chosen = [clips[i] for i in order[first : first + run.settings.batch_videos]]
+        labels = np.array([number[clip.label] for clip in chosen], np.int64)
+        batches.append(TrainingBatch(draw_batch(run, fields, chosen, rng), labels))
+    return batches
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredSegments:
+    """The segments by which a clip is scored; they overlap, so each distinct sub-segment is listed once.
+
+    `views` holds a sample of the n distinct sub-segments for each crop; `places` (segments, K) int64 says which of the
+    n a segment is made of.
+    """
+
+    views: list[Sample]
+    places: np.ndarray
+
+
+def scored_segments(fields: ClipFields, clip: str, variant: Variant, segments: int, crops: int) -> ScoredSegments:
+    """Evenly spread segments of a clip, each seen in `crops` fixed crops (1, 2, 5 or 10)."""
+    length, _, height, width = fields[clip].shape
+    starts = even_starts(length, segments, variant.segment_length)
+    subsegments = np.minimum(segment_subsegments(starts, variant), length - 1)
+    distinct, places = np.unique(subsegments, return_inverse=True)
+    indices = subsegment_fields(distinct, MODALITIES[fields.modality].stack(variant.subsegment_length), length)
+    views = [Sample(clip, indices, crop) for crop in fixed_crops(height, width, crops)]
+    return ScoredSegments(views, places.reshape(subsegments.shape))
