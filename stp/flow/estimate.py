@@ -68,7 +68,7 @@ def tvl1(
         following: uint8 (N, H, W), the frame after each of `previous`.
         backend: "auto" (which is "numba"); "numba", pairs in parallel on the CPU; "triton", batches of pairs on an
             NVIDIA GPU; "torch", the plain statement of the same steps, slow, on a GPU if there is one; "opencv",
-            OpenCV's CPU implementation, some 40 times slower than "numba"; "opencv-cuda", OpenCV on a GPU.
+            OpenCV's CPU implementation, over 35 times slower than "numba"; "opencv-cuda", OpenCV on a GPU.
         threads: CPU threads, all by default; the result does not depend on it.
         parameters: OpenCV's defaults unless given, with the semantics of its CPU implementation; "opencv" computes only
             these, "opencv-cuda" only the other ones.

@@ -1,4 +1,4 @@
-"""Duality-based TV-L1 optical flow on the CPU, compiled by numba: OpenCV's numbers, some 40 times as fast on each core.
+"""Duality-based TV-L1 optical flow on the CPU, compiled by numba: OpenCV's numbers, over 35 times as fast on each core.
 
 After Zach, Pock and Bischof, "A duality based approach for realtime TV-L1 optical flow" (DAGM 2007), and Sanchez,
 Meinhardt-Llopis and Facciolo, "TV-L1 optical flow estimation" (IPOL 2013), with the choices of OpenCV's CPU
