@@ -29,6 +29,7 @@ from stp.crops import fixed_crops, render, training_crop
 from stp.device_fields import open_fields
 from stp.devices import autocast, configure, select_device
 from stp.index import Clip
+from stp.memory import keep_freed_memory
 from stp.runs import Run, Settings
 from stp.samples import scored_segments
 from stp.sampling import even_starts, segment_subsegments, subsegment_fields, training_starts
@@ -158,6 +159,7 @@ def main() -> None:
     arguments = parser.parse_args()
     device, workers = select_device(arguments.device), len(os.sched_getaffinity(0))
     configure(device)
+    keep_freed_memory()  # as stp train and stp score do
     settings = Settings.from_dict({"weights": "none", "batch_videos": arguments.videos})
     run = Run("of", "3-level", 1, CLASSES, settings)
     variant, busy = settings.variant(run.variant), os.getloadavg()[0]
