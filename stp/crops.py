@@ -3,11 +3,8 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-from stp.storage import StoredFields
 
 TEST_SCALE = 0.875  # side of a test crop over the short side of the stored fields: TSN's 224 pixels of 256
 TEST_CROPS = (1, 2, 5, 10)  # numbers of test crops there are
@@ -69,14 +66,3 @@ def render(regions: Tensor, flip: bool, size: int, is_flow: bool) -> Tensor:
     if images.shape[2:] != (size, size):
         images = F.interpolate(images, (size, size), mode="bilinear", align_corners=False, antialias=True)
     return images
-
-
-def cut(fields: StoredFields, indices: np.ndarray, crop: Crop, size: int, is_flow: bool) -> Tensor:
-    """Images of a clip: stored (T, C, H, W) uint8 and field indices (M, stack) -> float32 (M, stack * C, size, size).
-
-    Each field is cut and rendered once, however often it is used.
-    """
-    distinct, place = np.unique(indices, return_inverse=True)
-    regions = torch.from_numpy(np.asarray(fields[distinct, :, *crop.slices]))
-    images = render(regions, crop.flip, size, is_flow)
-    return images[torch.from_numpy(place.reshape(-1))].reshape(len(indices), -1, size, size)

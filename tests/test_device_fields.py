@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from stp import device_fields, score
-from stp.crops import Crop, cut, training_crop
+from stp.crops import Crop, training_crop
 from stp.device_fields import DeviceFields, MappedFields, ResidentFields, StreamedFields, open_fields, training_images
 from stp.errors import UserError
 from stp.index import Clip
@@ -19,6 +19,7 @@ from stp.samples import Sample, draw_batch, draw_epoch, scored_segments
 from stp.sampling import segment_subsegments, subsegment_fields, training_starts
 from stp.storage import RAW, ClipFields, StorageFormat, write_shard
 from stp.variants import variant
+from tests.plain import cut
 
 CPU = torch.device("cpu")
 LENGTHS = (1, 4, 20, 31, 60)

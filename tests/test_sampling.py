@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from stp import sampling
-from stp.crops import Crop, cut, fixed_crops, training_crop
+from stp.crops import Crop, fixed_crops, training_crop
 from stp.errors import UserError
 from stp.variants import Variant, variant
+from tests.plain import cut
 
 LENGTHS = (1, 4, 19, 20, 21, 1000)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from stp.crops import cut, fixed_crops
+from stp.crops import fixed_crops
 from stp.errors import UserError
 from stp.index import Clip
 from stp.runs import Run, Settings, load_run, save_run
@@ -15,6 +15,7 @@ from stp.score import score
 from stp.storage import ClipFields, write_shard
 from stp.train import train
 from stp.training_log import LOG_COLUMNS
+from tests.plain import cut
 
 CPU = torch.device("cpu")
 

@@ -626,7 +626,7 @@ def packed_size(height: int, width: int) -> int:
 def thread_memory(threads: int, height: int, width: int) -> np.ndarray:
     """(threads, floats) float32: workspaces and images with gradients of the finest level, each on whole cache lines.
 
-    Vectors that straddle two lines would cost half as much again.
+    Vectors that straddle two lines would cost two fifths more.
     """
     strips, line = -(-width // STRIP), int(LINE)
     size = strips * (height + 1) * int(ROW) + -(-packed_size(height, width) // line) * line
