@@ -18,7 +18,7 @@ import numpy as np
 from stp.clip_batches import Batch, FlowSettings, Frame, GreyClip, pairs_at_once, plan_batches, read_batches
 from stp.flow import tvl1
 from stp.flow.opencv_engines import opencv_threads
-from stp.warped import HomographyEstimate, WarpedFlow, WarpedFlowParameters, align
+from stp.warped import HomographyEstimate, WarpedFlow, WarpedFlowParameters, align, flow_to_aligned
 
 
 @dataclass(frozen=True)
@@ -95,21 +95,9 @@ def start_aligning(
 
 
 def warped_flow_of(work: Aligning, kernel: TimedFlow) -> WarpedFlow:
-    """Flow to the aligned frames; a pair without a homography keeps its own."""
+    """Flow to the aligned frames, when all of them are."""
     estimates = [job.result() for job in work.jobs]
-    identity = np.array([estimate.identity for estimate in estimates])
-    flow = work.flow
-    if not identity.any():
-        flow = kernel(work.batch.previous, work.aligned)
-    elif not identity.all():
-        flow = flow.copy()
-        flow[~identity] = kernel(work.batch.previous[~identity], work.aligned[~identity])
-    return WarpedFlow(
-        flow=flow,
-        homographies=np.array([estimate.matrix for estimate in estimates], np.float64),
-        inliers=np.array([estimate.inliers for estimate in estimates], np.int32),
-        identity=identity,
-    )
+    return flow_to_aligned(work.batch.previous, work.aligned, work.flow, estimates, kernel)
 
 
 def divide(batch: Batch, flow: np.ndarray, warped: WarpedFlow | None, step: int) -> Iterator[FlowChunk]:

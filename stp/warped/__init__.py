@@ -6,7 +6,7 @@ computed again. SIFT or ORB stands in for SURF, which is in no OpenCV wheel.
 """
 
 from stp.warped.alignment import Alignment, HomographyEstimate, align, estimate_homography
-from stp.warped.clip import WarpedFlow, warped_flow
+from stp.warped.clip import WarpedFlow, flow_to_aligned, warped_flow
 from stp.warped.keypoints import DETECTORS, KeyPoints, background_mask, detect_keypoints, displace_corners
 from stp.warped.matching import match_keypoints
 from stp.warped.parameters import WarpedFlowParameters
@@ -24,6 +24,7 @@ __all__ = [
     "detect_keypoints",
     "displace_corners",
     "estimate_homography",
+    "flow_to_aligned",
     "match_keypoints",
     "warp_following",
     "warped_flow",

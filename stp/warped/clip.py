@@ -1,16 +1,17 @@
 """Warped flow of a whole clip."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import repeat
 
 import numpy as np
 
 from stp.flow import TVL1Parameters, resolve_backend, tvl1
 from stp.flow.opencv_engines import opencv_threads
-from stp.warped.alignment import estimate_homography
+from stp.warped.alignment import HomographyEstimate, estimate_homography
 from stp.warped.keypoints import background_mask, detect_keypoints
 from stp.warped.parameters import WarpedFlowParameters
 from stp.warped.warping import warp_following, warp_following_cuda
@@ -66,20 +67,39 @@ def warped_flow(
         keypoints = list(pool.map(detect_keypoints, frames_grey, repeat(detector), masks, repeat(p)))
         pairs = (frames_grey[:-1], frames_grey[1:], flow, keypoints[:-1], keypoints[1:], repeat(p), masks[:-1])
         estimates = list(pool.map(estimate_homography, *pairs))
-        homographies = np.array([estimate.matrix for estimate in estimates], np.float64).reshape(-1, 3, 3)
-        identity = np.array([estimate.identity for estimate in estimates], bool)
-        moving = np.flatnonzero(~identity)
+        moving = np.flatnonzero([not estimate.identity for estimate in estimates])
+        matrices = [estimates[t].matrix for t in moving]
         previous, following = frames_grey[moving], frames_grey[moving + 1]
-        if backend == "opencv-cuda":
-            aligned = warp_following_cuda(previous, following, homographies[moving], p.border)
-        else:
-            warped = pool.map(warp_following, previous, following, homographies[moving], repeat(p.border))
-            aligned = np.array(list(warped), np.uint8).reshape(previous.shape)
-    result = flow.copy()
-    result[moving] = tvl1(previous, aligned, backend, threads, tvl1_parameters)
+        aligned = frames_grey[1:].copy()
+        if len(moving) and backend == "opencv-cuda":
+            aligned[moving] = warp_following_cuda(previous, following, np.array(matrices), p.border)
+        elif len(moving):
+            aligned[moving] = list(pool.map(warp_following, previous, following, matrices, repeat(p.border)))
+    compute = partial(tvl1, backend=backend, threads=threads, parameters=tvl1_parameters)
+    return flow_to_aligned(frames_grey[:-1], aligned, flow, estimates, compute)
+
+
+def flow_to_aligned(
+    previous: np.ndarray,
+    aligned: np.ndarray,
+    flow: np.ndarray,
+    estimates: Sequence[HomographyEstimate],
+    compute: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> WarpedFlow:
+    """Warped flow of N pairs whose second frames are aligned, uint8 (N, H, W); `compute` is TV-L1 of such frames.
+
+    A pair without a homography keeps its `flow`, float32 (N, 2, H, W).
+    """
+    identity = np.array([estimate.identity for estimate in estimates], bool)
+    if not identity.any():
+        flow = compute(previous, aligned)
+    else:
+        flow = flow.copy()
+        if not identity.all():
+            flow[~identity] = compute(previous[~identity], aligned[~identity])
     return WarpedFlow(
-        flow=result,
-        homographies=homographies,
+        flow=flow,
+        homographies=np.array([estimate.matrix for estimate in estimates], np.float64).reshape(-1, 3, 3),
         inliers=np.array([estimate.inliers for estimate in estimates], np.int32),
         identity=identity,
     )
