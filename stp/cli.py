@@ -98,6 +98,14 @@ class ResidenceName(StrEnum):
     never = "never"
 
 
+class CompilationName(StrEnum):
+    """Whether a training compiles its network."""
+
+    auto = "auto"
+    always = "always"
+    never = "never"
+
+
 Resident = Annotated[ResidenceName, typer.Option(help="Load all fields into the device's memory: auto, if they fit.")]
 MemoryShare = Annotated[float, typer.Option(min=0.01, max=1, help="Share of the free memory that they may take.")]
 GpuShare = Annotated[
@@ -344,6 +352,12 @@ def train(
     device: Device = "auto",
     resident: Resident = ResidenceName.auto,
     memory_share: MemoryShare = 0.6,
+    micro_batch_videos: Annotated[
+        int, typer.Option(min=0, help="Videos of a mini-batch held in memory at once, for small GPUs; 0 is all.")
+    ] = 0,
+    compilation: Annotated[
+        CompilationName, typer.Option("--compile", help="Compile the network: auto, on GPUs in long trainings.")
+    ] = CompilationName.auto,
     gpu_share: GpuShare = 1,
     threads: Threads = 1,
 ) -> None:
@@ -389,6 +403,8 @@ def train(
                     tensorboard,
                     resident.value,
                     memory_share,
+                    micro_batch_videos,
+                    compilation.value,
                 )
                 save_run(output, run, network, [clip.clip for clip in chosen])
         except Stopped as stopped:

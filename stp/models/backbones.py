@@ -105,15 +105,6 @@ def weights_report(name: str, weights: str, width: float) -> dict[str, str | int
     return report | {"parameters": parameters, "sha256": digest.hexdigest()}
 
 
-def freeze_batch_norms(backbone: Backbone) -> None:
-    """Partial batch norm (TSN): all but the first become fixed affine maps, without gradient or batch statistics."""
-    from timm.layers import freeze_batch_norm_2d
-
-    norms = [(name, module) for name, module in backbone.named_modules() if isinstance(module, nn.BatchNorm2d)]
-    for name, norm in norms[1:]:
-        backbone.set_submodule(name, freeze_batch_norm_2d(norm))
-
-
 def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise UserError(f"model.weights: '{path}' does not exist; allowed are none, imagenet or a state dict's path")

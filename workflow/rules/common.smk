@@ -69,6 +69,13 @@ def keeping(wildcards, resources):
     return shlex.join(options)
 
 
+# How a training's network runs; a function of `resources` for the same reason.
+def computing(wildcards, resources):
+    compute = config["compute"]
+    options = ["--micro-batch-videos", str(compute["micro_batch_videos"])]
+    return shlex.join([*options, "--compile", compute["compile"]])
+
+
 # Where a run's data lie while it computes; a function of `resources` for the same reason.
 def placing(wildcards, resources):
     compute = config["compute"]

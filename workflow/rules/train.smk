@@ -50,5 +50,6 @@ rule train:
         keeping=keeping,
         device=config["compute"]["device"],
         placing=placing,
+        computing=computing,
     shell:
-        "python -m stp --log {log:q} train {input.index:q} {input.fold:q} {input.clips:q} --variant {wildcards.variant} --fold {wildcards.fold} --settings {params.settings:q} --seed {params.seed} {params.keeping} --device {params.device} {params.placing} --threads {threads} -o {output.model:q} --log-csv {output.log:q}"
+        "python -m stp --log {log:q} train {input.index:q} {input.fold:q} {input.clips:q} --variant {wildcards.variant} --fold {wildcards.fold} --settings {params.settings:q} --seed {params.seed} {params.keeping} --device {params.device} {params.placing} {params.computing} --threads {threads} -o {output.model:q} --log-csv {output.log:q}"
