@@ -51,8 +51,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[ClipFields, list[Cl
 
 
 def trained(clips: tuple[ClipFields, list[Clip]], folder: Path, variant: str = "3-level", seed: int = 0) -> Run:
-    run = Run("of", variant, 1, ("up", "down"), settings())
-    network = train(run, *clips, seed, CPU, folder / "log.csv")
+    run = Run("of", variant, 1, ("up", "down"), settings(), seed)
+    network = train(run, *clips, CPU, folder / "log.csv")
     save_run(folder / "model.pt", run, network)
     return run
 
@@ -115,8 +115,10 @@ def test_partial_batch_norm_survives_saving(tmp_path: Path) -> None:
 def test_diverging_training_names_run_and_epoch(clips: tuple[ClipFields, list[Clip]], tmp_path: Path) -> None:
     wild = {"epochs": 4, "milestones": [], "learning_rate": 1e30, "dropout": 0.0, "scales": [1]}
     run = Run("of", "baseline", 1, ("up", "down"), settings(flow=wild))
-    with pytest.raises(UserError, match=r"of/baseline/fold1: the loss is (nan|inf) in epoch \d; lower the stream"):
-        train(run, *clips, 0, CPU, tmp_path / "log.csv")
+    with pytest.raises(
+        UserError, match=r"of/baseline/fold1/seed0: the loss is (nan|inf) in epoch \d; lower the stream"
+    ):
+        train(run, *clips, CPU, tmp_path / "log.csv")
     assert not (tmp_path / "log.csv").exists()
 
 
