@@ -20,7 +20,10 @@ FUSION_ORDER = ("rgb", "of", "wof")
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of one run's test clips: `values` float32 (clips, segments, classes), `labels` int64 (clips,)."""
+    """Scores of one run's test clips: `values` float32 (clips, segments, classes), `labels` int64 (clips,).
+
+    `coarse` names the coarser class of each class (a body part of an action); it is empty where there are none.
+    """
 
     modality: str
     variant: str
@@ -29,6 +32,7 @@ class Scores:
     clips: tuple[str, ...]
     labels: np.ndarray
     values: np.ndarray
+    coarse: tuple[str, ...] = ()
 
     def video_scores(self) -> np.ndarray:
         """Mean over segments: float32 (clips, classes), the paper's F."""
@@ -65,6 +69,7 @@ def write_scores(path: Path, scores: Scores, parameters: dict[str, object]) -> N
         file.create_dataset("clips", data=list(scores.clips), dtype=h5py.string_dtype())
         file.attrs.update(modality=scores.modality, variant=scores.variant, fold=scores.fold)
         file.attrs["classes"] = json.dumps(scores.classes)
+        file.attrs["coarse"] = json.dumps(scores.coarse)
         file.attrs["parameters"] = json.dumps(parameters, sort_keys=True)
         file.attrs["versions"] = json.dumps(versions(), sort_keys=True)
 
@@ -81,6 +86,7 @@ def read_scores(path: Path) -> Scores:
                 tuple(file["clips"].asstr()[:]),
                 file["labels"][:],
                 file["scores"][:],
+                tuple(json.loads(file.attrs.get("coarse", "[]"))),
             )
     except (OSError, KeyError) as error:
         raise UserError(f"{path}: not a scores file ({error}); remove it and score the run again") from None

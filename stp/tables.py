@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix
+from sklearn.metrics import accuracy_score, confusion_matrix, recall_score
 
 from stp.errors import UserError
 from stp.scores import FUSION_ORDER, FusionSpace, Scores, fuse
@@ -51,7 +51,7 @@ def fold_accuracies(scores: Sequence[Scores], weights: Mapping[str, float], spac
     """One row an input, variant and fold: number of test clips, class accuracy and accuracy, both 0..100.
 
     Class accuracy is the mean over classes of the share of their clips recognised (paper: "average accuracies over
-    all actions"); accuracy is the share of all clips.
+    all actions"), over the classes that the fold tests; accuracy is the share of all clips.
     """
     rows = []
     groups = group_by_fold(scores)
@@ -61,7 +61,7 @@ def fold_accuracies(scores: Sequence[Scores], weights: Mapping[str, float], spac
                 continue
             chosen = [runs[stream] for stream in streams]
             labels, predictions = chosen[0].labels, fuse(chosen, weights, space).argmax(1)
-            class_accuracy = 100 * balanced_accuracy_score(labels, predictions)
+            class_accuracy = 100 * recall_score(labels, predictions, labels=np.unique(labels), average="macro")
             accuracy = 100 * accuracy_score(labels, predictions)
             rows.append((input_name(streams), variant, fold, len(labels), class_accuracy, accuracy))
     return pd.DataFrame(rows, columns=["input", "variant", "fold", "clips", "class_accuracy", "accuracy"])
