@@ -73,6 +73,7 @@ class Scheme(StrEnum):
 
     random = "random"
     grouped = "grouped"
+    leave_one_group_out = "leave_one_group_out"
     official = "official"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix
+from sklearn.metrics import accuracy_score, confusion_matrix, recall_score
 
 from stp.predictions import group_by_fold, predict
 from stp.scores import FusionSpace, Scores, fuse
@@ -16,12 +16,12 @@ def fold_accuracies(scores: Sequence[Scores], weights: Mapping[str, float], spac
     """One row an input, variant, fold and seed: number of test clips, class accuracy and accuracy, both 0..100.
 
     Class accuracy is the mean over classes of the share of their clips recognised (paper: "average accuracies over
-    all actions"); accuracy is the share of all clips.
+    all actions"), over the classes that the fold tests; accuracy is the share of all clips.
     """
     rows = []
     for item in predict(scores, weights, space):
         labels, predicted = item.labels, item.classes_predicted()
-        class_accuracy = 100 * balanced_accuracy_score(labels, predicted)
+        class_accuracy = 100 * recall_score(labels, predicted, labels=np.unique(labels), average="macro")
         accuracy = 100 * accuracy_score(labels, predicted)
         rows.append((item.input, item.variant, item.fold, item.seed, len(labels), class_accuracy, accuracy))
     return pd.DataFrame(rows, columns=["input", "variant", "fold", "seed", "clips", *METRICS])

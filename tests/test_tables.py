@@ -64,6 +64,12 @@ def test_accuracies_by_hand() -> None:
     assert list(folds["input"]) == ["RGB", "OF", "RGB+OF"]
 
 
+@pytest.mark.filterwarnings("error")
+def test_class_that_a_fold_does_not_test_counts_neither_for_nor_against_it() -> None:
+    run = scores("of", OF[:3], labels=(0, 0, 0))
+    assert tables.fold_accuracies([run], WEIGHTS, "scores")["class_accuracy"].tolist() == pytest.approx([200 / 3])
+
+
 def test_summary_is_mean_and_sample_deviation_over_folds() -> None:
     runs = [scores("rgb", RGB), scores("rgb", OF, fold=2)]
     summary = tables.summarise(tables.fold_accuracies(runs, WEIGHTS, "scores")).iloc[0]
@@ -130,17 +136,18 @@ def test_scores_survive_writing(tmp_path: Path) -> None:
     run = replace(scores("of", OF, seed=3), coarse=("head", "hand"))
     write_scores(tmp_path / "scores.h5", run, {"segments": 1})
     again = read_scores(tmp_path / "scores.h5")
-    assert (again.modality, again.variant, again.fold, again.clips, again.classes) == (
+    assert (again.modality, again.variant, again.fold, again.clips, again.classes, again.coarse) == (
         run.modality,
         run.variant,
         run.fold,
         run.clips,
         run.classes,
+        run.coarse,
     )
     assert np.array_equal(again.values, run.values)
     assert again.values.dtype == np.float32
     assert np.array_equal(again.labels, run.labels)
-    assert (again.seed, again.coarse) == (3, ("head", "hand"))
+    assert again.seed == 3
 
 
 def test_foreign_file_is_refused(tmp_path: Path) -> None:
