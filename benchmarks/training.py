@@ -171,7 +171,7 @@ def main() -> None:
         shape = (arguments.videos, variant.segments, variant.subsegments, 10, settings.input_size, settings.input_size)
         images = torch.randint(0, 256, shape, device=device, dtype=torch.uint8).float()
         labels = torch.arange(arguments.videos, device=device) % len(CLASSES)
-        engine, resident, lineage = (Training(run, 0, device) for _ in range(3))
+        engine, resident, lineage = (Training(run, device) for _ in range(3))
         steps = {
             "a, this engine, stored clips": engine_steps(engine, fields, clips),
             "b, random images on the device": resident_steps(resident, images, labels),

@@ -1,4 +1,4 @@
-"""A run: one (modality, variant, fold), its settings, and the trained network that it leaves behind."""
+"""A run: one (modality, variant, fold, seed), its settings, and the trained network that it leaves behind."""
 
 import json
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ def _refuse_unknown(given: dict[str, Any], known: type, where: str) -> None:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that defines a training beside data, variant and fold; defaults are the paper's (TSN's).
+    """Everything that defines a training beside data, variant, fold and seed; defaults are the paper's (TSN's).
 
     One flat table of plain values, so that it travels as JSON on the command line and inside the checkpoint.
     """
@@ -86,17 +86,18 @@ class Settings:
 
 @dataclass(frozen=True)
 class Run:
-    """What is trained: modality, variant and fold, on these classes, with these settings."""
+    """What is trained: modality, variant and fold, on these classes, with these settings, from this seed."""
 
     modality: str
     variant: str
     fold: int
     classes: tuple[str, ...]
     settings: Settings
+    seed: int = 0
 
     @property
     def name(self) -> str:
-        return f"{self.modality}/{self.variant}/fold{self.fold}"
+        return f"{self.modality}/{self.variant}/fold{self.fold}/seed{self.seed}"
 
     @property
     def epochs(self) -> int:

@@ -41,9 +41,9 @@ Compilation = Literal["auto", "always", "never"]
 IMAGES_WORTH_COMPILING = 1_000_000
 
 
-def seed_run(run: Run, seed: int) -> np.random.Generator:
+def seed_run(run: Run) -> np.random.Generator:
     """Seed torch, and return the generator of the sampling; both differ between runs."""
-    words = [seed, run.fold, zlib.crc32(f"{run.modality}/{run.variant}".encode())]
+    words = [run.seed, run.fold, zlib.crc32(f"{run.modality}/{run.variant}".encode())]
     torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))
     return np.random.default_rng(words)
 
@@ -72,11 +72,11 @@ def parameter_groups(
 class Training:
     """A training under way: everything that one batch leaves for the next."""
 
-    def __init__(self, run: Run, seed: int, device: torch.device, micro_batch_videos: int = 0) -> None:
+    def __init__(self, run: Run, device: torch.device, micro_batch_videos: int = 0) -> None:
         modality, settings = MODALITIES[run.modality], run.settings
         self.run, self.device, self.stream = run, device, settings.stream(modality)
         self.micro_batch_videos = micro_batch_videos
-        self.rng = seed_run(run, seed)
+        self.rng = seed_run(run)
         network = run.build_network().to(device)
         self.network: TemporalPyramidNetwork = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         groups = parameter_groups(self.network, self.stream.learning_rate, settings.weight_decay, modality.is_flow)
@@ -163,11 +163,9 @@ class Training:
             torch.cuda.set_rng_state(state["cuda_rng"], self.device)
 
 
-def begin(
-    run: Run, seed: int, device: torch.device, checkpoints: Checkpoints | None, micro_batch_videos: int = 0
-) -> Training:
+def begin(run: Run, device: torch.device, checkpoints: Checkpoints | None, micro_batch_videos: int = 0) -> Training:
     """The training from its last state, or from the start where there is none that fits."""
-    training = Training(run, seed, device, micro_batch_videos)
+    training = Training(run, device, micro_batch_videos)
     state = checkpoints.load() if checkpoints else None
     if checkpoints is None or state is None:
         return training
@@ -177,7 +175,7 @@ def begin(
         raise
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         checkpoints.set_aside(error)
-        return Training(run, seed, device, micro_batch_videos)
+        return Training(run, device, micro_batch_videos)
     log.info("%s goes on in epoch %d after %d batches", run.name, training.epoch, training.tally.batches)
     return training
 
@@ -212,7 +210,6 @@ def train(
     run: Run,
     fields: ClipFields,
     clips: Sequence[Clip],
-    seed: int,
     device: torch.device,
     log_path: Path,
     checkpoints: Checkpoints | None = None,
@@ -237,7 +234,7 @@ def train(
     with under_way, full_memory_named(run, "compute.micro_batch_videos or compute.memory_share"):
         configure(device, run.settings.deterministic)
         source = open_fields(fields, [clip.clip for clip in clips], device, resident, memory_share)
-        training = begin(run, seed, device, checkpoints, micro_batch_videos)
+        training = begin(run, device, checkpoints, micro_batch_videos)
         if compiles(compilation, run, len(clips), device, micro_batch_videos):
             training.network.backbone.compile()
         growing = checkpoints.log_path if checkpoints else None

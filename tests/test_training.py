@@ -53,8 +53,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[ClipFields, list[Cl
 
 
 def trained(clips: tuple[ClipFields, list[Clip]], folder: Path, variant: str = "3-level", seed: int = 0) -> Run:
-    run = Run("of", variant, 1, ("up", "down"), settings())
-    network = train(run, *clips, seed, CPU, folder / "log.csv")
+    run = Run("of", variant, 1, ("up", "down"), settings(), seed)
+    network = train(run, *clips, CPU, folder / "log.csv")
     save_run(folder / "model.pt", run, network)
     return run
 
@@ -117,8 +117,10 @@ def test_partial_batch_norm_survives_saving(tmp_path: Path) -> None:
 def test_diverging_training_names_run_and_epoch(clips: tuple[ClipFields, list[Clip]], tmp_path: Path) -> None:
     wild = {"epochs": 4, "milestones": [], "learning_rate": 1e30, "dropout": 0.0, "scales": [1]}
     run = Run("of", "baseline", 1, ("up", "down"), settings(flow=wild))
-    with pytest.raises(UserError, match=r"of/baseline/fold1: the loss is (nan|inf) in epoch \d; lower the stream"):
-        train(run, *clips, 0, CPU, tmp_path / "log.csv")
+    with pytest.raises(
+        UserError, match=r"of/baseline/fold1/seed0: the loss is (nan|inf) in epoch \d; lower the stream"
+    ):
+        train(run, *clips, CPU, tmp_path / "log.csv")
     assert not (tmp_path / "log.csv").exists()
 
 
@@ -146,7 +148,7 @@ def test_a_compiled_training_differs_by_rounding_only(clips: tuple[ClipFields, l
         short = settings(flow={"epochs": 2, "milestones": [], "learning_rate": 0.05, "dropout": 0.5, "scales": [1]})
         run = Run("of", "3-level", 1, ("up", "down"), replace(short, batch_videos=5))  # the last batch is smaller
         torch.compiler.reset()
-        train(run, *clips, 0, CPU, tmp_path / "log.csv", compilation=compilation)
+        train(run, *clips, CPU, tmp_path / "log.csv", compilation=compilation)
         return list(pd.read_csv(tmp_path / "log.csv")["loss"])
 
     assert losses("always") == pytest.approx(losses("never"), rel=1e-3)
@@ -160,7 +162,7 @@ def test_training_in_micro_batches_differs_by_rounding_only(
     run = Run("of", "3-level", 1, ("up", "down"), settings(partial_bn=True, flow=stream))
     rows = []
     for videos in (0, 1, 3):
-        train(run, *clips, 0, CPU, tmp_path / "log.csv", micro_batch_videos=videos)
+        train(run, *clips, CPU, tmp_path / "log.csv", micro_batch_videos=videos)
         rows.append(list(pd.read_csv(tmp_path / "log.csv")["loss"]))
     assert rows[1] == pytest.approx(rows[0], rel=1e-4)
     assert rows[2] == pytest.approx(rows[0], rel=1e-4)
