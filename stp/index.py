@@ -97,6 +97,7 @@ def read_index(path: Path) -> Index:
         raise UserError(f"{path}: the index has no clips")
     check_ids(clips)
     index = Index(clips)
-    if len({(clip.label, clip.coarse) for clip in clips if clip.label}) != len(index.classes):
-        raise UserError(f"{path}: clips of one label differ in column coarse; a class has one coarser class or none")
+    coarse = {(clip.label, clip.coarse) for clip in clips if clip.label}
+    if len(coarse) != len(index.classes) or len({bool(name) for _, name in coarse}) > 1:
+        raise UserError(f"{path}: column coarse must give every class one coarser class, or be empty for all clips")
     return index

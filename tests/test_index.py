@@ -42,9 +42,10 @@ def test_hidden_labels_are_no_class() -> None:
     assert Index((Clip("2", "", "nod"),)).coarse == ()
 
 
-def test_class_of_two_coarser_classes_is_refused(tmp_path: Path) -> None:
-    write_index(tmp_path / "index.csv", [Clip("1", "", "nod", coarse="head"), Clip("2", "", "nod")])
-    with pytest.raises(UserError, match="differ in column coarse; a class has one coarser class or none"):
+@pytest.mark.parametrize("second", [Clip("2", "", "nod", coarse="arm"), Clip("2", "", "nod"), Clip("2", "", "wave")])
+def test_every_class_has_one_coarser_class_or_none_has_any(second: Clip, tmp_path: Path) -> None:
+    write_index(tmp_path / "index.csv", [Clip("1", "", "nod", coarse="head"), second])
+    with pytest.raises(UserError, match="column coarse must give every class one coarser class, or be empty"):
         read_index(tmp_path / "index.csv")
 
 

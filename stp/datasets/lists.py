@@ -37,7 +37,7 @@ def check_agreement(found: Collection[str], listed: Mapping[str, str], complete:
         complete: whether every listed clip must be there.
     """
     if unlisted := sorted(set(found) - set(listed)):
-        raise UserError(f"{len(unlisted)} videos are in no official list, as '{unlisted[0]}': remove them")
+        raise UserError(f"videos that no official list has: {len(unlisted)}, as '{unlisted[0]}'; remove them")
     if complete and (absent := sorted(set(listed) - set(found))):
         counts = Counter(listed[name] for name in absent)
         by_class = ", ".join(f"{counts[label]} of {label}" for label in sorted(counts))
