@@ -25,3 +25,4 @@ rule all:
             streams=FUSIONS,
             variant=VARIANTS,
         ),
+        [f"{RESULTS}/submission.csv"] if SUBMISSION != "none" else [],

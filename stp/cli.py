@@ -77,6 +77,13 @@ class Scheme(StrEnum):
     official = "official"
 
 
+class ScoredSet(StrEnum):
+    """Which clips of a fold are scored."""
+
+    test = "test"
+    hidden = "hidden"
+
+
 class Space(StrEnum):
     """What is averaged when streams are fused."""
 
@@ -160,19 +167,21 @@ def index(
     folder: Annotated[Path, typer.Argument(help="Folder that holds the videos.")],
     output: Output,
     skipped: Annotated[Path, typer.Option(help="csv of the clips that were skipped, to write.")],
-    importer: Annotated[str, typer.Option(help="Layout of the videos: demo, folder, ut_interaction.")] = "folder",
+    importer: Annotated[
+        str, typer.Option(help="Layout of the videos: folder, demo, ut_interaction, pev, hmdb51, ma52.")
+    ] = "folder",
+    lists: Annotated[Path | None, typer.Option(help="Folder of the data set's official lists.")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="Option of the importer, as NAME=VALUE.")] = None,
     on_bad_video: OnBadVideo = OnBadVideo.error,
     threads: Threads = 1,
 ) -> None:
     """Find the clips of a data set, decode each to its end, and write the index."""
-    from stp.datasets import IMPORTERS
+    from stp.datasets import find_clips
     from stp.files import complete_file
     from stp.frames import check_videos
     from stp.index import check_ids, write_index
 
-    if importer not in IMPORTERS:
-        raise UserError(f"dataset.importer: '{importer}' is unknown; allowed are {', '.join(IMPORTERS)}")
-    clips = IMPORTERS[importer](folder)
+    clips = find_clips(importer, folder, lists, parse_options(option or []))
     check_ids(clips)
     good, bad = check_videos(clips, threads)
     if bad and on_bad_video is OnBadVideo.error:
@@ -180,7 +189,7 @@ def index(
         raise UserError(
             f"{len(bad)} of {len(clips)} videos do not decode; mend or remove them, or set on_bad_video: skip\n{listed}"
         )
-    emptied = {video.clip.label for video in bad} - {clip.label for clip in good}
+    emptied = {video.clip.label for video in bad} - {clip.label for clip in good} - {""}
     if emptied:
         raise UserError(f"no video of class '{min(emptied)}' decodes; mend them or remove the class")
     for video in bad:
@@ -190,7 +199,7 @@ def index(
         writer.writerow(["clip", "path", "reason"])
         writer.writerows([video.clip.clip, video.clip.path, video.reason] for video in bad)
     write_index(output, good)
-    log.info("%d clips of %d classes", len(good), len({clip.label for clip in good}))
+    log.info("%d clips of %d classes", len(good), len({clip.label for clip in good} - {""}))
 
 
 @app.command()
@@ -421,6 +430,9 @@ def score(
     fold_file: ExistingFile,
     clips: ExistingFiles,
     output: Output,
+    scored: Annotated[
+        ScoredSet, typer.Option("--set", help="The fold's test clips or those whose label is hidden.")
+    ] = ScoredSet.test,
     segments: Annotated[int, typer.Option(min=1)] = 25,
     crops: Annotated[int, typer.Option(help="1, 2, 5 or 10.")] = 10,
     device: Device = "auto",
@@ -429,7 +441,9 @@ def score(
     gpu_share: GpuShare = 1,
     threads: Threads = 1,
 ) -> None:
-    """Score the test clips of a trained run's fold."""
+    """Score a fold's test clips, or those whose labels are hidden, by its trained run."""
+    from dataclasses import replace
+
     import torch
 
     from stp.crops import TEST_CROPS
@@ -453,7 +467,9 @@ def score(
         raise UserError(
             f"{model}: trained on {run.modality} and classes {', '.join(run.classes)}, not on what is given"
         )
-    chosen = [c for c, word in zip(table.clips, read_fold(fold_file, table), strict=True) if word == "test"]
+    chosen = [c for c, word in zip(table.clips, read_fold(fold_file, table), strict=True) if word == scored.value]
+    if not chosen:
+        raise UserError(f"{fold_file}: has no {scored.value} clip to score")
     if trained := training_clips(model) & {clip.clip for clip in chosen}:
         raise UserError(
             f"{model}: trained on {len(trained)} of the clips to score, as '{min(trained)}'; give its own fold"
@@ -462,7 +478,7 @@ def score(
     with reserved_device(device, gpu_share) as where, full_memory_named(run, keys):
         configure(where, run.settings.deterministic)
         scores = score_run(run, network, fields, chosen, segments, crops, where, resident.value, memory_share)
-    write_scores(output, scores, {"segments": segments, "crops": crops})
+    write_scores(output, replace(scores, coarse=table.coarse), {"segments": segments, "crops": crops})
 
 
 @app.command()
@@ -474,6 +490,17 @@ def runs(
 
     statuses = run_statuses(results)
     print(run_table(statuses) if statuses else f"no runs in {results}")
+
+
+def parse_options(texts: list[str]) -> dict[str, str]:
+    """`view=second` -> value by name; UserError for anything else."""
+    options = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or name in options:
+            raise UserError(f"--option: '{text}' is not of the form NAME=VALUE, or is given twice")
+        options[name] = value
+    return options
 
 
 def parse_weights(text: str) -> dict[str, float]:
@@ -515,11 +542,14 @@ def parse_settings(text: str) -> "Settings":
     return Settings.from_dict(values)
 
 
-def read_all_scores(paths: list[Path], weights: dict[str, float]) -> "list[Scores]":
-    """Scores of all files; every modality must have a weight."""
+def read_all_scores(paths: list[Path], weights: dict[str, float], hidden: bool = False) -> "list[Scores]":
+    """Scores of all files, of clips whose labels are known or hidden; every modality must have a weight."""
     from stp.scores import read_scores
 
     runs = [read_scores(path) for path in paths]
+    for path, run in zip(paths, runs, strict=True):
+        if bool((run.labels < 0).any()) != hidden:
+            raise UserError(f"{path}: scores of clips whose labels are {'known' if hidden else 'hidden'}; leave it out")
     unweighted = {run.modality for run in runs} - set(weights)
     if unweighted:
         raise UserError(f"--weights: no weight for {', '.join(sorted(unweighted))}; give rgb=1,of=1.5,wof=1")
@@ -590,6 +620,27 @@ def confusion(
         with complete_file(output.with_name(f"{output.name}{suffix}.csv")) as temporary:
             pd.DataFrame(counts, index=pd.Index(classes, name="true"), columns=list(classes)).to_csv(temporary)
         save_confusion(output.with_name(f"{output.name}{suffix}.png"), counts, classes, words)
+
+
+@app.command()
+def submission(
+    scores: ExistingFiles,
+    output: Output,
+    weights: Weights = "rgb=1,of=1.5,wof=1",
+    space: Space = Space.scores,
+) -> None:
+    """Fuse the streams' scores of hidden clips (score --set hidden) and write the five likeliest labels of each.
+
+    The csv has a row a clip with numbers of actions and of coarser classes (body parts), which add up their actions'
+    probabilities; numbers count in the order of the index.
+    """
+    from stp.files import complete_file
+    from stp.submission import submission_table
+
+    shares = parse_weights(weights)
+    table = submission_table(read_all_scores(scores, shares, hidden=True), shares, space.value)
+    with complete_file(output) as temporary:
+        table.to_csv(temporary, index=False)
 
 
 def main() -> None:

@@ -189,6 +189,12 @@ def test_wrong_value_names_its_key(tmp_path: Path) -> None:
     assert "config: scoring.crops: 3 is not one of [1, 2, 5, 10]" in result.stdout
 
 
+def test_submission_of_several_folds_is_refused(tmp_path: Path) -> None:
+    result = snakemake(tmp_path, TINY | {"submission": "3-level"}, "--dry-run")
+    assert "config: submission: '3-level' with splits.folds 2; hidden clips are scored by the one fold" in result.stdout
+    assert "Traceback" not in result.stdout
+
+
 def failure(tmp_path: Path, config: dict[str, Any]) -> str:
     """The project's own words in a failing run of the index."""
     result = snakemake(tmp_path, config, "o u t/index.csv")

@@ -33,6 +33,12 @@ if (
         f"config: dataset.path: '{DATASET['path']}' lies outside of the results folder '{RESULTS}', but section demo draws "
         "videos there; remove section demo to use videos of your own"
     )
+SUBMISSION = config["submission"]
+if SUBMISSION != "none" and config["splits"]["folds"] != 1:
+    raise WorkflowError(
+        f"config: submission: '{SUBMISSION}' with splits.folds {config['splits']['folds']}; hidden clips are scored by "
+        "the one fold of an official split: set splits.folds: 1, or submission: none"
+    )
 
 SHARDS = range(config["shards"])
 FOLDS = range(1, config["splits"]["folds"] + 1)
@@ -95,6 +101,17 @@ def fingerprint(folder):
     return hashlib.sha256(json.dumps(listing).encode()).hexdigest()[:16]
 
 
+# How the importer reads the data set; true and false as the config has them.
+def importing(wildcards):
+    options = ["--importer", DATASET["importer"]]
+    if DATASET["lists"]:
+        options += ["--lists", DATASET["lists"]]
+    for name, value in DATASET["options"].items():
+        word = str(value).lower() if isinstance(value, bool) else value
+        options += ["--option", f"{name}={word}"]
+    return shlex.join(options)
+
+
 # When the user's weights were written, so that other weights under the same name train anew.
 def written(weights):
     path = Path(weights)
@@ -108,9 +125,9 @@ def fusion_options(wildcards):
     return f"--weights {weights} --space {config['fusion']['space']}"
 
 
-def scores_of(streams, variants):
+def scores_of(streams, variants, name="scores"):
     return expand(
-        f"{RESULTS}/runs/{{modality}}/{{variant}}/fold{{fold}}/seed{{seed}}/scores.h5",
+        f"{RESULTS}/runs/{{modality}}/{{variant}}/fold{{fold}}/seed{{seed}}/{name}.h5",
         modality=streams,
         variant=variants,
         fold=FOLDS,

@@ -53,3 +53,27 @@ rule confusion:
         stem=lambda wildcards: f"{RESULTS}/confusion/{wildcards.streams}_{wildcards.variant}",
     shell:
         "python -m stp --log {log:q} confusion {input:q} {params.fusion} -o {params.stem:q}"
+
+
+if SUBMISSION != "none":
+
+    rule submission:
+        input:
+            scores_of(MODALITIES, SUBMISSION, "hidden"),
+        output:
+            f"{RESULTS}/submission.csv",
+        log:
+            f"{RESULTS}/logs/submission.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/submission.tsv"
+        conda:
+            "../../envs/environment.yaml"
+        threads: 1
+        resources:
+            mem_mb=1000,
+            runtime=10,
+            gpu=0,
+        params:
+            fusion=fusion_options,
+        shell:
+            "python -m stp --log {log:q} submission {input:q} {params.fusion} -o {output:q}"
