@@ -14,6 +14,7 @@ include: "workflow/rules/splits.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/figures.smk"
 
 
 rule all:
@@ -25,3 +26,4 @@ rule all:
             streams=FUSIONS,
             variant=VARIANTS,
         ),
+        expand(f"{RESULTS}/figures/explain/{{file}}.png", file=EXPLAINED),
