@@ -14,6 +14,7 @@ include: "workflow/rules/splits.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/figures.smk"
 
 
 rule all:
@@ -26,3 +27,4 @@ rule all:
             variant=VARIANTS,
         ),
         [f"{RESULTS}/submission.csv"] if SUBMISSION != "none" else [],
+        expand(f"{RESULTS}/figures/explain/{{file}}.png", file=EXPLAINED),

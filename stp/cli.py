@@ -643,6 +643,80 @@ def submission(
         table.to_csv(temporary, index=False)
 
 
+@app.command()
+def explain(
+    clips: Annotated[list[str], typer.Argument(help="Ids of the clips, as the index has them.")],
+    runs: Annotated[
+        list[Path], typer.Option("--run", exists=True, help="Folder of a trained run, or its model.pt; again for more.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write: CLIP.png, CLIP.pdf, CLIP.mp4.")],
+    target: Annotated[
+        str, typer.Option("--class", help="Class to explain: own, the clip's; predicted, by each run; or a name.")
+    ] = "own",
+    segments: Annotated[int, typer.Option(min=1, help="Segments, spread evenly over the clip.")] = 3,
+    crops: Annotated[int, typer.Option(help="1, 2, 5 or 10, of which the mean is taken.")] = 10,
+    index_file: Annotated[
+        Path | None, typer.Option("--index", exists=True, dir_okay=False, show_default="beside the runs")
+    ] = None,
+    shards: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--clips", exists=True, help="Shards of frames and of the runs' fields.", show_default="beside the runs"
+        ),
+    ] = None,
+    device: Device = "auto",
+    gpu_share: GpuShare = 1,
+    threads: Threads = 1,
+) -> None:
+    """Show where in clips trained runs see a class: guided Grad-CAM of every sub-segment, as figure and as video.
+
+    Frames, flow and the index are found in the results folder in which the runs lie.
+
+    Example:
+
+        stp explain passing/1 --run results/runs/of/baseline/fold1/seed0 --run results/runs/of/3-level/fold1/seed0 -o out
+    """
+    import torch
+
+    from stp.crops import TEST_CROPS
+    from stp.devices import configure, reserved_device
+    from stp.explain import chosen_clips, clip_fields, explained_runs, fields_by_modality, find_data
+    from stp.explain import explain as explain_run
+    from stp.explanation_figures import save_explanations
+    from stp.index import read_index
+
+    if crops not in TEST_CROPS:
+        raise UserError(f"--crops: {crops} is none of {', '.join(map(str, TEST_CROPS))}")
+    torch.set_num_threads(threads)
+    models = [path / "model.pt" if path.is_dir() else path for path in runs]
+    index_path, files = find_data(models, index_file, shards)
+    table = read_index(index_path)
+    chosen = chosen_clips(table, clips, str(index_path))
+    explained = explained_runs(models, table, str(index_path))
+    fields = fields_by_modality(files)
+    with reserved_device(device, gpu_share) as where:
+        configure(where)
+        for name, clip in chosen.items():
+            explanations = [
+                explain_run(
+                    each.run,
+                    each.network,
+                    clip_fields(fields, each.run.modality, clip.clip),
+                    clip,
+                    target,
+                    segments,
+                    crops,
+                    where,
+                )
+                for each in explained
+            ]
+            frames = fields["rgb"][clip.clip][:].transpose(0, 2, 3, 1)
+            notes = [each.note(clip.clip) for each in explained]
+            parameters = {"clip": clip.clip, "segments": segments, "crops": crops}
+            save_explanations(output / name, frames, explanations, notes, parameters)
+            log.info("%s: %s", clip.clip, output / f"{name}.png")
+
+
 def main() -> None:
     """Run a subcommand; a user's mistake is one or two lines on standard error and exit status 1, no traceback."""
     try:

@@ -181,6 +181,15 @@ def _open_clips(path: Path) -> tuple[str, dict[str, Any], dict[str, StoredFields
     return modality, parameters, clips
 
 
+def shard_modality(path: Path) -> str:
+    """Of which modality a shard's fields are; its clips stay unread."""
+    try:
+        with h5py.File(path, "r") as file:
+            return str(file.attrs["modality"])
+    except (OSError, KeyError) as error:
+        raise UserError(f"{path}: not a shard of clips ({error}); remove it and run again") from error
+
+
 class ClipFields:
     """The stored fields of one modality.
 

@@ -17,6 +17,7 @@ import pytest
 import torch
 import yaml
 
+from stp.index import read_index
 from stp.models.convnet import ConvNet
 from stp.scores import read_scores
 from tests.test_index import write_video
@@ -172,6 +173,27 @@ def test_stopped_training_is_started_again_and_goes_on(finished: Path, tmp_path:
 def test_keeping_states_and_curves_otherwise_trains_nothing_anew(finished: Path) -> None:
     training = TINY["training"] | {"checkpoint_minutes": 0.5, "tensorboard": True}
     assert "Nothing to be done" in snakemake(finished, TINY | {"training": training}).stdout
+
+
+def test_chosen_clips_are_explained_by_the_runs_that_are_there(finished: Path) -> None:
+    clip = read_index(finished / "o u t/index.csv").clips[0].clip
+    config = TINY | {"explain": {"clips": [clip], "variants": ["3-level"], "fold": 2, "segments": 1}}
+    result = snakemake(finished, config)
+    assert result.returncode == 0, result.stdout
+    assert jobs(result) == {"explain": 1}, result.stdout
+    names = {path.name for path in (finished / "o u t/figures/explain").iterdir()}
+    assert names == {f"{clip.replace('/', '__')}.{kind}" for kind in ("png", "pdf", "mp4")}
+
+
+def test_explanations_that_cannot_be_made_name_their_key(tmp_path: Path) -> None:
+    for values, words in (
+        ({"clips": ["a"], "fold": 3}, "config: explain.fold: 3 is none of the 2 folds of splits.folds"),
+        ({"clips": ["a/b", "a__b"]}, "config: explain.clips: two of them would be written to one file"),
+    ):
+        result = snakemake(tmp_path, TINY | {"explain": values}, "--dry-run")
+        assert result.returncode != 0
+        assert words in result.stdout
+        assert "Traceback" not in result.stdout
 
 
 def test_misspelt_key_is_one_line(tmp_path: Path) -> None:

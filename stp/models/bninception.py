@@ -72,6 +72,7 @@ class BNInception(nn.Module):
             total += unit(f"{prefix}_double_3x3_2", middle, scaled(double[2]), 3, stride)
             total += unit(f"{prefix}_pool_proj", channels, scaled(projection)) if projection else channels
             channels = total
+        self.last_maps = nn.Identity()  # a module whose output are all maps before the mean, not those of one branch
         self.num_features = channels
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -103,4 +104,5 @@ class BNInception(nn.Module):
         x = F.max_pool2d(self._unit("conv2_3x3", self._unit("conv2_3x3_reduce", x)), 3, 2, ceil_mode=True)
         for block in BLOCKS:
             x = self._block(block, x)
-        return x.mean((2, 3))
+        features: Tensor = self.last_maps(x).mean((2, 3))
+        return features

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import re
 import shlex
 from pathlib import Path
 
