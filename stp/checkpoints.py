@@ -40,13 +40,12 @@ def _written(path: Path) -> tuple[int, int]:
 
 
 def training_definition(
-    run: Run, seed: int, clips: Sequence[Clip], fields: ClipFields, shards: Sequence[Path], device: torch.device
+    run: Run, clips: Sequence[Clip], fields: ClipFields, shards: Sequence[Path], device: torch.device
 ) -> dict[str, Any]:
     """All that the result of a training depends on, as plain values."""
     weights = Path(run.settings.weights)
     return {
         "run": asdict(run),
-        "seed": seed,
         "clips": [(clip.clip, clip.label) for clip in clips],
         "fields": fields.parameters,
         "shards": [_written(path) for path in shards],

@@ -73,6 +73,7 @@ class Scheme(StrEnum):
 
     random = "random"
     grouped = "grouped"
+    leave_one_group_out = "leave_one_group_out"
     official = "official"
 
 
@@ -92,6 +93,14 @@ class StorageName(StrEnum):
 
 class ResidenceName(StrEnum):
     """Whether a modality's fields are loaded into the device's memory."""
+
+    auto = "auto"
+    always = "always"
+    never = "never"
+
+
+class CompilationName(StrEnum):
+    """Whether a training compiles its network."""
 
     auto = "auto"
     always = "always"
@@ -345,10 +354,16 @@ def train(
     device: Device = "auto",
     resident: Resident = ResidenceName.auto,
     memory_share: MemoryShare = 0.6,
+    micro_batch_videos: Annotated[
+        int, typer.Option(min=0, help="Videos of a mini-batch held in memory at once, for small GPUs; 0 is all.")
+    ] = 0,
+    compilation: Annotated[
+        CompilationName, typer.Option("--compile", help="Compile the network: auto, on GPUs in long trainings.")
+    ] = CompilationName.auto,
     gpu_share: GpuShare = 1,
     threads: Threads = 1,
 ) -> None:
-    """Train one run: a modality (that of the clips given), a variant and a fold.
+    """Train one run: a modality (that of the clips given), a variant, a fold and a seed.
 
     With --state, a training that was killed goes on where it was when it is called again with the same arguments.
     SIGTERM, SIGUSR1 and Ctrl-C stop it after the batch under way, its state kept; the exit status is then 75, which
@@ -370,11 +385,11 @@ def train(
     torch.set_num_threads(threads)
     table, fields = read_index(index_file), ClipFields(clips)
     chosen = [c for c, word in zip(table.clips, read_fold(fold_file, table), strict=True) if word == "train"]
-    run = Run(fields.modality, variant, fold, table.classes, parse_settings(settings))
+    run = Run(fields.modality, variant, fold, table.classes, parse_settings(settings), seed)
     checkpoints = None
     with reserved_device(device, gpu_share) as where:
         if state:
-            definition = training_definition(run, seed, chosen, fields, clips, where)
+            definition = training_definition(run, chosen, fields, clips, where)
             checkpoints = Checkpoints(state, definition, checkpoint_minutes)
         try:
             with StopRequest() as stop:
@@ -382,7 +397,6 @@ def train(
                     run,
                     fields,
                     chosen,
-                    seed,
                     where,
                     log_csv,
                     checkpoints,
@@ -390,6 +404,8 @@ def train(
                     tensorboard,
                     resident.value,
                     memory_share,
+                    micro_batch_videos,
+                    compilation.value,
                 )
                 save_run(output, run, network, [clip.clip for clip in chosen])
         except Stopped as stopped:
@@ -554,8 +570,9 @@ def confusion(
 
     from stp.figures import save_confusion
     from stp.files import complete_file
+    from stp.predictions import input_name
     from stp.scores import FUSION_ORDER
-    from stp.tables import fold_confusions, input_name
+    from stp.tables import fold_confusions
 
     shares = parse_weights(weights)
     runs = read_all_scores(scores, shares)
@@ -564,9 +581,11 @@ def confusion(
         raise UserError(f"confusion: give scores of one variant, not of {', '.join(sorted(variants))}")
     matrices = fold_confusions(runs, shares, space.value)
     streams = input_name([name for name in FUSION_ORDER if name in {run.modality for run in runs}])
-    title = f"{streams}, {variants.pop()}"
-    plates = {"": (np.sum(list(matrices.values()), axis=0), f"{title}, {len(matrices)} folds pooled")}
-    plates |= {f"_fold{fold}": (matrix, f"{title}, fold {fold}") for fold, matrix in matrices.items()}
+    title, seeds = f"{streams}, {variants.pop()}", len({run.seed for run in runs})
+    pooled = f", {seeds} seeds pooled" if seeds > 1 else ""
+    all_pooled = f"{len(matrices)} folds{f' and {seeds} seeds' if seeds > 1 else ''} pooled"
+    plates = {"": (np.sum(list(matrices.values()), axis=0), f"{title}, {all_pooled}")}
+    plates |= {f"_fold{fold}": (matrix, f"{title}, fold {fold}{pooled}") for fold, matrix in matrices.items()}
     classes = runs[0].classes
     for suffix, (counts, words) in plates.items():
         with complete_file(output.with_name(f"{output.name}{suffix}.csv")) as temporary:

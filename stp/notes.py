@@ -10,9 +10,13 @@ def table1_notes(runs: Sequence[Scores], weights: Mapping[str, float], space: st
     """Sentences on data, fusion, the choice of level 4 and skipped clips."""
     by_fold = {run.fold: len(run.clips) for run in runs}
     folds = ", ".join(str(by_fold[fold]) for fold in sorted(by_fold))
+    seeds = sorted({run.seed for run in runs})
     average = "scores before softmax" if space == "scores" else "probabilities"
     notes = [
         f"{len(runs[0].classes)} classes; {len(by_fold)} folds of {folds} test clips.",
+        f"Trained from seed {seeds[0]}."
+        if len(seeds) == 1
+        else f"Trained from seeds {', '.join(map(str, seeds))}; the figure of a fold is its mean over them.",
         "Class accuracy is the mean over classes; accuracy over all clips stands in table1_long.csv.",
         f"Fusion: weighted average of {average}, " + ", ".join(f"{k.upper()} {v:g}" for k, v in weights.items()) + ".",
     ]

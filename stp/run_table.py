@@ -74,7 +74,7 @@ def _status(results: Path, name: str, now: float) -> RunStatus:
 
 
 def _order(name: str) -> tuple[int, list[int], str]:
-    """By modality, then variant and fold, as in the tables: baseline, 1-level, ..., 10-level."""
+    """By modality, then variant, fold and seed, as in the tables: baseline, 1-level, ..., 10-level."""
     modality = list(MODALITIES).index(name.split("/")[0])
     return modality, [0 if "baseline" in name else 1, *map(int, re.findall(r"\d+", name))], name
 
@@ -90,8 +90,8 @@ def run_statuses(results: Path, now: float | None = None) -> list[RunStatus]:
     found = {
         path.relative_to(results / part).as_posix()
         for part in ("runs", "state")
-        for path in (results / part).glob("*/*/fold*")
-        if path.is_dir() and path.parts[-3] in MODALITIES
+        for path in (results / part).glob("*/*/fold*/seed*")
+        if path.is_dir() and path.parts[-4] in MODALITIES
     }
     return [_status(results, name, time.time() if now is None else now) for name in sorted(found, key=_order)]
 

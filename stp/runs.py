@@ -1,4 +1,4 @@
-"""A run: one (modality, variant, fold), its settings, and the trained network that it leaves behind."""
+"""A run: one (modality, variant, fold, seed), its settings, and the trained network that it leaves behind."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,8 @@ import torch
 from stp.errors import UserError
 from stp.files import complete_file
 from stp.modalities import MODALITIES, Modality
-from stp.models.backbones import build_backbone, freeze_batch_norms
+from stp.models.backbones import build_backbone
+from stp.models.batch_norm import fold_batch_norms, freeze_batch_norms
 from stp.models.bninception import STRIDE as BN_INCEPTION_STRIDE
 from stp.models.pyramid import TemporalPyramidNetwork
 from stp.variants import Variant, variant
@@ -41,7 +42,7 @@ def _refuse_unknown(given: dict[str, Any], known: type, where: str) -> None:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that defines a training beside data, variant and fold; defaults are the paper's (TSN's).
+    """Everything that defines a training beside data, variant, fold and seed; defaults are the paper's (TSN's).
 
     One flat table of plain values, so that it travels as JSON on the command line and inside the checkpoint.
     """
@@ -85,17 +86,18 @@ class Settings:
 
 @dataclass(frozen=True)
 class Run:
-    """What is trained: modality, variant and fold, on these classes, with these settings."""
+    """What is trained: modality, variant and fold, on these classes, with these settings, from this seed."""
 
     modality: str
     variant: str
     fold: int
     classes: tuple[str, ...]
     settings: Settings
+    seed: int = 0
 
     @property
     def name(self) -> str:
-        return f"{self.modality}/{self.variant}/fold{self.fold}"
+        return f"{self.modality}/{self.variant}/fold{self.fold}/seed{self.seed}"
 
     @property
     def epochs(self) -> int:
@@ -109,9 +111,10 @@ class Run:
                 f"model.input_size: {settings.input_size} does not suit bninception; use a multiple of 32, as 224"
             )
         variant = settings.variant(self.variant)
+        channels = modality.image_channels(variant.subsegment_length)
         backbone = build_backbone(
             settings.backbone,
-            modality.image_channels(variant.subsegment_length),
+            channels,
             modality.is_flow,
             settings.weights if weights is None else weights,
             settings.width,
@@ -119,6 +122,7 @@ class Run:
         )
         if settings.partial_bn:
             freeze_batch_norms(backbone)
+            fold_batch_norms(backbone, torch.full((1, channels, settings.input_size, settings.input_size), 128.0))
         return TemporalPyramidNetwork(backbone, variant, len(self.classes), settings.stream(modality).dropout)
 
 

@@ -123,4 +123,4 @@ def score(
     values = list(tqdm(results, desc=f"score {run.name}", unit="clip", total=len(names)))
     number = {name: i for i, name in enumerate(run.classes)}
     labels = np.array([number[clip.label] for clip in clips], dtype=np.int64)
-    return Scores(run.modality, run.variant, run.fold, run.classes, names, labels, np.stack(values))
+    return Scores(run.modality, run.variant, run.fold, run.classes, names, labels, np.stack(values), seed=run.seed)

@@ -20,7 +20,11 @@ FUSION_ORDER = ("rgb", "of", "wof")
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of one run's test clips: `values` float32 (clips, segments, classes), `labels` int64 (clips,)."""
+    """Scores of one run's test clips: `values` float32 (clips, segments, classes), `labels` int64 (clips,).
+
+    `coarse` names the coarser class of each class (a body part of an action); it is empty where there are none.
+    `seed` is the training's.
+    """
 
     modality: str
     variant: str
@@ -29,6 +33,13 @@ class Scores:
     clips: tuple[str, ...]
     labels: np.ndarray
     values: np.ndarray
+    coarse: tuple[str, ...] = ()
+    seed: int = 0
+
+    @property
+    def run(self) -> str:
+        """Name of the run, as in `stp.runs`."""
+        return f"{self.modality}/{self.variant}/fold{self.fold}/seed{self.seed}"
 
     def video_scores(self) -> np.ndarray:
         """Mean over segments: float32 (clips, classes), the paper's F."""
@@ -40,15 +51,14 @@ def fuse(streams: Sequence[Scores], weights: Mapping[str, float], space: FusionS
     """Weighted average of streams' video scores: float (clips, classes).
 
     `weights` is by modality (paper section 4.1: rgb 1, of 1.5, wof 1). TSN averages scores before softmax, the default;
-    `probabilities` averages after it. Streams of other clips, classes or folds are refused.
+    `probabilities` averages after it. Streams of other clips, classes, folds or seeds are
+    refused.
     """
     first = streams[0]
     for other in streams[1:]:
-        if (other.clips, other.classes, other.fold) != (first.clips, first.classes, first.fold):
+        if (other.clips, other.classes, other.fold, other.seed) != (first.clips, first.classes, first.fold, first.seed):
             raise UserError(
-                f"scores of {other.modality}/{other.variant}/fold{other.fold} and of "
-                f"{first.modality}/{first.variant}/fold{first.fold} are of other clips, classes or folds; "
-                "run both again"
+                f"scores of {other.run} and of {first.run} are of other clips, classes, folds or seeds; run both again"
             )
     values = [stream.video_scores() for stream in streams]
     if space == "probabilities":
@@ -63,8 +73,9 @@ def write_scores(path: Path, scores: Scores, parameters: dict[str, object]) -> N
         file.create_dataset("scores", data=scores.values.astype(np.float32))
         file.create_dataset("labels", data=scores.labels.astype(np.int64))
         file.create_dataset("clips", data=list(scores.clips), dtype=h5py.string_dtype())
-        file.attrs.update(modality=scores.modality, variant=scores.variant, fold=scores.fold)
+        file.attrs.update(modality=scores.modality, variant=scores.variant, fold=scores.fold, seed=scores.seed)
         file.attrs["classes"] = json.dumps(scores.classes)
+        file.attrs["coarse"] = json.dumps(scores.coarse)
         file.attrs["parameters"] = json.dumps(parameters, sort_keys=True)
         file.attrs["versions"] = json.dumps(versions(), sort_keys=True)
 
@@ -81,6 +92,8 @@ def read_scores(path: Path) -> Scores:
                 tuple(file["clips"].asstr()[:]),
                 file["labels"][:],
                 file["scores"][:],
+                tuple(json.loads(file.attrs.get("coarse", "[]"))),
+                int(file.attrs["seed"]),
             )
     except (OSError, KeyError) as error:
         raise UserError(f"{path}: not a scores file ({error}); remove it and score the run again") from None

@@ -10,23 +10,28 @@ from stp.errors import UserError
 from stp.files import complete_file
 from stp.index import Index
 
-Scheme = Literal["random", "grouped", "official"]
+Scheme = Literal["random", "grouped", "leave_one_group_out", "official"]
 WORDS = ("train", "test", "unused")
 
 
 def make_folds(index: Index, scheme: Scheme, folds: int, seed: int) -> list[list[str]]:
     """For each fold, the word (train, test or unused) of every clip of the index.
 
-    random     stratified by class, as even as the classes allow (paper section 4.1: random thirds)
-    grouped    as random, but no group (actor, recording) is on both sides of a fold
-    official   as the index's `split` column says, one word a fold
+    random                stratified by class, as even as the classes allow (paper section 4.1: random thirds)
+    grouped               as random, but no group (actor, recording) is on both sides of a fold
+    leave_one_group_out   fold k tests the k-th group, in the order of their names; a test side may lack a class
+    official              as the index's `split` column says, one word a fold
 
     Raises:
-        UserError: a class has too few clips, or is absent from one side of a fold.
+        UserError: a class has too few clips, or is absent from a side of a fold where it may not be.
     """
-    words = _official_folds(index, folds) if scheme == "official" else _drawn_folds(index, scheme, folds, seed)
-    mend = "mend the official splits" if scheme == "official" else "lower splits.folds or choose another splits.seed"
-    for side in ("test", "train"):
+    if scheme == "official":
+        words, mend = _official_folds(index, folds), "mend the official splits"
+    elif scheme == "leave_one_group_out":
+        words, mend = _folds_of_groups(index, folds), "add clips of it to another group or choose another splits.scheme"
+    else:
+        words, mend = _drawn_folds(index, scheme, folds, seed), "lower splits.folds or choose another splits.seed"
+    for side in ("train",) if scheme == "leave_one_group_out" else ("test", "train"):
         for fold, fold_words in enumerate(words, start=1):
             present = {clip.label for clip, word in zip(index.clips, fold_words, strict=True) if word == side}
             if missing := sorted(set(index.classes) - present):
@@ -51,9 +56,7 @@ def _drawn_folds(index: Index, scheme: Scheme, folds: int, seed: int) -> list[li
     if scheme == "random":
         chosen = StratifiedKFold(folds, shuffle=True, random_state=seed).split(labels, labels)
     else:
-        groups = [clip.group for clip in index.clips]
-        if not all(groups):
-            raise UserError("splits.scheme: 'grouped' needs a group for every clip of the index; use 'random'")
+        groups = _groups(index, scheme)
         if len(set(groups)) < folds:
             raise UserError(f"splits.folds: {folds} folds of whole groups, but there are {len(set(groups))} groups")
         chosen = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(labels, labels, groups)
@@ -62,6 +65,26 @@ def _drawn_folds(index: Index, scheme: Scheme, folds: int, seed: int) -> list[li
         tested = set(test.tolist())
         words.append(["test" if i in tested else "train" for i in range(len(labels))])
     return words
+
+
+def _groups(index: Index, scheme: Scheme) -> list[str]:
+    """The group of every clip, where every clip has one."""
+    groups = [clip.group for clip in index.clips]
+    if not all(groups):
+        raise UserError(f"splits.scheme: '{scheme}' needs a group for every clip of the index; use 'random'")
+    return groups
+
+
+def _folds_of_groups(index: Index, folds: int) -> list[list[str]]:
+    """One fold a group, which is its test side."""
+    groups = _groups(index, "leave_one_group_out")
+    names = sorted(set(groups))
+    if len(names) != folds:
+        raise UserError(
+            f"splits.folds: {folds} with splits.scheme 'leave_one_group_out', which makes one fold of each group, and "
+            f"there are {len(names)}: set splits.folds to {len(names)}"
+        )
+    return [["test" if group == name else "train" for group in groups] for name in names]
 
 
 def _official_folds(index: Index, folds: int) -> list[list[str]]:

@@ -68,19 +68,19 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
     return found
 
 
-def tiny_run(**changes: Any) -> Run:
-    return Run("of", "3-level", 1, ("down", "up"), Settings.from_dict(TINY | changes))
+def tiny_run(seed: int = 0, **changes: Any) -> Run:
+    return Run("of", "3-level", 1, ("down", "up"), Settings.from_dict(TINY | changes), seed)
 
 
-def kept(data: Data, folder: Path, run: Run | None = None, seed: int = 0, minutes: float = 5.0) -> Checkpoints:
+def kept(data: Data, folder: Path, run: Run | None = None, minutes: float = 5.0) -> Checkpoints:
     """Where the training of `run` on the data keeps its state."""
     fields, clips = ClipFields([data.shard]), data.training_clips()
-    return Checkpoints(folder, training_definition(run or tiny_run(), seed, clips, fields, [data.shard], CPU), minutes)
+    return Checkpoints(folder, training_definition(run or tiny_run(), clips, fields, [data.shard], CPU), minutes)
 
 
-def trained(data: Data, log: Path, run: Run | None = None, seed: int = 0, **options: Any) -> TemporalPyramidNetwork:
+def trained(data: Data, log: Path, run: Run | None = None, **options: Any) -> TemporalPyramidNetwork:
     fields, clips = ClipFields([data.shard]), data.training_clips()
-    return train(run or tiny_run(), fields, clips, seed, CPU, log, **options)
+    return train(run or tiny_run(), fields, clips, CPU, log, **options)
 
 
 class StopAfter(StopRequest):
@@ -126,7 +126,7 @@ def test_stopped_after_every_batch_ends_as_if_left_alone(data: Data, tmp_path: P
             words = (
                 f"stopped by SIGTERM in epoch {epochs + 1} after {batches} batches; goes on there when it is run again"
             )
-            messages.append((str(stop), f"of/3-level/fold1: {words}"))
+            messages.append((str(stop), f"of/3-level/fold1/seed0: {words}"))
             assert [row[0] for row in untimed(checkpoints.log_path)] == ["epoch", *map(str, range(1, epochs + 1))]
     assert stops == BATCHES * STREAM["epochs"] - 1
     assert all(message == expected for message, expected in messages)
@@ -151,7 +151,7 @@ def test_state_is_kept_at_the_end_of_epochs_and_when_due(
     ):
         saved.clear()
         fields, clips = ClipFields([data.shard]), data.training_clips()
-        definition = training_definition(tiny_run(), 0, clips, fields, [data.shard], CPU)
+        definition = training_definition(tiny_run(), clips, fields, [data.shard], CPU)
         trained(data, tmp_path / "log.csv", checkpoints=Counting(tmp_path / str(minutes), definition, minutes))
         assert saved == expected
 
@@ -223,7 +223,7 @@ def test_state_that_does_not_fit_is_set_aside(data: Data, tmp_path: Path) -> Non
 
 
 def test_renamed_state_of_another_training_is_set_aside(data: Data, tmp_path: Path) -> None:
-    own, other = kept(data, tmp_path), kept(data, tmp_path, seed=1)
+    own, other = kept(data, tmp_path), kept(data, tmp_path, tiny_run(1))
     stopped(data, own, 5)
     own.path.rename(other.path)
     assert other.load() is None
@@ -231,8 +231,8 @@ def test_renamed_state_of_another_training_is_set_aside(data: Data, tmp_path: Pa
 
 
 def test_state_of_another_definition_is_left_alone(data: Data, tmp_path: Path) -> None:
-    foreign = kept(data, tmp_path, seed=1)
-    foreign.save(Training(tiny_run(), 1, CPU).state())
+    foreign = kept(data, tmp_path, tiny_run(1))
+    foreign.save(Training(tiny_run(1), CPU).state())
     content = foreign.path.read_bytes()
     own = kept(data, tmp_path)
     assert_same(trained(data, tmp_path / "log.csv", checkpoints=own), trained(data, tmp_path / "log.csv"))
@@ -247,8 +247,8 @@ def test_key_depends_on_all_that_defines_a_training(data: Data, tmp_path: Path) 
     def key(*definition: Any) -> str:
         return Checkpoints(tmp_path, training_definition(*definition)).key
 
-    same = key(run, 0, clips, fields, shards, CPU)
-    assert same == key(tiny_run(), 0, list(clips), ClipFields(shards), shards, CPU)
+    same = key(run, clips, fields, shards, CPU)
+    assert same == key(tiny_run(), list(clips), ClipFields(shards), shards, CPU)
     rewritten = tmp_path / "of.h5"
     rewritten.write_bytes(data.shard.read_bytes())
     weights = tmp_path / "own.pth"
@@ -258,26 +258,25 @@ def test_key_depends_on_all_that_defines_a_training(data: Data, tmp_path: Path) 
     other.parameters = {"bound": 10}
     keys = [
         same,
-        key(tiny_run(momentum=0.8), 0, clips, fields, shards, CPU),
-        key(replace(run, fold=2), 0, clips, fields, shards, CPU),
-        key(replace(run, classes=("up", "down")), 0, clips, fields, shards, CPU),
-        key(run, 1, clips, fields, shards, CPU),
-        key(run, 0, clips[::-1], fields, shards, CPU),
+        key(tiny_run(momentum=0.8), clips, fields, shards, CPU),
+        key(replace(run, fold=2), clips, fields, shards, CPU),
+        key(replace(run, classes=("up", "down")), clips, fields, shards, CPU),
+        key(replace(run, seed=1), clips, fields, shards, CPU),
+        key(run, clips[::-1], fields, shards, CPU),
         key(
             run,
-            0,
             [replace(clips[0], label="up" if clips[0].label == "down" else "down"), *clips[1:]],
             fields,
             shards,
             CPU,
         ),
-        key(run, 0, clips, other, shards, CPU),
-        key(run, 0, clips, fields, [rewritten], CPU),
-        key(run, 0, clips, fields, shards, torch.device("cuda")),
-        key(own, 0, clips, fields, shards, CPU),
+        key(run, clips, other, shards, CPU),
+        key(run, clips, fields, [rewritten], CPU),
+        key(run, clips, fields, shards, torch.device("cuda")),
+        key(own, clips, fields, shards, CPU),
     ]
     weights.write_bytes(b"12")
-    keys.append(key(own, 0, clips, fields, shards, CPU))
+    keys.append(key(own, clips, fields, shards, CPU))
     assert len(set(keys)) == len(keys)
 
 
@@ -290,7 +289,7 @@ def test_diverging_training_keeps_its_last_good_state(
     step = Training.step
     with monkeypatch.context() as patch:
         patch.setattr(Training, "step", lambda *arguments: (float("nan"), step(*arguments)[1]))
-        with pytest.raises(UserError, match=r"^of/3-level/fold1: the loss is nan in epoch 2; lower the stream's"):
+        with pytest.raises(UserError, match=r"^of/3-level/fold1/seed0: the loss is nan in epoch 2; lower the stream's"):
             trained(data, tmp_path / "log.csv", checkpoints=checkpoints)
     assert checkpoints.path.read_bytes() == good
 
@@ -302,7 +301,7 @@ def test_diverging_training_keeps_its_last_good_state(
     with monkeypatch.context() as patch:
         patch.setattr(Training, "step", poison)
         with pytest.raises(
-            UserError, match=r"^of/3-level/fold1: weights are not finite in epoch 2; lower the stream's"
+            UserError, match=r"^of/3-level/fold1/seed0: weights are not finite in epoch 2; lower the stream's"
         ):
             trained(data, tmp_path / "log.csv", checkpoints=checkpoints)
     assert checkpoints.path.read_bytes() == good
@@ -317,11 +316,11 @@ def test_full_gpu_names_the_keys_to_lower(data: Data, tmp_path: Path, monkeypatc
     with pytest.raises(UserError) as error:
         trained(data, tmp_path / "log.csv")
     assert str(error.value) == (
-        "of/3-level/fold1: out of GPU memory (CUDA out of memory); "
-        "lower training.batch_videos, model.input_size or compute.memory_share"
+        "of/3-level/fold1/seed0: out of GPU memory (CUDA out of memory); "
+        "lower compute.micro_batch_videos or compute.memory_share"
     )
     checkpoints = kept(data, tmp_path)
-    checkpoints.save(Training(tiny_run(), 0, CPU).state())
+    checkpoints.save(Training(tiny_run(), CPU).state())
     monkeypatch.setattr(Training, "restore", full)
     with pytest.raises(UserError, match=r"out of GPU memory"):
         trained(data, tmp_path / "log.csv", checkpoints=checkpoints)
@@ -334,7 +333,7 @@ def test_clips_shorter_than_a_segment_train(data: Data, tmp_path: Path) -> None:
     with write_shard(path, "of", {"bound": 20}) as shard:
         shard.write("a", np.full((1, 2, 20, 24), 100, np.uint8))
         shard.write("b", np.full((7, 2, 20, 24), 150, np.uint8))
-    network = train(tiny_run(), ClipFields([path]), clips, 0, CPU, tmp_path / "log.csv")
+    network = train(tiny_run(), ClipFields([path]), clips, CPU, tmp_path / "log.csv")
     assert all(value.isfinite().all() for value in network.parameters())
 
 

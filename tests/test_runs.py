@@ -51,21 +51,21 @@ def under_way(results: Path, name: str, when: float, key: str = "0", minutes: fl
 
 
 def test_runs_are_listed_with_status_epoch_and_time_left(tmp_path: Path) -> None:
-    finished(tmp_path, "rgb/10-level/fold1", 3)
-    finished(tmp_path, "rgb/2-level/fold1", 3)
-    under_way(tmp_path, "of/baseline/fold1", NOW - 30)
-    under_way(tmp_path, "of/baseline/fold2", NOW - 601)
-    under_way(tmp_path, "of/baseline/fold10", NOW - 30, stopped=True)
-    (tmp_path / "runs/wof/3-level/fold1").mkdir(parents=True)
+    finished(tmp_path, "rgb/10-level/fold1/seed0", 3)
+    finished(tmp_path, "rgb/2-level/fold1/seed0", 3)
+    under_way(tmp_path, "of/baseline/fold1/seed0", NOW - 30)
+    under_way(tmp_path, "of/baseline/fold1/seed10", NOW - 601)
+    under_way(tmp_path, "of/baseline/fold10/seed0", NOW - 30, stopped=True)
+    (tmp_path / "runs/wof/3-level/fold1/seed0").mkdir(parents=True)
     table = run_table(run_statuses(tmp_path, NOW)).splitlines()
     assert [line.split() for line in table] == [
         ["run", "status", "epoch", "loss", "accuracy", "minutes", "left"],
-        ["rgb/2-level/fold1", "done", "3", "of", "3", "0.50000", "0.7500"],
-        ["rgb/10-level/fold1", "done", "3", "of", "3", "0.50000", "0.7500"],
-        ["of/baseline/fold1", "training", "2", "of", "10", "0.8", "0.6", "12.0"],
-        ["of/baseline/fold2", "interrupted", "2", "of", "10", "0.8", "0.6", "12.0"],
-        ["of/baseline/fold10", "interrupted", "2", "of", "10", "0.8", "0.6", "12.0"],
-        ["wof/3-level/fold1", "none"],
+        ["rgb/2-level/fold1/seed0", "done", "3", "of", "3", "0.50000", "0.7500"],
+        ["rgb/10-level/fold1/seed0", "done", "3", "of", "3", "0.50000", "0.7500"],
+        ["of/baseline/fold1/seed0", "training", "2", "of", "10", "0.8", "0.6", "12.0"],
+        ["of/baseline/fold1/seed10", "interrupted", "2", "of", "10", "0.8", "0.6", "12.0"],
+        ["of/baseline/fold10/seed0", "interrupted", "2", "of", "10", "0.8", "0.6", "12.0"],
+        ["wof/3-level/fold1/seed0", "none"],
     ]
 
 
@@ -75,22 +75,22 @@ def status(results: Path) -> RunStatus:
 
 
 def test_what_happened_last_counts(tmp_path: Path) -> None:
-    finished(tmp_path, "of/3-level/fold1", 3, NOW - 100)
+    finished(tmp_path, "of/3-level/fold1/seed0", 3, NOW - 100)
     assert status(tmp_path).status == "done"
-    under_way(tmp_path, "of/3-level/fold1", NOW - 200, key="a")  # of other settings, left behind
+    under_way(tmp_path, "of/3-level/fold1/seed0", NOW - 200, key="a")  # of other settings, left behind
     assert status(tmp_path).status == "done"
-    folder = under_way(tmp_path, "of/3-level/fold1", NOW - 50, key="b")
+    folder = under_way(tmp_path, "of/3-level/fold1/seed0", NOW - 50, key="b")
     assert status(tmp_path).status == "training"
     (folder / "b.csv").write_text((folder / "b.csv").read_text() + "3,0.7")  # a row that is being written
     assert len(status(tmp_path).rows) == 2
     (folder / "b.csv").unlink()  # before the first epoch
-    assert status(tmp_path).cells() == ["of/3-level/fold1", "training", "0 of 10", "", "", ""]
+    assert status(tmp_path).cells() == ["of/3-level/fold1/seed0", "training", "0 of 10", "", "", ""]
 
 
 def test_a_state_that_is_seldom_kept_is_not_taken_for_dead(tmp_path: Path) -> None:
-    under_way(tmp_path, "of/3-level/fold1", NOW - 60 * 50, minutes=30)
+    under_way(tmp_path, "of/3-level/fold1/seed0", NOW - 60 * 50, minutes=30)
     assert status(tmp_path).status == "training"
-    under_way(tmp_path, "of/3-level/fold1", NOW - 60 * 61, minutes=30)
+    under_way(tmp_path, "of/3-level/fold1/seed0", NOW - 60 * 61, minutes=30)
     assert status(tmp_path).status == "interrupted"
 
 
@@ -100,8 +100,8 @@ def test_runs_on_the_command_line(tmp_path: Path) -> None:
 
     result = stp(str(tmp_path))
     assert (result.returncode, result.stdout) == (0, f"no runs in {tmp_path}\n")
-    under_way(tmp_path, "of/baseline/fold1", time.time())
-    assert stp(str(tmp_path)).stdout.splitlines()[1].split()[:2] == ["of/baseline/fold1", "training"]
+    under_way(tmp_path, "of/baseline/fold1/seed0", time.time())
+    assert stp(str(tmp_path)).stdout.splitlines()[1].split()[:2] == ["of/baseline/fold1/seed0", "training"]
     with pytest.raises(UserError, match=r"RESULTS: folder '.*absent' does not exist"):
         run_statuses(tmp_path / "absent")
 
@@ -120,7 +120,10 @@ def scores(variant: str, clips: tuple[str, ...], labels: tuple[int, ...] = (0, 1
 def test_scores_of_another_index_or_other_folds_are_refused() -> None:
     """Also where nothing is fused, as between the columns of one stream."""
     weights, first = {"of": 1.0}, scores("baseline", ("x", "y"))
-    match = "scores of of/3-level/fold1 and of of/baseline/fold1 are of another index or other folds; run both again"
+    match = (
+        "scores of of/3-level/fold1/seed0 and of of/baseline/fold1/seed0 are of another index or other folds; "
+        "run both again"
+    )
     for other in (scores("3-level", ("x", "z")), scores("3-level", ("y", "x")), scores("3-level", ("x", "y"), (1, 0))):
         with pytest.raises(UserError, match=match):
             tables.fold_accuracies([first, other], weights, "scores")

@@ -73,6 +73,28 @@ def test_grouped_needs_groups() -> None:
         make_folds(make_index({"a": 9}, groups=2), "grouped", 3, 0)
 
 
+def test_each_group_is_left_out_once_in_the_order_of_names() -> None:
+    clips = [Clip(f"{group}{label}", "", label, group) for group in ("s2", "s1", "s3") for label in "ab"]
+    index = Index(tuple(clip for clip in clips if clip.clip != "s3b"))  # the last group lacks a class
+    words = make_folds(index, "leave_one_group_out", 3, 0)
+    tested = [{clip.group for clip, word in zip(index.clips, fold, strict=True) if word == "test"} for fold in words]
+    assert tested == [{"s1"}, {"s2"}, {"s3"}]
+    assert all(fold.count("test") + fold.count("train") == 5 for fold in words)
+
+
+def test_leave_one_group_out_says_the_number_of_groups() -> None:
+    with pytest.raises(UserError, match=r"splits.folds: 3 .* there are 5: set splits.folds to 5"):
+        make_folds(make_index({"a": 10}, groups=5), "leave_one_group_out", 3, 0)
+    with pytest.raises(UserError, match="'leave_one_group_out' needs a group for every clip"):
+        make_folds(make_index({"a": 9}), "leave_one_group_out", 3, 0)
+
+
+def test_class_of_one_group_cannot_be_left_out() -> None:
+    clips = [Clip("a1", "", "a", "g1"), Clip("a2", "", "a", "g2"), Clip("b1", "", "b", "g1")]
+    with pytest.raises(UserError, match="fold 1 has no train clip of 'b': add clips of it to another group"):
+        make_folds(Index(tuple(clips)), "leave_one_group_out", 2, 0)
+
+
 def test_fold_without_a_class_is_named() -> None:
     clips = [Clip(f"a{i}", "", "a", f"g{i}") for i in range(6)] + [Clip(f"b{i}", "", "b", "g0") for i in range(3)]
     with pytest.raises(UserError, match=r"has no test clip of 'b'"):

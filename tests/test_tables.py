@@ -16,11 +16,13 @@ CLASSES = ("nod", "wave")
 WEIGHTS = {"rgb": 1.0, "of": 1.5, "wof": 1.0}
 
 
-def scores(modality: str, values: list[list[float]], fold: int = 1, labels: tuple[int, ...] = (0, 0, 0, 1)) -> Scores:
+def scores(
+    modality: str, values: list[list[float]], fold: int = 1, labels: tuple[int, ...] = (0, 0, 0, 1), seed: int = 0
+) -> Scores:
     """Scores of one segment a clip."""
     array = np.array(values, dtype=np.float32)[:, None]
     clips = tuple(f"{fold}-{i}" for i in range(len(array)))
-    return Scores(modality, "3-level", fold, CLASSES, clips, np.array(labels), array)
+    return Scores(modality, "3-level", fold, CLASSES, clips, np.array(labels), array, seed=seed)
 
 
 RGB = [[1, 0], [0, 1], [1, 0], [1, 0]]  # predicts 0 1 0 0: classes 2/3 and 0/1, clips 2/4
@@ -48,7 +50,7 @@ def test_segments_are_averaged() -> None:
 
 
 def test_streams_of_other_folds_or_clips_are_refused() -> None:
-    with pytest.raises(UserError, match="other clips, classes or folds"):
+    with pytest.raises(UserError, match="other clips, classes, folds or seeds"):
         fuse([scores("rgb", RGB), scores("of", OF, fold=2)], WEIGHTS)
 
 
@@ -62,6 +64,12 @@ def test_accuracies_by_hand() -> None:
     assert list(folds["input"]) == ["RGB", "OF", "RGB+OF"]
 
 
+@pytest.mark.filterwarnings("error")
+def test_class_that_a_fold_does_not_test_counts_neither_for_nor_against_it() -> None:
+    run = scores("of", OF[:3], labels=(0, 0, 0))
+    assert tables.fold_accuracies([run], WEIGHTS, "scores")["class_accuracy"].tolist() == pytest.approx([200 / 3])
+
+
 def test_summary_is_mean_and_sample_deviation_over_folds() -> None:
     runs = [scores("rgb", RGB), scores("rgb", OF, fold=2)]
     summary = tables.summarise(tables.fold_accuracies(runs, WEIGHTS, "scores")).iloc[0]
@@ -69,16 +77,45 @@ def test_summary_is_mean_and_sample_deviation_over_folds() -> None:
     assert summary["class_accuracy"] == pytest.approx((first + second) / 2)
     assert summary["class_accuracy_std"] == pytest.approx(abs(first - second) / np.sqrt(2))
     assert summary["clips"] == 8
+    assert np.isnan(summary["class_accuracy_seed_std"])
+
+
+def test_seeds_are_averaged_within_folds_and_have_a_deviation_of_their_own() -> None:
+    figures = {(1, 0): RGB, (1, 5): OF, (2, 0): RGB, (2, 5): RGB}  # class accuracies 100/3, 500/6, 100/3, 100/3
+    runs = [scores("rgb", values, fold, seed=seed) for (fold, seed), values in figures.items()]
+    folds = tables.fold_accuracies(runs, WEIGHTS, "scores")
+    summary = tables.summarise(folds).iloc[0]
+    low, high = 100 / 3, 500 / 6
+    assert summary["class_accuracy"] == pytest.approx((3 * low + high) / 4)
+    assert summary["class_accuracy_std"] == pytest.approx(np.std([(low + high) / 2, low], ddof=1))
+    assert summary["class_accuracy_seed_std"] == pytest.approx(np.std([low, (high + low) / 2], ddof=1))
+    assert summary["clips"] == 8  # a clip counts once, however many seeds
+    long = tables.long_table(folds)
+    assert list(zip(long["fold"], long["seed"], strict=True)) == [
+        *[("1", "0"), ("1", "5"), ("2", "0"), ("2", "5"), ("mean", "mean")]
+    ]
+    assert "Trained from seeds 0, 5; the figure of a fold is its mean over them." in table1_notes(
+        runs, WEIGHTS, "scores", []
+    )
+    matrices = tables.fold_confusions(runs, WEIGHTS, "scores")
+    assert {fold: matrix.sum() for fold, matrix in matrices.items()} == {1: 8, 2: 8}
+    assert matrices[1].tolist() == [[2 + 2, 1 + 1], [1 + 0, 0 + 1]]
+
+
+def test_a_seed_that_lacks_a_fold_is_refused() -> None:
+    runs = [scores("rgb", RGB), scores("rgb", RGB, fold=2), scores("rgb", RGB, seed=1)]
+    with pytest.raises(UserError, match="scores of RGB 3-level lack fold2/seed1, but others have that fold"):
+        tables.fold_accuracies(runs, WEIGHTS, "scores")
 
 
 def test_table1_has_the_papers_layout() -> None:
     rows = [
-        (name, variant, fold, 10, 50.0 + fold + 10 * i, 50.0)
+        (name, variant, fold, 0, 10, 50.0 + fold + 10 * i, 50.0)
         for name in ("RGB", "OF", "RGB+OF")
         for i, variant in enumerate(("baseline", "3-level"))
         for fold in (1, 2, 3)
     ]
-    folds = pd.DataFrame(rows, columns=["input", "variant", "fold", "clips", "class_accuracy", "accuracy"])
+    folds = pd.DataFrame(rows, columns=["input", "variant", "fold", "seed", "clips", "class_accuracy", "accuracy"])
     table = tables.table1(tables.summarise(folds))
     assert list(table.columns) == ["Input Modality", "Baseline", "3-Level"]
     assert table.values.tolist() == [["RGB", 52, 62], ["OF", 52, 62], ["RGB+OF", 52, 62]]
@@ -96,19 +133,21 @@ def test_confusion_counts_true_rows() -> None:
 
 
 def test_scores_survive_writing(tmp_path: Path) -> None:
-    run = scores("of", OF)
+    run = replace(scores("of", OF, seed=3), coarse=("head", "hand"))
     write_scores(tmp_path / "scores.h5", run, {"segments": 1})
     again = read_scores(tmp_path / "scores.h5")
-    assert (again.modality, again.variant, again.fold, again.clips, again.classes) == (
+    assert (again.modality, again.variant, again.fold, again.clips, again.classes, again.coarse) == (
         run.modality,
         run.variant,
         run.fold,
         run.clips,
         run.classes,
+        run.coarse,
     )
     assert np.array_equal(again.values, run.values)
     assert again.values.dtype == np.float32
     assert np.array_equal(again.labels, run.labels)
+    assert again.seed == 3
 
 
 def test_foreign_file_is_refused(tmp_path: Path) -> None:
@@ -141,5 +180,5 @@ def test_rows_and_columns_do_not_depend_on_the_order_of_files() -> None:
 
 
 def test_a_run_given_twice_is_refused() -> None:
-    with pytest.raises(UserError, match="rgb/3-level/fold1 are given twice"):
+    with pytest.raises(UserError, match="rgb/3-level/fold1/seed0 are given twice"):
         tables.fold_accuracies([scores("rgb", RGB), scores("rgb", OF)], WEIGHTS, "scores")

@@ -1,8 +1,10 @@
 """Training and scoring of tiny runs: they learn, repeat exactly, and score as the plain definition says."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -13,7 +15,7 @@ from stp.runs import Run, Settings, load_run, save_run
 from stp.sampling import even_starts, segment_subsegments, subsegment_fields
 from stp.score import score
 from stp.storage import ClipFields, write_shard
-from stp.train import train
+from stp.train import IMAGES_WORTH_COMPILING, Compilation, compiles, train
 from stp.training_log import LOG_COLUMNS
 from tests.plain import cut
 
@@ -53,8 +55,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[ClipFields, list[Cl
 def trained(
     clips: tuple[ClipFields, list[Clip]], folder: Path, variant: str = "3-level", seed: int = 0, **changes: object
 ) -> Run:
-    run = Run("of", variant, 1, ("up", "down"), settings(**changes))
-    network = train(run, *clips, seed, CPU, folder / "log.csv")
+    run = Run("of", variant, 1, ("up", "down"), settings(**changes), seed)
+    network = train(run, *clips, CPU, folder / "log.csv")
     save_run(folder / "model.pt", run, network)
     return run
 
@@ -134,8 +136,10 @@ def test_partial_batch_norm_survives_saving(tmp_path: Path) -> None:
 def test_diverging_training_names_run_and_epoch(clips: tuple[ClipFields, list[Clip]], tmp_path: Path) -> None:
     wild = {"epochs": 4, "milestones": [], "learning_rate": 1e30, "dropout": 0.0, "scales": [1]}
     run = Run("of", "baseline", 1, ("up", "down"), settings(flow=wild))
-    with pytest.raises(UserError, match=r"of/baseline/fold1: the loss is (nan|inf) in epoch \d; lower the stream"):
-        train(run, *clips, 0, CPU, tmp_path / "log.csv")
+    with pytest.raises(
+        UserError, match=r"of/baseline/fold1/seed0: the loss is (nan|inf) in epoch \d; lower the stream"
+    ):
+        train(run, *clips, CPU, tmp_path / "log.csv")
     assert not (tmp_path / "log.csv").exists()
 
 
@@ -156,3 +160,39 @@ def test_input_sizes_that_cannot_work_are_one_line() -> None:
     run = Run("rgb", "baseline", 1, ("a", "b"), settings(backbone="bninception", input_size=112))
     with pytest.raises(UserError, match=r"model.input_size: 112 does not suit bninception; use a multiple of 32"):
         run.build_network()
+
+
+def test_a_compiled_training_differs_by_rounding_only(clips: tuple[ClipFields, list[Clip]], tmp_path: Path) -> None:
+    def losses(compilation: Compilation) -> list[float]:
+        short = settings(flow={"epochs": 2, "milestones": [], "learning_rate": 0.05, "dropout": 0.5, "scales": [1]})
+        run = Run("of", "3-level", 1, ("up", "down"), replace(short, batch_videos=5))  # the last batch is smaller
+        torch.compiler.reset()
+        train(run, *clips, CPU, tmp_path / "log.csv", compilation=compilation)
+        return list(pd.read_csv(tmp_path / "log.csv")["loss"])
+
+    assert losses("always") == pytest.approx(losses("never"), rel=1e-3)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 1
+
+
+def test_training_in_micro_batches_differs_by_rounding_only(
+    clips: tuple[ClipFields, list[Clip]], tmp_path: Path
+) -> None:
+    stream = {"epochs": 3, "milestones": [], "learning_rate": 0.01, "dropout": 0.5, "scales": [1]}
+    run = Run("of", "3-level", 1, ("up", "down"), settings(partial_bn=True, flow=stream))
+    rows = []
+    for videos in (0, 1, 3):
+        train(run, *clips, CPU, tmp_path / "log.csv", micro_batch_videos=videos)
+        rows.append(list(pd.read_csv(tmp_path / "log.csv")["loss"]))
+    assert rows[1] == pytest.approx(rows[0], rel=1e-4)
+    assert rows[2] == pytest.approx(rows[0], rel=1e-4)
+
+
+def test_long_trainings_on_gpus_are_compiled() -> None:
+    run, gpu = Run("of", "3-level", 1, ("up", "down"), settings()), torch.device("cuda")
+    enough = -(-IMAGES_WORTH_COMPILING // (run.epochs * 12))
+    assert [compiles("auto", run, clips, gpu) for clips in (enough - 1, enough)] == [False, True]
+    assert not compiles("auto", run, enough, CPU)
+    assert not compiles("auto", run, enough, gpu, micro_batch_videos=2)
+    assert not compiles("never", run, enough, gpu)
+    with pytest.raises(UserError, match=r"^compute.compile: always, beside compute.micro_batch_videos; use never"):
+        compiles("always", run, enough, gpu, micro_batch_videos=2)

@@ -11,12 +11,14 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 import torch
 import yaml
 
 from stp.models.convnet import ConvNet
+from stp.scores import read_scores
 from tests.test_index import write_video
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -120,9 +122,29 @@ def test_other_schedule_of_flow_retrains_flow_alone(finished: Path) -> None:
 
 
 def test_single_fold_is_rerun_by_target(finished: Path) -> None:
-    target = "o u t/runs/rgb/3-level/fold1/scores.h5"
+    target = "o u t/runs/rgb/3-level/fold1/seed0/scores.h5"
     result = snakemake(finished, TINY, "--dry-run", "--quiet", "rules", "--forcerun", "train", "--", target)
     assert jobs(result) == {"train": 1, "score": 1}, result.stdout
+
+
+def test_another_seed_trains_that_seed_alone(finished: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished, tmp_path / "copy", symlinks=True)
+    config = TINY | {"training": TINY["training"] | {"seeds": [0, 7]}}
+    result = snakemake(folder, config, "--dry-run", "--quiet", "rules")
+    assert jobs(result) == {"train": 12, "score": 12, "table1": 1, "confusion": 6}, result.stdout
+    config |= {"modalities": ["rgb"], "variants": ["baseline"]}
+    assert snakemake(folder, config, "o u t/table1.csv", "o u t/confusion/rgb_baseline.csv").returncode == 0
+    long = list(csv.DictReader((folder / "o u t/table1_long.csv").open()))
+    assert [(row["fold"], row["seed"]) for row in long] == [
+        *[("1", "0"), ("1", "7"), ("2", "0"), ("2", "7"), ("mean", "mean")]
+    ]
+    assert [row["class_accuracy_seed_std"] != "" for row in long] == [False] * 4 + [True]
+    runs = [folder / f"o u t/runs/rgb/baseline/fold1/seed{seed}/scores.h5" for seed in (0, 7)]
+    first, second = (read_scores(path) for path in runs)
+    assert (first.seed, second.seed, first.clips) == (0, 7, second.clips)
+    assert not np.array_equal(first.values, second.values)
+    rows = list(csv.reader((folder / "o u t/confusion/rgb_baseline.csv").open()))
+    assert [sum(int(value) for value in row[1:]) for row in rows[1:]] == [2 * 4] * 7
 
 
 def test_stopped_training_is_started_again_and_goes_on(finished: Path, tmp_path: Path) -> None:
@@ -131,7 +153,7 @@ def test_stopped_training_is_started_again_and_goes_on(finished: Path, tmp_path:
         "training": TINY["training"] | {"rgb": {"epochs": 40}},
         "compute": TINY["compute"] | {"retries": 1},
     }
-    run = "rgb/baseline/fold1"
+    run = "rgb/baseline/fold1/seed0"
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     with subprocess.Popen(command(folder, f"o u t/runs/{run}/model.pt"), stderr=subprocess.PIPE, text=True) as process:
         while not list((folder / "o u t/state" / run).glob("*.pt")) and process.poll() is None:
@@ -158,7 +180,7 @@ def test_misspelt_key_is_one_line(tmp_path: Path) -> None:
     lines = [line for line in result.stdout.splitlines() if "epochz" in line]
     assert len(lines) == 1
     assert lines[0].startswith("config: training: Additional properties are not allowed ('epochz' was unexpected)")
-    assert "allowed keys are seed, batch_videos" in lines[0]
+    assert "allowed keys are seeds, batch_videos" in lines[0]
     assert "Traceback" not in result.stdout
 
 
@@ -275,7 +297,7 @@ def test_defaults_of_the_schema_are_those_of_the_package() -> None:
     values: dict[str, Any] = {}
     for section in ("pyramid", "model", "training"):
         values |= defaults(schema["properties"][section]["properties"])
-    for name in ("seed", "checkpoint_minutes", "tensorboard"):
+    for name in ("seeds", "checkpoint_minutes", "tensorboard"):
         del values[name]
     values |= {stream: defaults(schema["$defs"][stream]["properties"]) for stream in ("rgb", "flow")}
     assert Settings.from_dict(values) == Settings()

@@ -118,15 +118,6 @@ def weights_report(name: str, weights: str, width: float, input_size: int | None
     return report | {"parameters": parameters, "sha256": digest.hexdigest()}
 
 
-def freeze_batch_norms(backbone: Backbone) -> None:
-    """Partial batch norm (TSN): all but the first become fixed affine maps, without gradient or batch statistics."""
-    from timm.layers import freeze_batch_norm_2d
-
-    norms = [(name, module) for name, module in backbone.named_modules() if isinstance(module, nn.BatchNorm2d)]
-    for name, norm in norms[1:]:
-        backbone.set_submodule(name, freeze_batch_norm_2d(norm))
-
-
 def _convnet(weights: str, width: float) -> FeatureNetwork:
     network, loaded = ConvNet(3, width), None
     if weights == "imagenet":

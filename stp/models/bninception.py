@@ -56,6 +56,7 @@ class BNInception(nn.Module):
         def unit(name: str, inputs: int, outputs: int, kernel: int = 1, stride: int = 1) -> int:
             self.add_module(name, nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2))
             self.add_module(f"{name}_bn", nn.BatchNorm2d(outputs))
+            self.add_module(f"{name}_relu", nn.ReLU(inplace=True))
             return outputs
 
         channels = unit("conv1_7x7_s2", in_channels, scaled(64), 7, 2)
@@ -79,8 +80,9 @@ class BNInception(nn.Module):
 
     def _unit(self, name: str, x: Tensor) -> Tensor:
         """Convolution, batch norm, ReLU."""
-        x = self.get_submodule(name)(x)
-        return F.relu(self.get_submodule(f"{name}_bn")(x), inplace=True)
+        for part in (name, f"{name}_bn", f"{name}_relu"):
+            x = self.get_submodule(part)(x)
+        return x
 
     def _block(self, block: Block, x: Tensor) -> Tensor:
         prefix, stride = f"inception_{block.name}", 1 if block.one else 2

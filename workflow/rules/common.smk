@@ -36,6 +36,7 @@ if (
 
 SHARDS = range(config["shards"])
 FOLDS = range(1, config["splits"]["folds"] + 1)
+SEEDS = config["training"]["seeds"]
 MODALITIES = config["modalities"]
 VARIANTS = config["variants"]
 # Table 1's fused rows (section 4.1).
@@ -52,7 +53,7 @@ def settings(wildcards):
     training = {
         key: value
         for key, value in config["training"].items()
-        if key not in ("seed", "checkpoint_minutes", "tensorboard", other)
+        if key not in ("seeds", "checkpoint_minutes", "tensorboard", other)
     }
     return json.dumps(config["pyramid"] | config["model"] | training, sort_keys=True)
 
@@ -60,13 +61,20 @@ def settings(wildcards):
 # Where a training keeps its state and its curves: no outputs, because Snakemake deletes those before it tries again.
 # A function of `resources`, because Snakemake does not compare what such functions give: other values train nothing anew.
 def keeping(wildcards, resources):
-    run = f"{wildcards.modality}/{wildcards.variant}/fold{wildcards.fold}"
+    run = f"{wildcards.modality}/{wildcards.variant}/fold{wildcards.fold}/seed{wildcards.seed}"
     training = config["training"]
     options = ["--state", f"{RESULTS}/state/{run}"]
     options += ["--checkpoint-minutes", str(training["checkpoint_minutes"])]
     if training["tensorboard"]:
         options += ["--tensorboard", f"{RESULTS}/tensorboard/{run}"]
     return shlex.join(options)
+
+
+# How a training's network runs; a function of `resources` for the same reason.
+def computing(wildcards, resources):
+    compute = config["compute"]
+    options = ["--micro-batch-videos", str(compute["micro_batch_videos"])]
+    return shlex.join([*options, "--compile", compute["compile"]])
 
 
 # Where a run's data lie while it computes; a function of `resources` for the same reason.
@@ -102,10 +110,11 @@ def fusion_options(wildcards):
 
 def scores_of(streams, variants):
     return expand(
-        f"{RESULTS}/runs/{{modality}}/{{variant}}/fold{{fold}}/scores.h5",
+        f"{RESULTS}/runs/{{modality}}/{{variant}}/fold{{fold}}/seed{{seed}}/scores.h5",
         modality=streams,
         variant=variants,
         fold=FOLDS,
+        seed=SEEDS,
     )
 
 
@@ -113,5 +122,6 @@ wildcard_constraints:
     modality="rgb|of|wof",
     variant="baseline|[1-9]-level",
     fold=r"\d+",
+    seed=r"\d+",
     shard=r"\d+",
     streams=r"(rgb|of|wof)(\+(rgb|of|wof))*",

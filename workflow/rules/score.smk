@@ -2,14 +2,14 @@ rule score:
     input:
         index=f"{RESULTS}/index.csv",
         fold=f"{RESULTS}/splits/fold{{fold}}.csv",
-        model=f"{RESULTS}/runs/{{modality}}/{{variant}}/fold{{fold}}/model.pt",
+        model=f"{RESULTS}/runs/{{modality}}/{{variant}}/fold{{fold}}/seed{{seed}}/model.pt",
         clips=expand(f"{RESULTS}/clips/{{{{modality}}}}/{{shard}}.h5", shard=SHARDS),
     output:
-        f"{RESULTS}/runs/{{modality}}/{{variant}}/fold{{fold}}/scores.h5",
+        f"{RESULTS}/runs/{{modality}}/{{variant}}/fold{{fold}}/seed{{seed}}/scores.h5",
     log:
-        f"{RESULTS}/logs/score/{{modality}}/{{variant}}/fold{{fold}}.log",
+        f"{RESULTS}/logs/score/{{modality}}/{{variant}}/fold{{fold}}/seed{{seed}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/score/{{modality}}/{{variant}}/fold{{fold}}.tsv"
+        f"{RESULTS}/benchmarks/score/{{modality}}/{{variant}}/fold{{fold}}/seed{{seed}}.tsv"
     conda:
         "../../envs/environment.yaml"
     threads: config["compute"]["threads"]

@@ -31,12 +31,12 @@ rule train:
         fold=f"{RESULTS}/splits/fold{{fold}}.csv",
         clips=expand(f"{RESULTS}/clips/{{{{modality}}}}/{{shard}}.h5", shard=SHARDS),
     output:
-        model=f"{RESULTS}/runs/{{modality}}/{{variant}}/fold{{fold}}/model.pt",
-        log=f"{RESULTS}/runs/{{modality}}/{{variant}}/fold{{fold}}/log.csv",
+        model=f"{RESULTS}/runs/{{modality}}/{{variant}}/fold{{fold}}/seed{{seed}}/model.pt",
+        log=f"{RESULTS}/runs/{{modality}}/{{variant}}/fold{{fold}}/seed{{seed}}/log.csv",
     log:
-        f"{RESULTS}/logs/train/{{modality}}/{{variant}}/fold{{fold}}.log",
+        f"{RESULTS}/logs/train/{{modality}}/{{variant}}/fold{{fold}}/seed{{seed}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/train/{{modality}}/{{variant}}/fold{{fold}}.tsv"
+        f"{RESULTS}/benchmarks/train/{{modality}}/{{variant}}/fold{{fold}}/seed{{seed}}.tsv"
     retries: config["compute"]["retries"]
     conda:
         "../../envs/environment.yaml"
@@ -47,9 +47,9 @@ rule train:
         gpu=config["compute"]["gpus"],
     params:
         settings=settings,
-        seed=config["training"]["seed"],
         keeping=keeping,
         device=config["compute"]["device"],
         placing=placing,
+        computing=computing,
     shell:
-        "python -m stp --log {log:q} train {input.index:q} {input.fold:q} {input.clips:q} --variant {wildcards.variant} --fold {wildcards.fold} --settings {params.settings:q} --seed {params.seed} {params.keeping} --device {params.device} {params.placing} --threads {threads} -o {output.model:q} --log-csv {output.log:q}"
+        "python -m stp --log {log:q} train {input.index:q} {input.fold:q} {input.clips:q} --variant {wildcards.variant} --fold {wildcards.fold} --settings {params.settings:q} --seed {wildcards.seed} {params.keeping} --device {params.device} {params.placing} {params.computing} --threads {threads} -o {output.model:q} --log-csv {output.log:q}"
