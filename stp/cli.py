@@ -328,15 +328,16 @@ def splits(
 @app.command()
 def weights(
     output: Output,
-    backbone: Annotated[str, typer.Option(help="bninception, efficientnet_lite0, convnet or a name of timm's.")],
+    backbone: Annotated[str, typer.Option(help="bninception, convnet, torchvision/NAME or a name of timm's.")],
     weights: Annotated[str, typer.Option(help="none, imagenet or the path of a state dict.")] = "imagenet",
     width: Annotated[float, typer.Option(min=0.001, help="Multiplier of the channels.")] = 1.0,
+    input_size: Annotated[int, typer.Option(min=1, help="Side of the network's input in pixels.")] = 224,
 ) -> None:
-    """Check that the initial weights are there and fit, and write a report of them."""
+    """Check that backbone, initial weights and input size fit, and write a report of the weights."""
     from stp.files import complete_file
     from stp.models.backbones import weights_report
 
-    report = weights_report(backbone, weights, width)
+    report = weights_report(backbone, weights, width, input_size)
     with complete_file(output) as temporary:
         temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 

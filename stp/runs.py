@@ -118,6 +118,7 @@ class Run:
             modality.is_flow,
             settings.weights if weights is None else weights,
             settings.width,
+            settings.input_size,
         )
         if settings.partial_bn:
             freeze_batch_norms(backbone)

@@ -69,6 +69,15 @@ def test_public_bninception_file_loads(tmp_path: Path) -> None:
     assert torch.equal(backbone.eval()(images), expected)
 
 
+def test_weights_report_of_a_public_bninception_file(tmp_path: Path) -> None:
+    path = public_file(tmp_path / "bn_inception.pth", BNInception())
+    report = weights_report("bninception", str(path), 1.0, 64)
+    assert report["file"] == str(path)
+    assert report["tensors_loaded"] == 69 * 2 + 69 * 4
+    assert report["tensors_left_out"] == ["last_linear.weight", "last_linear.bias"]
+    assert report["parameters"] == 11_295_240 - 1000 * 1025
+
+
 def test_weights_that_do_not_fit_give_one_line(tmp_path: Path) -> None:
     torch.save({"fc.weight": torch.zeros(2, 2)}, tmp_path / "wrong.pth")
     with pytest.raises(UserError, match=r"does not fit the network") as caught:

@@ -52,8 +52,10 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[ClipFields, list[Cl
     return ClipFields([path]), rows
 
 
-def trained(clips: tuple[ClipFields, list[Clip]], folder: Path, variant: str = "3-level", seed: int = 0) -> Run:
-    run = Run("of", variant, 1, ("up", "down"), settings(), seed)
+def trained(
+    clips: tuple[ClipFields, list[Clip]], folder: Path, variant: str = "3-level", seed: int = 0, **changes: object
+) -> Run:
+    run = Run("of", variant, 1, ("up", "down"), settings(**changes), seed)
     network = train(run, *clips, CPU, folder / "log.csv")
     save_run(folder / "model.pt", run, network)
     return run
@@ -69,6 +71,23 @@ def test_training_learns_and_logs(clips: tuple[ClipFields, list[Clip]], tmp_path
     result = score(run, network, *clips, segments=3, crops=2, device=CPU)
     assert result.values.shape == (12, 3, 2)
     assert (result.video_scores().argmax(1) == result.labels).all()
+
+
+@pytest.mark.parametrize("backbone", ["torchvision/resnet18", "test_resnet"])
+def test_networks_of_torchvision_and_timm_train_on_flow(
+    clips: tuple[ClipFields, list[Clip]], tmp_path: Path, backbone: str
+) -> None:
+    stream = {"epochs": 2, "milestones": [], "learning_rate": 0.01, "dropout": 0.5, "scales": [1]}
+    run = trained(clips, tmp_path, "1-level", backbone=backbone, width=1.0, flow=stream)
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 3
+    again, network = load_run(tmp_path / "model.pt")
+    assert again == run
+    result = score(run, network, clips[0], clips[1][:3], segments=2, crops=1, device=CPU)
+    assert np.isfinite(result.values).all()
+    untrained = run.build_network().state_dict()
+    first = next(name for name in untrained if name.endswith("conv1.weight") or name.endswith("conv1.0.weight"))
+    assert untrained[first].shape[1] == 10
+    assert not torch.equal(network.state_dict()[first], untrained[first])
 
 
 def test_training_repeats_exactly_and_depends_on_the_seed(clips: tuple[ClipFields, list[Clip]], tmp_path: Path) -> None:
