@@ -675,7 +675,7 @@ def explain(
 
     Example:
 
-        stp explain passing/1 --run results/runs/of/baseline/fold1/seed0 --run results/runs/of/3-level/fold1/seed0 -o out
+        stp explain wave/1 --run results/runs/of/baseline/fold1/seed0 --run results/runs/of/3-level/fold1/seed0 -o out
     """
     import torch
 
