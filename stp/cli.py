@@ -476,6 +476,22 @@ def runs(
     print(run_table(statuses) if statuses else f"no runs in {results}")
 
 
+@app.command()
+def doctor(
+    results: Annotated[Path, typer.Argument(help="Folder that will hold the results.")] = Path("results"),
+) -> None:
+    """Say what this machine offers, what of it is used, and how to mend what is missing.
+
+    Exit status 0 means that `make table1` can run here.
+    """
+    from stp.doctor import can_run, examine_machine, report
+
+    findings = examine_machine(results)
+    print(report(findings))
+    if not can_run(findings):
+        raise typer.Exit(1)
+
+
 def parse_weights(text: str) -> dict[str, float]:
     """`rgb=1,of=1.5` -> numbers by modality; UserError for anything else."""
     try:

@@ -117,8 +117,18 @@ def _read(path: Path) -> dict[str, Tensor]:
     return state
 
 
+def sha256_of(path: Path) -> str:
+    """Digest of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def bninception_path() -> Path:
+    """Where the public file of BN-Inception's ImageNet weights belongs: in torch's cache."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / BN_INCEPTION_FILE
+
+
 def _check_sha256(path: Path, expected: str) -> None:
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    found = sha256_of(path)
     if found != expected:
         raise UserError(f"model.weights: '{path}' has sha256 {found}, not {expected}: fetch the file again")
 
@@ -148,7 +158,7 @@ def load_bninception_state(network: BNInception, state: dict[str, Tensor], sourc
 def _load_bninception(network: BNInception, weights: str) -> None:
     path = Path(weights)
     if weights == "imagenet":
-        path = Path(torch.hub.get_dir()) / "checkpoints" / BN_INCEPTION_FILE
+        path = bninception_path()
         if not path.is_file():
             raise UserError(
                 f"model.weights: 'imagenet' for bninception needs the public file {BN_INCEPTION_FILE} at '{path}'; "

@@ -1,0 +1,110 @@
+"""stp doctor: the report, limits of control groups, and what a missing part means."""
+
+import fcntl
+from pathlib import Path
+
+import pytest
+
+from stp import doctor
+from stp.cli import app
+from stp.devices import taken_places
+from stp.doctor import Finding, can_run, report
+from stp.machine import existing, group_room, memory, memory_groups
+
+
+def test_report_is_aligned_and_mends_stand_below_their_lines() -> None:
+    findings = [
+        Finding("GPU", "none", "the CPU"),
+        Finding("BN-Inception", "no weights", "", "put the file there"),
+        Finding("disk", "0.1 GiB free", "", "make room", blocking=True),
+    ]
+    assert report(findings).splitlines() == [
+        "              found         used",
+        "GPU           none          the CPU",
+        "BN-Inception  no weights",
+        "              mend: put the file there",
+        "disk          0.1 GiB free",
+        "              MISSING: make room",
+        "",
+        "make table1 cannot run here: mend what is MISSING",
+    ]
+    assert report(findings[:2]).endswith("\nmake table1 can run here")
+
+
+def test_this_machine_runs_the_demo(tmp_path: Path) -> None:
+    """As the tests do; only memory and disk may be short for a while."""
+    findings = doctor.examine_machine(tmp_path / "results")
+    assert can_run([finding for finding in findings if finding.subject not in ("memory", "disk")])
+    assert {"Python", "torch", "OpenCV", "codecs", "flow", "BN-Inception", "memory", "disk", "SLURM"} <= {
+        finding.subject for finding in findings
+    }
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_package_is_all_that_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(doctor, "requires", lambda _: ["h5py>=999", "nosuchpackage", 'other; extra == "dev"'])
+    findings = doctor.examine_machine(tmp_path)
+    assert [finding.subject for finding in findings] == ["Python", "packages"]
+    assert "h5py is" in findings[1].found
+    assert findings[1].found.endswith("not >=999; nosuchpackage is not installed")
+    assert not can_run(findings)
+
+
+def test_exit_status_says_whether_the_demo_can_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    from typer.testing import CliRunner
+
+    for blocking in (False, True):
+        monkeypatch.setattr(doctor, "examine_machine", lambda _, b=blocking: [Finding("disk", "full", blocking=b)])
+        assert CliRunner().invoke(app, ["doctor"]).exit_code == int(blocking)
+
+
+def test_short_memory_and_disk_block(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(doctor, "memory", lambda: (2**34, 2**29))
+    monkeypatch.setattr(doctor, "free_disk", lambda _: 2**29)
+    assert [finding.blocking for finding in doctor.room_findings(tmp_path)] == [True, True]
+    monkeypatch.setattr(doctor, "memory", lambda: (2**34, 2**31))
+    monkeypatch.setattr(doctor, "processors", lambda: 8)
+    room = next(doctor.room_findings(tmp_path))
+    assert (room.blocking, room.mend) == (False, "no more than 2 jobs at once: make table1 CORES=2")
+
+
+def test_videos_that_cannot_be_written_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "codec_works", lambda folder, suffix, code: suffix == "avi")
+    codecs = list(doctor.opencv_findings())[1]
+    assert codecs.blocking
+    assert codecs.found.startswith("mp4 (mp4v) no, avi (XVID) yes")
+
+
+def write_group(folder: Path, limit: str, used: int, idle: int, version: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ("memory.max", "memory.current") if version == 2 else ("memory.limit_in_bytes", "memory.usage_in_bytes")
+    (folder / names[0]).write_text(f"{limit}\n")
+    (folder / names[1]).write_text(f"{used}\n")
+    (folder / "memory.stat").write_text(f"anon 5\n{'total_' if version == 1 else ''}inactive_file {idle}\n")
+
+
+@pytest.mark.parametrize(
+    ("version", "membership", "own"),
+    [(2, "0::/slurm/job_7\n", "slurm/job_7"), (1, "4:memory:/slurm/job_7\n3:cpuset:/\n0::/\n", "memory/slurm/job_7")],
+)
+def test_limits_of_all_groups_above_a_job_count(tmp_path: Path, version: int, membership: str, own: str) -> None:
+    write_group(tmp_path / own, "max", 300, 0, version)
+    write_group((tmp_path / own).parent, "1000", 600, 150, version)
+    rooms = [room for folder in memory_groups(membership, tmp_path) if (room := group_room(folder))]
+    assert rooms == [(1000, 550)]
+
+
+def test_free_memory_is_within_the_total() -> None:
+    total, free = memory()
+    assert 0 < free <= total
+
+
+def test_nearest_folder_that_exists(tmp_path: Path) -> None:
+    assert existing(tmp_path / "a/b/c") == tmp_path
+
+
+def test_places_on_gpus_that_runs_hold_are_counted(tmp_path: Path) -> None:
+    with (tmp_path / "stp-gpu0-0.lock").open("w") as held, (tmp_path / "stp-gpu0-1.lock").open("w"):
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert taken_places(0, tmp_path) == 1
+        assert taken_places(1, tmp_path) == 0
