@@ -477,6 +477,41 @@ def runs(
 
 
 @app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder of your videos: CLASS/clip.avi.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Config to write.", show_default="FOLDER's name.yaml")
+    ] = None,
+) -> None:
+    """Look at a folder of videos and write a config that suits them and this machine.
+
+    Every video is decoded to its end. What is chosen, and why, stands in the config; nothing is overwritten.
+    """
+    import torch
+
+    from stp.config_draft import Resources, command, config_text, draft, frame_size
+    from stp.files import complete_file
+    from stp.machine import free_disk, memory, processors
+    from stp.models.backbones import bninception_path
+    from stp.video_survey import motion, survey_folder, survey_text
+
+    name = folder.resolve().name
+    config = output or Path(f"{name}.yaml")
+    if config.exists():
+        raise UserError(f"--output: '{config}' exists and is left as it is; name another file with -o")
+    survey = survey_folder(folder, processors())
+    print(survey_text(survey))
+    gpu = torch.cuda.is_available()
+    results = Path("results/own") / name
+    resources = Resources(processors(), memory()[1], free_disk(results), gpu, bninception_path())
+    size = frame_size(survey, gpu)
+    chosen = draft(survey, folder, results, motion(survey.videos, *size), resources)
+    with complete_file(config) as temporary:
+        temporary.write_text(config_text(survey, chosen, resources), encoding="utf-8")
+    print(f"\nwrote {config}: read it, then type\n\n    {command(config, resources)}")
+
+
+@app.command()
 def doctor(
     results: Annotated[Path, typer.Argument(help="Folder that will hold the results.")] = Path("results"),
 ) -> None:
