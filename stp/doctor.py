@@ -20,6 +20,7 @@ GIB = 2**30
 DEMO_MEMORY = 1 * GIB
 DEMO_DISK = 1 * GIB
 OLDEST_PYTHON = (3, 11)
+NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 # Containers and codecs that are tried: what the demo and `stp flow --format mp4` write, and usual ones for own videos.
 CODECS = (("mp4", "mp4v"), ("avi", "XVID"), ("avi", "MJPG"))
 
@@ -127,13 +128,15 @@ def gpu_findings() -> list[Finding]:
         gpus = []
         for number in range(torch.cuda.device_count()):
             runs = taken_places(number, Path(tempfile.gettempdir()))
-            gpus.append(Finding(f"GPU {number}", gpu_words(number), "held by no run" if not runs else f"{runs} runs"))
+            held = "held by " + ("no run" if not runs else "1 run" if runs == 1 else f"{runs} runs")
+            gpus.append(Finding(f"GPU {number}", gpu_words(number), held))
         return [Finding("torch", found), *gpus]
-    if not Path("/proc/driver/nvidia/version").exists():
+    if not NVIDIA_DRIVER.exists():
         return [Finding("torch", found), Finding("GPU", "none")]
+    hidden = torch.version.cuda and os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
     mend = (
         "set CUDA_VISIBLE_DEVICES to a GPU's number, or leave it unset"
-        if torch.version.cuda and os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+        if hidden
         else "the driver does not serve this torch: nvidia-smi says which CUDA it has; install a torch built for that"
     )
     return [Finding("torch", found, mend=mend), Finding("GPU", "an NVIDIA driver, but no GPU that torch can use")]

@@ -2,8 +2,10 @@
 
 import fcntl
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from stp import doctor
 from stp.cli import app
@@ -73,6 +75,41 @@ def test_videos_that_cannot_be_written_block(monkeypatch: pytest.MonkeyPatch) ->
     codecs = list(doctor.opencv_findings())[1]
     assert codecs.blocking
     assert codecs.found.startswith("mp4 (mp4v) no, avi (XVID) yes")
+
+
+def test_gpus_are_listed_with_their_memory_and_the_runs_on_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    properties = SimpleNamespace(name="GPU X", major=9, minor=0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: properties)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: (number * 2**30, 80 * 2**30))
+    monkeypatch.setattr(doctor.tempfile, "gettempdir", lambda: str(tmp_path))
+    with (tmp_path / "stp-gpu1-0.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        _, first, second = doctor.gpu_findings()
+    assert (first.subject, first.used) == ("GPU 0", "held by no run")
+    assert first.found == "GPU X, compute capability 9.0, 0.0 of 80.0 GiB free"
+    assert (second.subject, second.used) == ("GPU 1", "held by 1 run")
+
+    def taken(number: int) -> tuple[int, int]:
+        raise RuntimeError("CUDA error: all CUDA-capable devices are busy\nmore")
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", taken)
+    assert "cannot be used now (CUDA error: all CUDA-capable devices are busy)" in doctor.gpu_findings()[1].found
+
+
+def test_gpu_that_torch_cannot_use_is_mended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(doctor, "NVIDIA_DRIVER", tmp_path / "absent")
+    assert [(finding.found, finding.mend) for finding in doctor.gpu_findings()][1:] == [("none", "")]
+    monkeypatch.setattr(doctor, "NVIDIA_DRIVER", tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert "the driver does not serve this torch" in doctor.gpu_findings()[0].mend
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert "leave it unset" in doctor.gpu_findings()[0].mend
 
 
 def write_group(folder: Path, limit: str, used: int, idle: int, version: int) -> None:
