@@ -1,8 +1,11 @@
 """Documents say what the code says: keys, columns, names of the code, versions, links."""
 
+import ast
 import importlib
+import inspect
 import re
 import tomllib
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -10,7 +13,9 @@ import pytest
 import yaml
 
 from docs.config_keys import SCHEMA, keys, text
+from stp.datasets.folder import find_clips
 from stp.index import Clip
+from stp.models.backbones import build_backbone
 from stp.training_log import LOG_COLUMNS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,6 +65,18 @@ def test_names_of_the_code_exist(document: Path) -> None:
             for part in parts[cut:]:
                 found = getattr(found, part)
             break
+
+
+@pytest.mark.parametrize("function", [find_clips, build_backbone], ids=lambda function: function.__name__)
+def test_signatures_are_those_of_the_code(function: Callable[..., object]) -> None:
+    def signature(code: str) -> str:
+        definition = ast.parse(code).body[0]
+        assert isinstance(definition, ast.FunctionDef)
+        return f"({ast.unparse(definition.args)}) -> {definition.returns and ast.unparse(definition.returns)}"
+
+    blocks = re.findall(r"```python\n(.+?)\n```", (ROOT / "docs/extending.md").read_text(), re.DOTALL)
+    shown = next(block for block in blocks if block.startswith(f"def {function.__name__}("))
+    assert signature(shown) == signature(inspect.getsource(function))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
