@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -208,7 +209,7 @@ compute:
 
 def command(config: Path, resources: Resources) -> str:
     """What to type next; where memory is too short for as many jobs as processors, it says so to Snakemake."""
-    words = f"snakemake --cores all --configfile {config}"
+    words = f"snakemake --cores all --configfile {shlex.quote(str(config))}"
     megabytes = resources.memory // 10**6
     if not resources.gpu and megabytes < CPU_JOB_MB * resources.processors:
         words += f" --resources mem_mb={max(CPU_JOB_MB, megabytes)}"

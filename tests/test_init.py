@@ -96,8 +96,9 @@ def test_time_is_that_of_the_measured_run() -> None:
     assert cpu_minutes(survey, chosen, 2) == pytest.approx(33.7, rel=0.15)
 
 
-def test_memory_that_is_short_is_told_to_snakemake() -> None:
+def test_command_quotes_names_and_tells_snakemake_of_short_memory() -> None:
     assert command(Path("a.yaml"), CPU) == "snakemake --cores all --configfile a.yaml"
+    assert command(Path("my own.yaml"), CPU).endswith(" --configfile 'my own.yaml'")
     short = Resources(16, 12 * GIB, 0, False, Path())
     assert command(Path("a.yaml"), short).endswith(" --resources mem_mb=12884")
 
