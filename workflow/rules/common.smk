@@ -1,3 +1,4 @@
+import csv
 import hashlib
 import json
 import shlex
@@ -33,6 +34,18 @@ if (
         f"config: dataset.path: '{DATASET['path']}' lies outside of the results folder '{RESULTS}', but section demo draws "
         "videos there; remove section demo to use videos of your own"
     )
+
+DATA = f"{DATASET['importer']} ({RESULTS})"
+
+# What others report, a file a comparison.
+REPORTED = Path(workflow.basedir) / "config/reported"
+COMPARISONS = config["comparison"]
+KNOWN_COMPARISONS = sorted(path.stem for path in REPORTED.glob("*.csv"))
+for name in COMPARISONS:
+    if name not in KNOWN_COMPARISONS:
+        raise WorkflowError(
+            f"config: comparison: '{name}' is none of {', '.join(KNOWN_COMPARISONS)}, the files of {REPORTED}"
+        )
 
 SHARDS = range(config["shards"])
 FOLDS = range(1, config["splits"]["folds"] + 1)
@@ -111,10 +124,47 @@ def scores_of(streams, variants):
     )
 
 
+# The scores of all methods of a comparison that are trained here.
+def measured_scores(table):
+    with open(REPORTED / f"{table}.csv", encoding="utf-8", newline="") as file:
+        methods = {(row["streams"], row["variant"]) for row in csv.DictReader(file)}
+    trained = [
+        scores_of(streams.split("+"), variant)
+        for streams, variant in sorted(methods)
+        if variant in VARIANTS and set(streams.split("+")) <= set(MODALITIES)
+    ]
+    return list(dict.fromkeys(path for paths in trained for path in paths))
+
+
+# Figures 5 and 6, training curves, and images of what networks look at, where any are asked for.
+FIGURES = [
+    *expand(
+        f"{RESULTS}/confusion/{{streams}}_{{variant}}.png",
+        streams=FUSIONS,
+        variant=VARIANTS,
+    ),
+    *(
+        f"{RESULTS}/figures/classes_{table}.png"
+        for table in COMPARISONS
+        if measured_scores(table)
+    ),
+    *(
+        f"{RESULTS}/figures/explain/{clip.replace('/', '__')}.png"
+        for clip in config.get("explain", {}).get("clips", [])
+    ),
+    *expand(
+        f"{RESULTS}/figures/training/{{modality}}_{{variant}}.png",
+        modality=MODALITIES,
+        variant=VARIANTS,
+    ),
+]
+
+
 wildcard_constraints:
     modality="rgb|of|wof",
     variant="baseline|[1-9]-level",
     fold=r"\d+",
     seed=r"\d+",
     shard=r"\d+",
+    table="|".join(KNOWN_COMPARISONS),
     streams=r"(rgb|of|wof)(\+(rgb|of|wof))*",
