@@ -642,10 +642,10 @@ def confusion(
     matrices = fold_confusions(runs, shares, space.value)
     streams = input_name([name for name in FUSION_ORDER if name in {run.modality for run in runs}])
     title, seeds = f"{streams}, {variants.pop()}", len({run.seed for run in runs})
-    pooled = f", {seeds} seeds pooled" if seeds > 1 else ""
-    all_pooled = f"{len(matrices)} folds{f' and {seeds} seeds' if seeds > 1 else ''} pooled"
-    plates = {"": (np.sum(list(matrices.values()), axis=0), f"{title}, {all_pooled}")}
-    plates |= {f"_fold{fold}": (matrix, f"{title}, fold {fold}{pooled}") for fold, matrix in matrices.items()}
+    all_of = f"all folds and {seeds} seeds" if seeds > 1 else "all folds"
+    of_seeds = f", {seeds} seeds pooled" if seeds > 1 else ""
+    plates = {"": (np.sum(list(matrices.values()), axis=0), f"{title}, {all_of} pooled")}
+    plates |= {f"_fold{fold}": (matrix, f"{title}, fold {fold}{of_seeds}") for fold, matrix in matrices.items()}
     classes = runs[0].classes
     for suffix, (counts, words) in plates.items():
         stem = output.with_name(f"{output.name}{suffix}")

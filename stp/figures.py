@@ -66,9 +66,8 @@ def save_confusion(stem: Path, counts: np.ndarray, classes: Sequence[str], title
         axes.set_xlabel("predicted")
         axes.set_ylabel("true (clips)")
         axes.set_title(title)
-        figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, label="% of the true class").outline.set_linewidth(
-            0.6
-        )
+        bar = figure.colorbar(image, cax=axes.inset_axes((1.03, 0, 0.045, 1)), label="% of the true class")
+        bar.outline.set_linewidth(0.6)
         save_figure(stem, figure, f"Confusion matrix: {title}; rows are true classes, in % of their clips.")
 
 
@@ -76,7 +75,7 @@ def _write_cells(axes: Axes, shares: np.ndarray, counts: np.ndarray) -> None:
     """Percent, and counts where there is room, in the cells that have any."""
     few = len(counts) <= FEW
     dark = 55 if few else 30
-    for row, column in np.argwhere(counts if few else shares >= 0.5):
+    for row, column in np.argwhere(counts if few else shares > 0.5):
         words = f"{shares[row, column]:.0f}" + (f"\n({counts[row, column]})" if few else "")
         colour = "white" if shares[row, column] > dark else "black"
         size = 6 if few else min(6, 200 / len(counts))
@@ -95,12 +94,8 @@ def save_class_accuracies(
     names = [f"{name} ({count})" for name, count in zip(classes, clips, strict=True)]
     places, thickness = np.arange(number), 0.8 / len(shares)
     with plt.style.context(STYLE):
-        size = (
-            (float(np.clip(0.8 + number * (0.3 + 0.14 * len(shares)), COLUMN, PAGE)), 2.3)
-            if few
-            else (PAGE, 0.6 + 0.165 * number)
-        )
-        figure, axes = plt.subplots(figsize=size)
+        width = float(np.clip(0.8 + number * (0.3 + 0.14 * len(shares)), COLUMN, PAGE))
+        figure, axes = plt.subplots(figsize=(width, 2.3) if few else (PAGE, 0.6 + 0.165 * number))
         for place, (method, values) in enumerate(shares.items()):
             at = places + (place - (len(shares) - 1) / 2) * thickness
             if few:

@@ -12,6 +12,7 @@ from scipy.stats import binomtest
 
 from stp.errors import UserError
 from stp.metrics import fold_metrics, summarise
+from stp.notes import version_note
 from stp.predictions import Predictions, clip_outcomes, clip_shares
 from stp.table_text import table_text, with_deviation
 
@@ -149,6 +150,7 @@ def statistics_notes(table: pd.DataFrame, trained_from: int, resamples: int, see
         "p: McNemar's exact test, two-sided, of the variant against the baseline of the same input. It goes clip by "
         f"clip, so it is about accuracy over all clips; networks of seed {trained_from}; not corrected for the number "
         "of rows.",
+        version_note(),
     ]
 
 

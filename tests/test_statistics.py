@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stp import cli
 from stp.comparison import COLUMNS, class_accuracies, compare, comparison_text, read_reported
 from stp.errors import UserError
 from stp.metrics import METRICS, fold_metrics, measure, metrics_table, metrics_text, summarise
@@ -186,6 +187,14 @@ def test_measured_figures_stand_beside_reported_ones(tmp_path: Path) -> None:
     assert "86.1 ± 19.6" in text
     assert "- iDT [1], TSN [3]: them\n- TSN [3]: ours\n- a note\n" in text
     assert compare(reported, None, "demo")["measured"].isna().all()
+
+
+def test_a_comparison_without_scores_has_reported_figures_alone(tmp_path: Path) -> None:
+    cli.comparison(tmp_path / "table3.csv", ROOT / "config/reported/table3.csv", tmp_path / "table3.md")
+    table = pd.read_csv(tmp_path / "table3.csv")
+    assert table["reported"].notna().all()
+    assert table[["measured", "measured_std", "measured_on"]].isna().all(axis=None)
+    assert (tmp_path / "table3.md").read_text().startswith("# Table 3\n")
 
 
 @pytest.mark.parametrize(
