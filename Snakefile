@@ -14,6 +14,7 @@ include: "workflow/rules/splits.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/figures.smk"
 include: "workflow/rules/paper.smk"
 
 
@@ -26,3 +27,4 @@ rule all:
         ),
         FIGURES,
         f"{RESULTS}/paper.html",
+        [f"{RESULTS}/submission.csv"] if SUBMISSION != "none" else [],

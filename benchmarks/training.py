@@ -4,9 +4,10 @@
     python benchmarks/training.py --videos 2         # on a CPU
 
 (a) this engine, from stored clips; (b) the same network and step on random images on the device; (c) a loop as TSN and
-its descendants write it: JPEG files of single flow planes, worker processes, float32, no channels_last. (a) / (b) says
-what loading costs, (a) / (c) what a user gains. Also clips/s of scoring, beside passing every segment and crop through
-the network. Contestants take turns; medians count. Prints a table and appends it to benchmarks/RESULTS.md.
+its descendants write it: JPEG files of single flow planes, worker processes, float32, no channels_last; (d) as (b), but
+with frozen batch norms by themselves instead of folded. (a) / (b) says what loading costs, (a) / (c) what a user gains.
+Also clips/s of scoring, beside passing every segment and crop through the network. Contestants take turns; medians
+count. Prints a table and appends it to benchmarks/RESULTS.md.
 """
 
 import argparse
@@ -22,6 +23,7 @@ import cv2
 import numpy as np
 import torch
 from record import record
+from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
@@ -30,6 +32,7 @@ from stp.device_fields import open_fields
 from stp.devices import autocast, configure, select_device
 from stp.index import Clip
 from stp.memory import keep_freed_memory
+from stp.models.batch_norm import FoldedConvolution
 from stp.runs import Run, Settings
 from stp.samples import scored_segments
 from stp.sampling import even_starts, segment_subsegments, subsegment_fields, training_starts
@@ -120,6 +123,18 @@ def lineage_steps(training: Training, files: PlaneFiles, videos: int, workers: i
         yield
 
 
+def without_folding(run: Run, device: torch.device) -> Training:
+    """A training whose frozen batch norms are maps of their own, as in this lineage."""
+    training = Training(run, device)
+    for name, module in list(training.network.named_modules()):
+        if isinstance(module, FoldedConvolution):
+            plain = nn.Conv2d.__new__(nn.Conv2d)
+            plain.__dict__.update({key: value for key, value in module.__dict__.items() if key not in ("norms", "pad")})
+            training.network.set_submodule(name, plain)
+            module.norms[0].folded = False
+    return training
+
+
 def naive_scores(run: Run, training: Training, fields: np.ndarray, segments: int, crops: int) -> torch.Tensor:
     """Scores (segments, classes) with every segment and crop through the whole network."""
     variant, device, total = training.network.variant, training.device, []
@@ -156,6 +171,7 @@ def main() -> None:
     parser.add_argument("--segments", type=int, default=25, help="of a scored clip")
     parser.add_argument("--crops", type=int, default=10, help="of a scored clip")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--compile", action="store_true", help="compile the networks of (a) and (b)")
     arguments = parser.parse_args()
     device, workers = select_device(arguments.device), len(os.sched_getaffinity(0))
     configure(device)
@@ -163,6 +179,7 @@ def main() -> None:
     settings = Settings.from_dict({"weights": "none", "batch_videos": arguments.videos})
     run = Run("of", "3-level", 1, CLASSES, settings)
     variant, busy = settings.variant(run.variant), os.getloadavg()[0]
+    compiled = ", compiled" if arguments.compile else ""
     per_video = variant.segments * variant.subsegments
     with TemporaryDirectory() as folder:
         clips = write_clips(Path(folder) / "0.h5", max(2 * arguments.videos, len(CLASSES)))
@@ -172,17 +189,21 @@ def main() -> None:
         images = torch.randint(0, 256, shape, device=device, dtype=torch.uint8).float()
         labels = torch.arange(arguments.videos, device=device) % len(CLASSES)
         engine, resident, lineage = (Training(run, device) for _ in range(3))
+        if arguments.compile:
+            engine.network.backbone.compile()
+            resident.network.backbone.compile()
         steps = {
             "a, this engine, stored clips": engine_steps(engine, fields, clips),
             "b, random images on the device": resident_steps(resident, images, labels),
             "c, JPEG files, workers, float32": lineage_steps(lineage, files, arguments.videos, workers),
+            "d, as b, batch norms not folded": resident_steps(without_folding(run, device), images, labels),
         }
 
         def several(steps: Iterator[None]) -> Callable[[], None]:
             return lambda: [next(steps) for _ in range(arguments.steps)] and None
 
         seconds = take_turns({name: several(it) for name, it in steps.items()}, arguments.turns, device)
-        a, b, c = seconds.values()
+        a, b, c, d = seconds.values()
         trained = engine.network.eval()
         source = open_fields(fields, [clip.clip for clip in clips], device)
         clip = clips[0].clip
@@ -202,7 +223,7 @@ def main() -> None:
         )
     total = arguments.videos * per_video * arguments.steps
     rows = ["| training step, BN-Inception 224 | images/s | |", "|---|--:|---|"]
-    notes = ["", f"(a) / (b) = {b / a:.2f}", f"(a) / (c) = {c / a:.2f}"]
+    notes = ["", f"(a) / (b) = {b / a:.2f}", f"(a) / (c) = {c / a:.2f}", f"(b) / (d) = {d / b:.2f}"]
     rows += [f"| {name} | {total / s:.1f} | {note} |" for (name, s), note in zip(seconds.items(), notes, strict=True)]
     memory = (
         f"{torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB of GPU memory"
@@ -223,8 +244,8 @@ def main() -> None:
     record(
         "Training and scoring",
         rows,
-        f"{arguments.videos} videos x {per_video} images a step on {device}, {arguments.steps} steps a turn, medians "
-        f"of {arguments.turns} turns; load average before the run {busy:.1f}.",
+        f"{arguments.videos} videos x {per_video} images a step on {device}{compiled}, "
+        f"{arguments.steps} steps a turn, medians of {arguments.turns} turns; load average before the run {busy:.1f}.",
     )
 
 

@@ -83,6 +83,13 @@ class Scheme(StrEnum):
     official = "official"
 
 
+class ScoredSet(StrEnum):
+    """Which clips of a fold are scored."""
+
+    test = "test"
+    hidden = "hidden"
+
+
 class Space(StrEnum):
     """What is averaged when streams are fused."""
 
@@ -99,6 +106,14 @@ class StorageName(StrEnum):
 
 class ResidenceName(StrEnum):
     """Whether a modality's fields are loaded into the device's memory."""
+
+    auto = "auto"
+    always = "always"
+    never = "never"
+
+
+class CompilationName(StrEnum):
+    """Whether a training compiles its network."""
 
     auto = "auto"
     always = "always"
@@ -159,19 +174,21 @@ def index(
     folder: Annotated[Path, typer.Argument(help="Folder that holds the videos.")],
     output: Output,
     skipped: Annotated[Path, typer.Option(help="csv of the clips that were skipped, to write.")],
-    importer: Annotated[str, typer.Option(help="Layout of the videos: demo, folder, ut_interaction.")] = "folder",
+    importer: Annotated[
+        str, typer.Option(help="Layout of the videos: folder, demo, ut_interaction, pev, hmdb51, ma52.")
+    ] = "folder",
+    lists: Annotated[Path | None, typer.Option(help="Folder of the data set's official lists.")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="Option of the importer, as NAME=VALUE.")] = None,
     on_bad_video: OnBadVideo = OnBadVideo.error,
     threads: Threads = 1,
 ) -> None:
     """Find the clips of a data set, decode each to its end, and write the index."""
-    from stp.datasets import IMPORTERS
+    from stp.datasets import find_clips
     from stp.files import complete_file
     from stp.frames import check_videos
     from stp.index import check_ids, write_index
 
-    if importer not in IMPORTERS:
-        raise UserError(f"dataset.importer: '{importer}' is unknown; allowed are {', '.join(IMPORTERS)}")
-    clips = IMPORTERS[importer](folder)
+    clips = find_clips(importer, folder, lists, parse_options(option or []))
     check_ids(clips)
     good, bad = check_videos(clips, threads)
     if bad and on_bad_video is OnBadVideo.error:
@@ -179,7 +196,7 @@ def index(
         raise UserError(
             f"{len(bad)} of {len(clips)} videos do not decode; mend or remove them, or set on_bad_video: skip\n{listed}"
         )
-    emptied = {video.clip.label for video in bad} - {clip.label for clip in good}
+    emptied = {video.clip.label for video in bad} - {clip.label for clip in good} - {""}
     if emptied:
         raise UserError(f"no video of class '{min(emptied)}' decodes; mend them or remove the class")
     for video in bad:
@@ -189,7 +206,7 @@ def index(
         writer.writerow(["clip", "path", "reason"])
         writer.writerows([video.clip.clip, video.clip.path, video.reason] for video in bad)
     write_index(output, good)
-    log.info("%d clips of %d classes", len(good), len({clip.label for clip in good}))
+    log.info("%d clips of %d classes", len(good), len({clip.label for clip in good} - {""}))
 
 
 @app.command()
@@ -318,15 +335,16 @@ def splits(
 @app.command()
 def weights(
     output: Output,
-    backbone: Annotated[str, typer.Option(help="bninception, efficientnet_lite0, convnet or a name of timm's.")],
+    backbone: Annotated[str, typer.Option(help="bninception, convnet, torchvision/NAME or a name of timm's.")],
     weights: Annotated[str, typer.Option(help="none, imagenet or the path of a state dict.")] = "imagenet",
     width: Annotated[float, typer.Option(min=0.001, help="Multiplier of the channels.")] = 1.0,
+    input_size: Annotated[int, typer.Option(min=1, help="Side of the network's input in pixels.")] = 224,
 ) -> None:
-    """Check that the initial weights are there and fit, and write a report of them."""
+    """Check that backbone, initial weights and input size fit, and write a report of the weights."""
     from stp.files import complete_file
     from stp.models.backbones import weights_report
 
-    report = weights_report(backbone, weights, width)
+    report = weights_report(backbone, weights, width, input_size)
     with complete_file(output) as temporary:
         temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
@@ -352,6 +370,12 @@ def train(
     device: Device = "auto",
     resident: Resident = ResidenceName.auto,
     memory_share: MemoryShare = 0.6,
+    micro_batch_videos: Annotated[
+        int, typer.Option(min=0, help="Videos of a mini-batch held in memory at once, for small GPUs; 0 is all.")
+    ] = 0,
+    compilation: Annotated[
+        CompilationName, typer.Option("--compile", help="Compile the network: auto, on GPUs in long trainings.")
+    ] = CompilationName.auto,
     gpu_share: GpuShare = 1,
     threads: Threads = 1,
 ) -> None:
@@ -396,6 +420,8 @@ def train(
                     tensorboard,
                     resident.value,
                     memory_share,
+                    micro_batch_videos,
+                    compilation.value,
                 )
                 save_run(output, run, network, [clip.clip for clip in chosen])
         except Stopped as stopped:
@@ -412,6 +438,9 @@ def score(
     fold_file: ExistingFile,
     clips: ExistingFiles,
     output: Output,
+    scored: Annotated[
+        ScoredSet, typer.Option("--set", help="The fold's test clips or those whose label is hidden.")
+    ] = ScoredSet.test,
     segments: Annotated[int, typer.Option(min=1)] = 25,
     crops: Annotated[int, typer.Option(help="1, 2, 5 or 10.")] = 10,
     device: Device = "auto",
@@ -420,7 +449,9 @@ def score(
     gpu_share: GpuShare = 1,
     threads: Threads = 1,
 ) -> None:
-    """Score the test clips of a trained run's fold."""
+    """Score a fold's test clips, or those whose labels are hidden, by its trained run."""
+    from dataclasses import replace
+
     import torch
 
     from stp.crops import TEST_CROPS
@@ -444,7 +475,9 @@ def score(
         raise UserError(
             f"{model}: trained on {run.modality} and classes {', '.join(run.classes)}, not on what is given"
         )
-    chosen = [c for c, word in zip(table.clips, read_fold(fold_file, table), strict=True) if word == "test"]
+    chosen = [c for c, word in zip(table.clips, read_fold(fold_file, table), strict=True) if word == scored.value]
+    if not chosen:
+        raise UserError(f"{fold_file}: has no {scored.value} clip to score")
     if trained := training_clips(model) & {clip.clip for clip in chosen}:
         raise UserError(
             f"{model}: trained on {len(trained)} of the clips to score, as '{min(trained)}'; give its own fold"
@@ -453,7 +486,7 @@ def score(
     with reserved_device(device, gpu_share) as where, full_memory_named(run, keys):
         configure(where, run.settings.deterministic)
         scores = score_run(run, network, fields, chosen, segments, crops, where, resident.value, memory_share)
-    write_scores(output, scores, {"segments": segments, "crops": crops})
+    write_scores(output, replace(scores, coarse=table.coarse), {"segments": segments, "crops": crops})
 
 
 @app.command()
@@ -465,6 +498,17 @@ def runs(
 
     statuses = run_statuses(results)
     print(run_table(statuses) if statuses else f"no runs in {results}")
+
+
+def parse_options(texts: list[str]) -> dict[str, str]:
+    """`view=second` -> value by name; UserError for anything else."""
+    options = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or name in options:
+            raise UserError(f"--option: '{text}' is not of the form NAME=VALUE, or is given twice")
+        options[name] = value
+    return options
 
 
 def parse_weights(text: str) -> dict[str, float]:
@@ -506,11 +550,14 @@ def parse_settings(text: str) -> "Settings":
     return Settings.from_dict(values)
 
 
-def read_all_scores(paths: list[Path], weights: dict[str, float]) -> "list[Scores]":
-    """Scores of all files; every modality must have a weight."""
+def read_all_scores(paths: list[Path], weights: dict[str, float], hidden: bool = False) -> "list[Scores]":
+    """Scores of all files, of clips whose labels are known or hidden; every modality must have a weight."""
     from stp.scores import read_scores
 
     runs = [read_scores(path) for path in paths]
+    for path, run in zip(paths, runs, strict=True):
+        if bool((run.labels < 0).any()) != hidden:
+            raise UserError(f"{path}: scores of clips whose labels are {'known' if hidden else 'hidden'}; leave it out")
     unweighted = {run.modality for run in runs} - set(weights)
     if unweighted:
         raise UserError(f"--weights: no weight for {', '.join(sorted(unweighted))}; give rgb=1,of=1.5,wof=1")
@@ -702,6 +749,101 @@ def paper(
     page = paper_page(files, title, json.loads(config))
     with complete_file(output) as temporary:
         temporary.write_text(page, encoding="utf-8")
+
+
+@app.command()
+def submission(
+    scores: ExistingFiles,
+    output: Output,
+    weights: Weights = "rgb=1,of=1.5,wof=1",
+    space: Space = Space.scores,
+) -> None:
+    """Fuse the streams' scores of hidden clips (score --set hidden) and write the five likeliest labels of each.
+
+    The csv has a row a clip with numbers of actions and of coarser classes (body parts), which add up their actions'
+    probabilities; numbers count in the order of the index.
+    """
+    from stp.files import complete_file
+    from stp.submission import submission_table
+
+    shares = parse_weights(weights)
+    table = submission_table(read_all_scores(scores, shares, hidden=True), shares, space.value)
+    with complete_file(output) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+@app.command()
+def explain(
+    clips: Annotated[list[str], typer.Argument(help="Ids of the clips, as the index has them.")],
+    runs: Annotated[
+        list[Path], typer.Option("--run", exists=True, help="Folder of a trained run, or its model.pt; again for more.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write: CLIP.png, CLIP.pdf, CLIP.mp4.")],
+    target: Annotated[
+        str, typer.Option("--class", help="Class to explain: own, the clip's; predicted, by each run; or a name.")
+    ] = "own",
+    segments: Annotated[int, typer.Option(min=1, help="Segments, spread evenly over the clip.")] = 3,
+    crops: Annotated[int, typer.Option(help="1, 2, 5 or 10, of which the mean is taken.")] = 10,
+    index_file: Annotated[
+        Path | None, typer.Option("--index", exists=True, dir_okay=False, show_default="beside the runs")
+    ] = None,
+    shards: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--clips", exists=True, help="Shards of frames and of the runs' fields.", show_default="beside the runs"
+        ),
+    ] = None,
+    device: Device = "auto",
+    gpu_share: GpuShare = 1,
+    threads: Threads = 1,
+) -> None:
+    """Show where in clips trained runs see a class: guided Grad-CAM of every sub-segment, as figure and as video.
+
+    Frames, flow and the index are found in the results folder in which the runs lie.
+
+    Example:
+
+        stp explain wave/1 --run results/runs/of/baseline/fold1/seed0 --run results/runs/of/3-level/fold1/seed0 -o out
+    """
+    import torch
+
+    from stp.crops import TEST_CROPS
+    from stp.devices import configure, reserved_device
+    from stp.explain import chosen_clips, clip_fields, explained_runs, fields_by_modality, find_data
+    from stp.explain import explain as explain_run
+    from stp.explanation_figures import save_explanations
+    from stp.index import read_index
+
+    if crops not in TEST_CROPS:
+        raise UserError(f"--crops: {crops} is none of {', '.join(map(str, TEST_CROPS))}")
+    torch.set_num_threads(threads)
+    models = [path / "model.pt" if path.is_dir() else path for path in runs]
+    index_path, files = find_data(models, index_file, shards)
+    table = read_index(index_path)
+    chosen = chosen_clips(table, clips, str(index_path))
+    explained = explained_runs(models, table, str(index_path))
+    fields = fields_by_modality(files)
+    with reserved_device(device, gpu_share) as where:
+        configure(where)
+        for name, clip in chosen.items():
+            explanations = [
+                explain_run(
+                    each.run,
+                    each.network,
+                    clip_fields(fields, each.run.modality, clip.clip),
+                    clip,
+                    target,
+                    segments,
+                    crops,
+                    where,
+                )
+                for each in explained
+            ]
+            frames = fields["rgb"][clip.clip][:].transpose(0, 2, 3, 1)
+            notes = [each.note(clip.clip) for each in explained]
+            parameters = {"clip": clip.clip, "segments": segments, "crops": crops}
+            save_explanations(output / name, frames, explanations, notes, parameters)
+            log.info("%s: %s", clip.clip, output / f"{name}.png")
 
 
 def main() -> None:

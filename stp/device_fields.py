@@ -9,14 +9,12 @@ Wherever they come from, regions become images on the device, by the same code: 
 
 import logging
 import math
-import os
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -25,6 +23,7 @@ from torch import Tensor
 
 from stp.crops import Crop, render
 from stp.errors import UserError
+from stp.memory import available_memory
 from stp.modalities import MODALITIES
 from stp.runs import Run
 from stp.samples import Sample, TrainingBatch
@@ -221,13 +220,10 @@ def unpack(buffer: Tensor, shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes of memory that are free on the device; on a CPU those that the system could make free."""
+    """Bytes of memory that are free on the device; on a CPU those that this process could still have."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    if Path("/proc/meminfo").exists():
-        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-        return 1024 * int(lines["MemAvailable"].split()[0])
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return available_memory()
 
 
 def open_fields(

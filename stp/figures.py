@@ -6,6 +6,7 @@ The look is in `paper.mplstyle`. Sizes are those on paper, so that labels stay r
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -27,16 +28,20 @@ FEW = 15  # classes, up to which every cell and bar has room for words
 SMALL = 5  # points
 
 
-def save_figure(stem: Path, figure: Figure, caption: str) -> None:
-    """Write STEM.png and STEM.pdf, which carry the caption and the versions; no dates, so that they repeat."""
-    made_by = json.dumps(versions(), sort_keys=True)
-    metadata = {
-        "png": {"Description": caption, "Comment": made_by},
-        "pdf": {"Title": caption, "Keywords": made_by, "CreationDate": None},
+def save_figure(stem: Path, figure: Figure, title: str, parameters: Mapping[str, Any] | None = None) -> None:
+    """Write STEM.png and STEM.pdf and close the figure.
+
+    They carry the title and, as JSON, the parameters or else the versions in their metadata, and no dates, so that they
+    are the same bytes whenever they are made.
+    """
+    text = json.dumps({"versions": versions()} if parameters is None else dict(parameters), sort_keys=True)
+    kinds: dict[str, dict[str, str | None]] = {
+        "png": {"Title": title, "Description": text, "Software": None},
+        "pdf": {"Title": title, "Subject": text, "CreationDate": None},
     }
-    for suffix, words in metadata.items():
-        with complete_file(stem.with_name(f"{stem.name}.{suffix}")) as temporary:
-            figure.savefig(temporary, format=suffix, metadata=words)
+    for kind, metadata in kinds.items():
+        with complete_file(stem.with_name(f"{stem.name}.{kind}")) as temporary:
+            figure.savefig(temporary, format=kind, dpi=300, metadata=metadata)
     plt.close(figure)
 
 

@@ -13,10 +13,12 @@ from stp.files import complete_file
 class Clip:
     """One trimmed video of one action.
 
-    `clip` is the unique id; `group` names what must not straddle a split (an actor, a recording) and is empty where
-    unknown; `split` holds the official splits' words (train, test or unused), separated by `;`, and is empty where
-    there are none; `frames` is the number of frames that decode, 0 before anybody looked; `boxes` is the path of a csv
-    with person boxes (`stp.boxes`), empty where there is none.
+    `clip` is the unique id; `label` is empty where it is hidden (an official test set), which is no class; `group`
+    names what must not straddle a split (an actor, a recording) and is empty where unknown; `split` holds the official
+    splits' words (train, test, unused or hidden), separated by `;`, and is empty where there are none; `frames` is the
+    number of frames that decode, 0 before anybody looked; `boxes` is the path of a csv with person boxes (`stp.boxes`),
+    empty where there is none; `coarse` is the label of a coarser class (the body part of an action), empty where there
+    is none.
     """
 
     clip: str
@@ -26,6 +28,7 @@ class Clip:
     split: str = ""
     frames: int = 0
     boxes: str = ""
+    coarse: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,19 @@ class Index:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(clip.label for clip in self.clips))
+        return tuple(dict.fromkeys(clip.label for clip in self.clips if clip.label))
+
+    @property
+    def coarse(self) -> tuple[str, ...]:
+        """The coarser class of each class; empty where there are none."""
+        names = {clip.label: clip.coarse for clip in self.clips if clip.label}
+        return tuple(names.values()) if any(names.values()) else ()
 
     @property
     def labels(self) -> list[int]:
+        """The number of each clip's class; -1 where the label is hidden."""
         number = {name: i for i, name in enumerate(self.classes)}
-        return [number[clip.label] for clip in self.clips]
+        return [number.get(clip.label, -1) for clip in self.clips]
 
     def shard(self, number: int, shards: int) -> tuple[Clip, ...]:
         """The clips of shard `number` of `shards`: every `shards`-th one, so that shards are of similar size."""
@@ -86,4 +96,8 @@ def read_index(path: Path) -> Index:
     if not clips:
         raise UserError(f"{path}: the index has no clips")
     check_ids(clips)
-    return Index(clips)
+    index = Index(clips)
+    coarse = {(clip.label, clip.coarse) for clip in clips if clip.label}
+    if len(coarse) != len(index.classes) or len({bool(name) for _, name in coarse}) > 1:
+        raise UserError(f"{path}: column coarse must give every class one coarser class, or be empty for all clips")
+    return index

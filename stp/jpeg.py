@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg  # type: ignore[import-untyped]
 
+from stp.errors import UserError
+
 RGB_CHANNELS = 3
 
 
@@ -26,12 +28,16 @@ def encode_fields(fields: np.ndarray, quality: int) -> list[np.ndarray]:
 class JpegFields:
     """A clip's fields (T, C, H, W) uint8, decoded when they are indexed; read-only, and safe to use from threads.
 
-    It is indexed as an array is, and only the fields that the first index chooses are decoded.
+    It is indexed as an array is, and only the fields that the first index chooses are decoded. UserError for those
+    that do not decode.
     """
 
-    def __init__(self, data: np.ndarray, ends: np.ndarray, shape: tuple[int, ...]) -> None:
-        """`data`: all images, uint8 (bytes,); `ends`: where each of them ends in it, int64 (images,)."""
-        self._data, self._ends = data, ends
+    def __init__(self, data: np.ndarray, ends: np.ndarray, shape: tuple[int, ...], name: str) -> None:
+        """`data`: all images, uint8 (bytes,); `ends`: where each of them ends in it, int64 (images,).
+
+        `name` says to a user which file and clip this is.
+        """
+        self._data, self._ends, self._name = data, ends, name
         self.shape = shape
 
     def __len__(self) -> int:
@@ -49,12 +55,22 @@ class JpegFields:
         return (self[t] for t in range(len(self)))
 
     def _decode(self, number: int) -> np.ndarray:
-        """Field `number`, (C, H, W)."""
+        """Field `number`, (C, H, W); UserError if an image of it is damaged."""
         each = images_of_field(self.shape[1])
         mode = ImageReadMode.RGB if self.shape[1] == RGB_CHANNELS else ImageReadMode.GRAY
         planes = []
         for image in range(number * each, (number + 1) * each):
             begin = self._ends[image - 1] if image else 0
-            planes.append(decode_jpeg(torch.from_numpy(self._data[begin : self._ends[image]].copy()), mode))
+            try:
+                planes.append(decode_jpeg(torch.from_numpy(self._data[begin : self._ends[image]].copy()), mode))
+            except RuntimeError as error:
+                raise self._damaged(number, str(error)) from None
+            if planes[-1].shape[1:] != self.shape[2:]:
+                raise self._damaged(number, f"its size is {tuple(planes[-1].shape[1:])}, not {self.shape[2:]}")
         field: np.ndarray = torch.cat(planes).numpy()
         return field
+
+    def _damaged(self, number: int, reason: str) -> UserError:
+        return UserError(
+            f"{self._name}, field {number}: a damaged JPEG image ({reason}); remove the file and run again"
+        )

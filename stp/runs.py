@@ -11,7 +11,8 @@ import torch
 from stp.errors import UserError
 from stp.files import complete_file
 from stp.modalities import MODALITIES, Modality
-from stp.models.backbones import build_backbone, freeze_batch_norms
+from stp.models.backbones import build_backbone
+from stp.models.batch_norm import fold_batch_norms, freeze_batch_norms
 from stp.models.bninception import STRIDE as BN_INCEPTION_STRIDE
 from stp.models.pyramid import TemporalPyramidNetwork
 from stp.variants import Variant, variant
@@ -110,15 +111,18 @@ class Run:
                 f"model.input_size: {settings.input_size} does not suit bninception; use a multiple of 32, as 224"
             )
         variant = settings.variant(self.variant)
+        channels = modality.image_channels(variant.subsegment_length)
         backbone = build_backbone(
             settings.backbone,
-            modality.image_channels(variant.subsegment_length),
+            channels,
             modality.is_flow,
             settings.weights if weights is None else weights,
             settings.width,
+            settings.input_size,
         )
         if settings.partial_bn:
             freeze_batch_norms(backbone)
+            fold_batch_norms(backbone, torch.full((1, channels, settings.input_size, settings.input_size), 128.0))
         return TemporalPyramidNetwork(backbone, variant, len(self.classes), settings.stream(modality).dropout)
 
 

@@ -114,7 +114,10 @@ def score(
     resident: Residence = "auto",
     memory_share: float = MEMORY_SHARE,
 ) -> Scores:
-    """Scores of the test clips, in the order given; `resident` and `memory_share` as for `open_fields`."""
+    """Scores of the clips, in the order given; `resident` and `memory_share` as for `open_fields`.
+
+    A hidden label is -1 in the scores.
+    """
     network = network.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     names = tuple(clip.clip for clip in clips)
     source = open_fields(fields, names, device, resident, memory_share)
@@ -122,5 +125,5 @@ def score(
     results = score_clips(run, network, source, chosen)
     values = list(tqdm(results, desc=f"score {run.name}", unit="clip", total=len(names)))
     number = {name: i for i, name in enumerate(run.classes)}
-    labels = np.array([number[clip.label] for clip in clips], dtype=np.int64)
+    labels = np.array([number[clip.label] if clip.label else -1 for clip in clips], dtype=np.int64)
     return Scores(run.modality, run.variant, run.fold, run.classes, names, labels, np.stack(values), seed=run.seed)

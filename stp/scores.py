@@ -22,6 +22,7 @@ FUSION_ORDER = ("rgb", "of", "wof")
 class Scores:
     """Scores of one run's test clips: `values` float32 (clips, segments, classes), `labels` int64 (clips,).
 
+    A label is -1 where it is hidden.
     `coarse` names the coarser class of each class (a body part of an action); it is empty where there are none.
     `seed` is the training's.
     """

@@ -11,11 +11,13 @@ from stp.files import complete_file
 from stp.index import Index
 
 Scheme = Literal["random", "grouped", "leave_one_group_out", "official"]
-WORDS = ("train", "test", "unused")
+WORDS = ("train", "test", "unused", "hidden")
 
 
 def make_folds(index: Index, scheme: Scheme, folds: int, seed: int) -> list[list[str]]:
-    """For each fold, the word (train, test or unused) of every clip of the index.
+    """For each fold, the word (train, test, unused or hidden) of every clip of the index.
+
+    Clips whose label is hidden neither train nor test and are `hidden` in every fold; the others are divided as
 
     random                stratified by class, as even as the classes allow (paper section 4.1: random thirds)
     grouped               as random, but no group (actor, recording) is on both sides of a fold
@@ -25,6 +27,15 @@ def make_folds(index: Index, scheme: Scheme, folds: int, seed: int) -> list[list
     Raises:
         UserError: a class has too few clips, or is absent from a side of a fold where it may not be.
     """
+    known = Index(tuple(clip for clip in index.clips if clip.label))
+    if not known.clips:
+        raise UserError("splits: no clip of the index has a label")
+    words = _folds_of_labelled(known, scheme, folds, seed)
+    fillers = [iter(fold_words) for fold_words in words]
+    return [[next(filler) if clip.label else "hidden" for clip in index.clips] for filler in fillers]
+
+
+def _folds_of_labelled(index: Index, scheme: Scheme, folds: int, seed: int) -> list[list[str]]:
     if scheme == "official":
         words, mend = _official_folds(index, folds), "mend the official splits"
     elif scheme == "leave_one_group_out":

@@ -152,14 +152,14 @@ def write_shard(
         writer.close()
 
 
-def _open_clip(path: Path, data: h5py.Dataset, ends: h5py.Dataset | None) -> StoredFields:
+def _open_clip(path: Path, name: str, data: h5py.Dataset, ends: h5py.Dataset | None) -> StoredFields:
     """A clip's fields: a memory map (read-only), or a reader of JPEG images over one."""
     mapped = np.memmap(path, np.uint8, "r", data.id.get_offset(), data.shape)
     if ends is None:
         return mapped
     from stp.jpeg import JpegFields
 
-    return JpegFields(mapped, ends[:], tuple(map(int, data.attrs["shape"])))
+    return JpegFields(mapped, ends[:], tuple(map(int, data.attrs["shape"])), f"{path}: clip '{name}'")
 
 
 def _open_clips(path: Path) -> tuple[str, dict[str, Any], dict[str, StoredFields]]:
@@ -173,12 +173,21 @@ def _open_clips(path: Path) -> tuple[str, dict[str, Any], dict[str, StoredFields
 
             def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
                 if isinstance(item, h5py.Dataset):
-                    clips[name] = _open_clip(path, item, ends and ends[name])
+                    clips[name] = _open_clip(path, name, item, ends and ends[name])
 
             file["clips"].visititems(visit)
     except (OSError, KeyError) as error:
         raise UserError(f"{path}: not a shard of clips ({error}); remove it and run again") from error
     return modality, parameters, clips
+
+
+def shard_modality(path: Path) -> str:
+    """Of which modality a shard's fields are; its clips stay unread."""
+    try:
+        with h5py.File(path, "r") as file:
+            return str(file.attrs["modality"])
+    except (OSError, KeyError) as error:
+        raise UserError(f"{path}: not a shard of clips ({error}); remove it and run again") from error
 
 
 class ClipFields:

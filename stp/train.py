@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -35,6 +35,10 @@ from stp.storage import ClipFields
 from stp.training_log import Row, TrainingLog, log_row, write_log
 
 log = logging.getLogger(__name__)
+
+Compilation = Literal["auto", "always", "never"]
+# Compiling takes minutes, and what it saves of an image some tens of microseconds: below this it cannot pay.
+IMAGES_WORTH_COMPILING = 1_000_000
 
 
 def seed_run(run: Run) -> np.random.Generator:
@@ -68,9 +72,10 @@ def parameter_groups(
 class Training:
     """A training under way: everything that one batch leaves for the next."""
 
-    def __init__(self, run: Run, device: torch.device) -> None:
+    def __init__(self, run: Run, device: torch.device, micro_batch_videos: int = 0) -> None:
         modality, settings = MODALITIES[run.modality], run.settings
         self.run, self.device, self.stream = run, device, settings.stream(modality)
+        self.micro_batch_videos = micro_batch_videos
         self.rng = seed_run(run)
         network = run.build_network().to(device)
         self.network: TemporalPyramidNetwork = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -104,7 +109,7 @@ class Training:
         """One step of SGD on (B, N, K, C, size, size) and (B,): mean loss, and predicted classes (B,) on the CPU."""
         settings = self.run.settings
         with autocast(self.device, settings.precision):
-            scores = self.network(images).mean(1)  # segments -> video
+            scores = self.network(images, self.micro_batch_videos).mean(1)  # segments -> video
             loss = F.cross_entropy(scores.float(), labels)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -158,9 +163,9 @@ class Training:
             torch.cuda.set_rng_state(state["cuda_rng"], self.device)
 
 
-def begin(run: Run, device: torch.device, checkpoints: Checkpoints | None) -> Training:
+def begin(run: Run, device: torch.device, checkpoints: Checkpoints | None, micro_batch_videos: int = 0) -> Training:
     """The training from its last state, or from the start where there is none that fits."""
-    training = Training(run, device)
+    training = Training(run, device, micro_batch_videos)
     state = checkpoints.load() if checkpoints else None
     if checkpoints is None or state is None:
         return training
@@ -170,9 +175,25 @@ def begin(run: Run, device: torch.device, checkpoints: Checkpoints | None) -> Tr
         raise
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         checkpoints.set_aside(error)
-        return Training(run, device)
+        return Training(run, device, micro_batch_videos)
     log.info("%s goes on in epoch %d after %d batches", run.name, training.epoch, training.tally.batches)
     return training
+
+
+def compiles(choice: Compilation, run: Run, clips: int, device: torch.device, micro_batch_videos: int = 0) -> bool:
+    """Whether a training on so many clips compiles its backbone; `auto` does on a GPU if it is long enough.
+
+    Raises:
+        UserError: "always" was asked for beside micro-batches, which take the network apart.
+    """
+    if choice == "always" and micro_batch_videos:
+        raise UserError(
+            "compute.compile: always, beside compute.micro_batch_videos; use never, or 0 micro-batch videos"
+        )
+    variant = run.settings.variant(run.variant)
+    images = run.epochs * clips * variant.segments * variant.subsegments
+    pays = device.type == "cuda" and not micro_batch_videos and images >= IMAGES_WORTH_COMPILING
+    return choice == "always" or (choice == "auto" and pays)
 
 
 @contextmanager
@@ -196,21 +217,26 @@ def train(
     tensorboard: Path | None = None,
     resident: Residence = "auto",
     memory_share: float = MEMORY_SHARE,
+    micro_batch_videos: int = 0,
+    compilation: Compilation = "auto",
 ) -> TemporalPyramidNetwork:
     """Train a run on its fold's training clips, and write its log as csv to `log_path`.
 
     With `checkpoints` it goes on from the state kept there, and keeps its own when epochs end and every few minutes;
-    `tensorboard` is the folder of its curves; `resident` and `memory_share` are as for `open_fields`.
+    `tensorboard` is the folder of its curves; `resident` and `memory_share` are as for `open_fields`. At most
+    `micro_batch_videos` of a mini-batch's videos are held in memory at once, unless 0; `compilation` as for `compiles`.
 
     Raises:
         UserError: the training diverged, the GPU is too small, or TensorBoard is not installed.
         Stopped: `stop` was signalled, and the state is kept.
     """
     under_way = checkpoints.under_way(run.name, run.epochs) if checkpoints else nullcontext()
-    with under_way, full_memory_named(run, "training.batch_videos, model.input_size or compute.memory_share"):
+    with under_way, full_memory_named(run, "compute.micro_batch_videos or compute.memory_share"):
         configure(device, run.settings.deterministic)
         source = open_fields(fields, [clip.clip for clip in clips], device, resident, memory_share)
-        training = begin(run, device, checkpoints)
+        training = begin(run, device, checkpoints, micro_batch_videos)
+        if compiles(compilation, run, len(clips), device, micro_batch_videos):
+            training.network.backbone.compile()
         growing = checkpoints.log_path if checkpoints else None
         with TrainingLog(training.rows, growing, tensorboard) as rows:
             epochs = range(training.epoch, run.epochs + 1)

@@ -1,5 +1,6 @@
 """Figures of few and many classes, and the page that holds them."""
 
+import json
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from stp import figures
 from stp.errors import UserError
 from stp.page import paper_page
 from stp.training_log import LOG_COLUMNS, read_log
+from stp.versions import versions
 
 
 def log(epochs: int, offset: float = 0.0) -> pd.DataFrame:
@@ -56,8 +58,8 @@ def test_figures_repeat_and_carry_caption_and_versions(tmp_path: Path) -> None:
         for suffix in (".png", ".pdf"):
             assert first.with_suffix(suffix).read_bytes() == second.with_suffix(suffix).read_bytes()
         with Image.open(first.with_suffix(".png")) as image:
-            assert image.info["Description"]
-            assert "numpy" in image.info["Comment"]
+            assert image.info["Title"]
+            assert json.loads(image.info["Description"]) == {"versions": versions()}
 
 
 def test_cells_have_percent_and_counts_for_few_classes_and_percent_for_many(

@@ -34,6 +34,21 @@ def test_classes_are_numbered_by_first_appearance() -> None:
     assert index.labels == [0, 1, 0, 2]
 
 
+def test_hidden_labels_are_no_class() -> None:
+    index = Index((Clip("1", "", ""), Clip("2", "", "nod", coarse="head"), Clip("3", "", "wave", coarse="arm")))
+    assert index.classes == ("nod", "wave")
+    assert index.labels == [-1, 0, 1]
+    assert index.coarse == ("head", "arm")
+    assert Index((Clip("2", "", "nod"),)).coarse == ()
+
+
+@pytest.mark.parametrize("second", [Clip("2", "", "nod", coarse="arm"), Clip("2", "", "nod"), Clip("2", "", "wave")])
+def test_every_class_has_one_coarser_class_or_none_has_any(second: Clip, tmp_path: Path) -> None:
+    write_index(tmp_path / "index.csv", [Clip("1", "", "nod", coarse="head"), second])
+    with pytest.raises(UserError, match="column coarse must give every class one coarser class, or be empty"):
+        read_index(tmp_path / "index.csv")
+
+
 def test_shards_hold_every_clip_once() -> None:
     index = Index(tuple(Clip(str(i), "", "a") for i in range(10)))
     shards = [index.shard(number, 4) for number in range(4)]

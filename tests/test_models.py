@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from stp.errors import UserError
-from stp.models.backbones import build_backbone, freeze_batch_norms, weights_report
+from stp.models.backbones import build_backbone, weights_report
+from stp.models.batch_norm import FoldedConvolution, FrozenBatchNorm, fold_batch_norms, freeze_batch_norms
 from stp.models.bninception import BNInception
+from stp.models.micro_batches import micro_batch_features
 from stp.models.pyramid import TemporalPyramidNetwork, pyramid_features, subsegment_maps
 from stp.train import parameter_groups
 from stp.variants import variant
@@ -65,6 +67,15 @@ def test_public_bninception_file_loads(tmp_path: Path) -> None:
     bgr_mean = torch.tensor([104.0, 117.0, 128.0]).view(1, 3, 1, 1)
     expected = source.eval()(images.flip(1) - bgr_mean)
     assert torch.equal(backbone.eval()(images), expected)
+
+
+def test_weights_report_of_a_public_bninception_file(tmp_path: Path) -> None:
+    path = public_file(tmp_path / "bn_inception.pth", BNInception())
+    report = weights_report("bninception", str(path), 1.0, 64)
+    assert report["file"] == str(path)
+    assert report["tensors_loaded"] == 69 * 2 + 69 * 4
+    assert report["tensors_left_out"] == ["last_linear.weight", "last_linear.bias"]
+    assert report["parameters"] == 11_295_240 - 1000 * 1025
 
 
 def test_weights_that_do_not_fit_give_one_line(tmp_path: Path) -> None:
@@ -127,6 +138,94 @@ def test_partial_batch_norm_freezes_all_but_the_first_exactly() -> None:
     assert left == ["network.conv1_7x7_s2_bn"]
     trained = {name for name, parameter in backbone.named_parameters() if "_bn." in name}
     assert trained == {"network.conv1_7x7_s2_bn.weight", "network.conv1_7x7_s2_bn.bias"}
+
+
+def shaken(network: nn.Module) -> nn.Module:
+    """The network with batch norms that are far from the identity."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean, 0, 0.1)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, 0, 0.1)
+    return network
+
+
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [("bninception", 0), ("efficientnet_lite0", 0), ("test_resnet", 0), ("densenet121", 62), ("resnetv2_50", 16)],
+)
+def test_folded_batch_norms_change_neither_results_nor_gradients(name: str, left: int) -> None:
+    torch.manual_seed(0)
+    backbone = shaken(build_backbone(name, 3, False, "none", 0.125 if name == "bninception" else 1.0)).double()
+    freeze_batch_norms(backbone)
+    images = torch.randint(0, 256, (2, 3, 64, 64)).double()
+    keys = list(backbone.state_dict())
+
+    def results() -> list[torch.Tensor]:
+        features = backbone.eval()(images)
+        backbone.zero_grad()
+        (features**2).sum().backward()
+        return [features] + [p.grad for p in backbone.parameters() if p.grad is not None]
+
+    plain = results()
+    fold_batch_norms(backbone, images[:1])
+    norms = [module for module in backbone.modules() if isinstance(module, FrozenBatchNorm)]
+    assert sum(not norm.folded for norm in norms) == left
+    assert sum(isinstance(module, FoldedConvolution) for module in backbone.modules()) == len(norms) - left
+    assert list(backbone.state_dict()) == keys
+    for folded, expected in zip(results(), plain, strict=True):
+        assert torch.allclose(folded, expected, rtol=1e-9, atol=1e-9 * float(expected.abs().max()))
+
+
+def test_batch_norms_are_not_folded_where_the_convolution_is_used_elsewhere() -> None:
+    class Branching(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+            self.second, self.second_norm = nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = self.second(self.norm(self.first(x)))
+            out: torch.Tensor = y + self.second_norm(y)
+            return out
+
+    network, images = shaken(Branching()).eval(), torch.randn(2, 3, 8, 8)
+    expected = network(images)
+    freeze_batch_norms(network)
+    fold_batch_norms(network, images)
+    assert torch.allclose(network(images), expected, atol=1e-6)
+    assert not any(isinstance(module, FoldedConvolution) for module in network.modules())
+
+
+@pytest.mark.parametrize("name", ["bninception", "test_resnet", "test_vit"])
+def test_micro_batches_give_the_gradients_and_statistics_of_the_whole_batch(name: str) -> None:
+    def trained(most: int) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        size = 160 if name == "test_vit" else 64
+        backbone = shaken(build_backbone(name, 3, False, "none", 0.125 if name == "bninception" else 1.0)).double()
+        freeze_batch_norms(backbone)
+        images = torch.randint(0, 256, (5, 3, size, size)).double()
+        features = micro_batch_features(backbone.train(), images, most) if most else backbone.train()(images)
+        (features**2).sum().backward()
+        buffers = {key: value.double() for key, value in backbone.named_buffers()}
+        gradients = {key: p.grad for key, p in backbone.named_parameters() if p.grad is not None}
+        return {"features": features.detach()} | buffers | gradients
+
+    whole = trained(0)
+    for most in (2, 5):
+        parts = trained(most)
+        assert parts.keys() == whole.keys()
+        for key, expected in whole.items():
+            assert torch.allclose(parts[key], expected, rtol=1e-9, atol=1e-9 * float(expected.abs().max())), key
+
+
+def test_micro_batches_need_frozen_batch_norms() -> None:
+    backbone = build_backbone("convnet", 3, False)
+    with pytest.raises(
+        UserError, match=r"compute.micro_batch_videos: only one batch norm .* training.partial_bn: true"
+    ):
+        micro_batch_features(backbone, torch.zeros(4, 3, 32, 32), 2)
 
 
 def test_pyramid_features_by_hand() -> None:

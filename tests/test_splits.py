@@ -1,5 +1,6 @@
 """Folds: every clip is tested once, classes are even, groups stay whole."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from stp.errors import UserError
 from stp.index import Clip, Index
-from stp.splits import make_folds, read_fold, write_fold
+from stp.splits import Scheme, make_folds, read_fold, write_fold
 
 
 def make_index(counts: dict[str, int], groups: int = 0) -> Index:
@@ -59,6 +60,19 @@ def test_official_folds_are_the_indexs() -> None:
     assert make_folds(index, "official", 2, 0) == [["train", "test", "unused"], ["test", "unused", "train"]]
     with pytest.raises(UserError, match=r"'official' with splits.folds 3, but clip '1'"):
         make_folds(index, "official", 3, 0)
+
+
+@pytest.mark.parametrize("scheme", ["random", "grouped", "leave_one_group_out", "official"])
+def test_clips_whose_label_is_hidden_take_no_part(scheme: Scheme) -> None:
+    known = [Clip(f"{group}{label}", "", label, group, "train;test") for group in "xyz" for label in "ab"]
+    known = [replace(clip, split="test;train") if clip.group == "x" else clip for clip in known]
+    hidden = [Clip("h1", "", "", split="hidden;hidden"), Clip("h2", "", "")]
+    folds = 3 if scheme == "leave_one_group_out" else 2
+    words = make_folds(Index((hidden[0], *known, hidden[1])), scheme, folds, 0)
+    alone = make_folds(Index(tuple(known)), scheme, folds, 0)
+    assert words == [["hidden", *fold, "hidden"] for fold in alone]
+    with pytest.raises(UserError, match="no clip of the index has a label"):
+        make_folds(Index(tuple(hidden)), scheme, folds, 0)
 
 
 def test_rare_class_is_named() -> None:

@@ -153,6 +153,26 @@ def test_jpeg_refuses_gaps_and_unfinished_clips(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("damage", ["zeros", "cut", "other"])
+def test_a_damaged_jpeg_is_one_line_with_file_clip_and_field(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "0.h5"
+    with write_shard(path, "of", {}, JPEG) as shard:
+        shard.write("a/1", smooth(4, 2))
+    with h5py.File(path, "r+") as file:
+        begin, end = file["ends/a/1"][4:6]
+        if damage == "zeros":
+            file["clips/a/1"][begin:end] = 0
+        elif damage == "cut":
+            file["clips/a/1"][end - 20 : end] = 0
+        else:
+            small = jpeg.encode_fields(smooth(1, 2)[:, :, :16, :16], 10)[0]
+            file["clips/a/1"][begin : begin + len(small)] = small
+    field = ClipFields([path])["a/1"]
+    assert field[[0, 1, 3]].shape[0] == 3
+    with pytest.raises(UserError, match=rf"^{path}: clip 'a/1', field 2: a damaged JPEG image \(.*remove the file"):
+        field[:]
+
+
 def test_raw_files_say_nothing_of_storage(tmp_path: Path) -> None:
     with write_shard(tmp_path / "0.h5", "of", {"bound": 20}, StorageFormat("raw", 50)) as shard:
         shard.write("a", fields(0))

@@ -1,8 +1,10 @@
 """Training and scoring of tiny runs: they learn, repeat exactly, and score as the plain definition says."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -13,7 +15,7 @@ from stp.runs import Run, Settings, load_run, save_run
 from stp.sampling import even_starts, segment_subsegments, subsegment_fields
 from stp.score import score
 from stp.storage import ClipFields, write_shard
-from stp.train import train
+from stp.train import IMAGES_WORTH_COMPILING, Compilation, compiles, train
 from stp.training_log import LOG_COLUMNS
 from tests.plain import cut
 
@@ -50,8 +52,10 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[ClipFields, list[Cl
     return ClipFields([path]), rows
 
 
-def trained(clips: tuple[ClipFields, list[Clip]], folder: Path, variant: str = "3-level", seed: int = 0) -> Run:
-    run = Run("of", variant, 1, ("up", "down"), settings(), seed)
+def trained(
+    clips: tuple[ClipFields, list[Clip]], folder: Path, variant: str = "3-level", seed: int = 0, **changes: object
+) -> Run:
+    run = Run("of", variant, 1, ("up", "down"), settings(**changes), seed)
     network = train(run, *clips, CPU, folder / "log.csv")
     save_run(folder / "model.pt", run, network)
     return run
@@ -67,6 +71,23 @@ def test_training_learns_and_logs(clips: tuple[ClipFields, list[Clip]], tmp_path
     result = score(run, network, *clips, segments=3, crops=2, device=CPU)
     assert result.values.shape == (12, 3, 2)
     assert (result.video_scores().argmax(1) == result.labels).all()
+
+
+@pytest.mark.parametrize("backbone", ["torchvision/resnet18", "test_resnet"])
+def test_networks_of_torchvision_and_timm_train_on_flow(
+    clips: tuple[ClipFields, list[Clip]], tmp_path: Path, backbone: str
+) -> None:
+    stream = {"epochs": 2, "milestones": [], "learning_rate": 0.01, "dropout": 0.5, "scales": [1]}
+    run = trained(clips, tmp_path, "1-level", backbone=backbone, width=1.0, flow=stream)
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 3
+    again, network = load_run(tmp_path / "model.pt")
+    assert again == run
+    result = score(run, network, clips[0], clips[1][:3], segments=2, crops=1, device=CPU)
+    assert np.isfinite(result.values).all()
+    untrained = run.build_network().state_dict()
+    first = next(name for name in untrained if name.endswith("conv1.weight") or name.endswith("conv1.0.weight"))
+    assert untrained[first].shape[1] == 10
+    assert not torch.equal(network.state_dict()[first], untrained[first])
 
 
 def test_training_repeats_exactly_and_depends_on_the_seed(clips: tuple[ClipFields, list[Clip]], tmp_path: Path) -> None:
@@ -139,3 +160,39 @@ def test_input_sizes_that_cannot_work_are_one_line() -> None:
     run = Run("rgb", "baseline", 1, ("a", "b"), settings(backbone="bninception", input_size=112))
     with pytest.raises(UserError, match=r"model.input_size: 112 does not suit bninception; use a multiple of 32"):
         run.build_network()
+
+
+def test_a_compiled_training_differs_by_rounding_only(clips: tuple[ClipFields, list[Clip]], tmp_path: Path) -> None:
+    def losses(compilation: Compilation) -> list[float]:
+        short = settings(flow={"epochs": 2, "milestones": [], "learning_rate": 0.05, "dropout": 0.5, "scales": [1]})
+        run = Run("of", "3-level", 1, ("up", "down"), replace(short, batch_videos=5))  # the last batch is smaller
+        torch.compiler.reset()
+        train(run, *clips, CPU, tmp_path / "log.csv", compilation=compilation)
+        return list(pd.read_csv(tmp_path / "log.csv")["loss"])
+
+    assert losses("always") == pytest.approx(losses("never"), rel=1e-3)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 1
+
+
+def test_training_in_micro_batches_differs_by_rounding_only(
+    clips: tuple[ClipFields, list[Clip]], tmp_path: Path
+) -> None:
+    stream = {"epochs": 3, "milestones": [], "learning_rate": 0.01, "dropout": 0.5, "scales": [1]}
+    run = Run("of", "3-level", 1, ("up", "down"), settings(partial_bn=True, flow=stream))
+    rows = []
+    for videos in (0, 1, 3):
+        train(run, *clips, CPU, tmp_path / "log.csv", micro_batch_videos=videos)
+        rows.append(list(pd.read_csv(tmp_path / "log.csv")["loss"]))
+    assert rows[1] == pytest.approx(rows[0], rel=1e-4)
+    assert rows[2] == pytest.approx(rows[0], rel=1e-4)
+
+
+def test_long_trainings_on_gpus_are_compiled() -> None:
+    run, gpu = Run("of", "3-level", 1, ("up", "down"), settings()), torch.device("cuda")
+    enough = -(-IMAGES_WORTH_COMPILING // (run.epochs * 12))
+    assert [compiles("auto", run, clips, gpu) for clips in (enough - 1, enough)] == [False, True]
+    assert not compiles("auto", run, enough, CPU)
+    assert not compiles("auto", run, enough, gpu, micro_batch_videos=2)
+    assert not compiles("never", run, enough, gpu)
+    with pytest.raises(UserError, match=r"^compute.compile: always, beside compute.micro_batch_videos; use never"):
+        compiles("always", run, enough, gpu, micro_batch_videos=2)

@@ -17,6 +17,7 @@ import pytest
 import torch
 import yaml
 
+from stp.index import read_index
 from stp.models.convnet import ConvNet
 from stp.scores import read_scores
 from tests.test_index import write_video
@@ -218,6 +219,27 @@ def test_keeping_states_and_curves_otherwise_trains_nothing_anew(finished: Path)
     assert "Nothing to be done" in snakemake(finished, TINY | {"training": training}).stdout
 
 
+def test_chosen_clips_are_explained_by_the_runs_that_are_there(finished: Path) -> None:
+    clip = read_index(finished / "o u t/index.csv").clips[0].clip
+    config = TINY | {"explain": {"clips": [clip], "variants": ["3-level"], "fold": 2, "segments": 1}}
+    result = snakemake(finished, config)
+    assert result.returncode == 0, result.stdout
+    assert jobs(result) == {"explain": 1}, result.stdout
+    names = {path.name for path in (finished / "o u t/figures/explain").iterdir()}
+    assert names == {f"{clip.replace('/', '__')}.{kind}" for kind in ("png", "pdf", "mp4")}
+
+
+def test_explanations_that_cannot_be_made_name_their_key(tmp_path: Path) -> None:
+    for values, words in (
+        ({"clips": ["a"], "fold": 3}, "config: explain.fold: 3 is none of the 2 folds of splits.folds"),
+        ({"clips": ["a/b", "a__b"]}, "config: explain.clips: two of them would be written to one file"),
+    ):
+        result = snakemake(tmp_path, TINY | {"explain": values}, "--dry-run")
+        assert result.returncode != 0
+        assert words in result.stdout
+        assert "Traceback" not in result.stdout
+
+
 def test_misspelt_key_is_one_line(tmp_path: Path) -> None:
     result = snakemake(tmp_path, TINY | {"training": {"epochz": 3}}, "--dry-run")
     assert result.returncode != 0
@@ -231,6 +253,12 @@ def test_misspelt_key_is_one_line(tmp_path: Path) -> None:
 def test_wrong_value_names_its_key(tmp_path: Path) -> None:
     result = snakemake(tmp_path, TINY | {"scoring": {"crops": 3}}, "--dry-run")
     assert "config: scoring.crops: 3 is not one of [1, 2, 5, 10]" in result.stdout
+
+
+def test_submission_of_several_folds_is_refused(tmp_path: Path) -> None:
+    result = snakemake(tmp_path, TINY | {"submission": "3-level"}, "--dry-run")
+    assert "config: submission: '3-level' with splits.folds 2; hidden clips are scored by the one fold" in result.stdout
+    assert "Traceback" not in result.stdout
 
 
 def failure(tmp_path: Path, config: dict[str, Any]) -> str:

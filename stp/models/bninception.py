@@ -56,6 +56,7 @@ class BNInception(nn.Module):
         def unit(name: str, inputs: int, outputs: int, kernel: int = 1, stride: int = 1) -> int:
             self.add_module(name, nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2))
             self.add_module(f"{name}_bn", nn.BatchNorm2d(outputs))
+            self.add_module(f"{name}_relu", nn.ReLU(inplace=True))
             return outputs
 
         channels = unit("conv1_7x7_s2", in_channels, scaled(64), 7, 2)
@@ -71,6 +72,7 @@ class BNInception(nn.Module):
             total += unit(f"{prefix}_double_3x3_2", middle, scaled(double[2]), 3, stride)
             total += unit(f"{prefix}_pool_proj", channels, scaled(projection)) if projection else channels
             channels = total
+        self.last_maps = nn.Identity()  # a module whose output are all maps before the mean, not those of one branch
         self.num_features = channels
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -79,8 +81,9 @@ class BNInception(nn.Module):
 
     def _unit(self, name: str, x: Tensor) -> Tensor:
         """Convolution, batch norm, ReLU."""
-        x = self.get_submodule(name)(x)
-        return F.relu(self.get_submodule(f"{name}_bn")(x), inplace=True)
+        for part in (name, f"{name}_bn", f"{name}_relu"):
+            x = self.get_submodule(part)(x)
+        return x
 
     def _block(self, block: Block, x: Tensor) -> Tensor:
         prefix, stride = f"inception_{block.name}", 1 if block.one else 2
@@ -101,4 +104,5 @@ class BNInception(nn.Module):
         x = F.max_pool2d(self._unit("conv2_3x3", self._unit("conv2_3x3_reduce", x)), 3, 2, ceil_mode=True)
         for block in BLOCKS:
             x = self._block(block, x)
-        return x.mean((2, 3))
+        features: Tensor = self.last_maps(x).mean((2, 3))
+        return features

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from stp.models.backbones import Backbone
+from stp.models.micro_batches import micro_batch_features
 from stp.variants import Variant
 
 
@@ -40,7 +41,8 @@ def subsegment_maps(weight: Tensor, subsegments: int, parts: tuple[int, ...]) ->
 class TemporalPyramidNetwork(nn.Module):
     """Backbone on every sub-segment, dropout, pyramid, one linear classifier a segment (paper equation 1).
 
-    (B, N, K, C, H, W) float of 0..255 -> (B, N, classes) scores before softmax; a video's score is their mean.
+    (B, N, K, C, H, W) float of 0..255 -> (B, N, classes) scores before softmax; a video's score is their mean. With
+    `videos_at_once`, only that many of the B videos are held in memory at a time.
     """
 
     def __init__(self, backbone: Backbone, variant: Variant, classes: int, dropout: float) -> None:
@@ -57,6 +59,10 @@ class TemporalPyramidNetwork(nn.Module):
         scores: Tensor = self.classifier(pyramid_features(features, self.variant.parts))
         return scores
 
-    def forward(self, images: Tensor) -> Tensor:
-        features = self.dropout(self.backbone(images.flatten(0, 2)))
-        return self.scores(features.unflatten(0, images.shape[:3]))
+    def forward(self, images: Tensor, videos_at_once: int = 0) -> Tensor:
+        flat = images.flatten(0, 2)
+        if 0 < videos_at_once < len(images):
+            features = micro_batch_features(self.backbone, flat, videos_at_once * images.shape[1:3].numel())
+        else:
+            features = self.backbone(flat)
+        return self.scores(self.dropout(features).unflatten(0, images.shape[:3]))

@@ -1,6 +1,7 @@
 import csv
 import hashlib
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -33,6 +34,12 @@ if (
     raise WorkflowError(
         f"config: dataset.path: '{DATASET['path']}' lies outside of the results folder '{RESULTS}', but section demo draws "
         "videos there; remove section demo to use videos of your own"
+    )
+SUBMISSION = config["submission"]
+if SUBMISSION != "none" and config["splits"]["folds"] != 1:
+    raise WorkflowError(
+        f"config: submission: '{SUBMISSION}' with splits.folds {config['splits']['folds']}; hidden clips are scored by "
+        "the one fold of an official split: set splits.folds: 1, or submission: none"
     )
 
 DATA = f"{DATASET['importer']} ({RESULTS})"
@@ -83,6 +90,13 @@ def keeping(wildcards, resources):
     return shlex.join(options)
 
 
+# How a training's network runs; a function of `resources` for the same reason.
+def computing(wildcards, resources):
+    compute = config["compute"]
+    options = ["--micro-batch-videos", str(compute["micro_batch_videos"])]
+    return shlex.join([*options, "--compile", compute["compile"]])
+
+
 # Where a run's data lie while it computes; a function of `resources` for the same reason.
 def placing(wildcards, resources):
     compute = config["compute"]
@@ -101,6 +115,17 @@ def fingerprint(folder):
     return hashlib.sha256(json.dumps(listing).encode()).hexdigest()[:16]
 
 
+# How the importer reads the data set; true and false as the config has them.
+def importing(wildcards):
+    options = ["--importer", DATASET["importer"]]
+    if DATASET["lists"]:
+        options += ["--lists", DATASET["lists"]]
+    for name, value in DATASET["options"].items():
+        word = str(value).lower() if isinstance(value, bool) else value
+        options += ["--option", f"{name}={word}"]
+    return shlex.join(options)
+
+
 # When the user's weights were written, so that other weights under the same name train anew.
 def written(weights):
     path = Path(weights)
@@ -114,9 +139,9 @@ def fusion_options(wildcards):
     return f"--weights {weights} --space {config['fusion']['space']}"
 
 
-def scores_of(streams, variants):
+def scores_of(streams, variants, name="scores"):
     return expand(
-        f"{RESULTS}/runs/{{modality}}/{{variant}}/fold{{fold}}/seed{{seed}}/scores.h5",
+        f"{RESULTS}/runs/{{modality}}/{{variant}}/fold{{fold}}/seed{{seed}}/{name}.h5",
         modality=streams,
         variant=variants,
         fold=FOLDS,
@@ -134,30 +159,6 @@ def measured_scores(table):
         if variant in VARIANTS and set(streams.split("+")) <= set(MODALITIES)
     ]
     return list(dict.fromkeys(path for paths in trained for path in paths))
-
-
-# Figures 5 and 6, training curves, and images of what networks look at, where any are asked for.
-FIGURES = [
-    *expand(
-        f"{RESULTS}/confusion/{{streams}}_{{variant}}.png",
-        streams=FUSIONS,
-        variant=VARIANTS,
-    ),
-    *(
-        f"{RESULTS}/figures/classes_{table}.png"
-        for table in COMPARISONS
-        if measured_scores(table)
-    ),
-    *(
-        f"{RESULTS}/figures/explain/{clip.replace('/', '__')}.png"
-        for clip in config.get("explain", {}).get("clips", [])
-    ),
-    *expand(
-        f"{RESULTS}/figures/training/{{modality}}_{{variant}}.png",
-        modality=MODALITIES,
-        variant=VARIANTS,
-    ),
-]
 
 
 wildcard_constraints:

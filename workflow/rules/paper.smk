@@ -1,3 +1,24 @@
+# Figures 5, 6 and 3, and training curves.
+FIGURES = [
+    *expand(
+        f"{RESULTS}/confusion/{{streams}}_{{variant}}.png",
+        streams=FUSIONS,
+        variant=VARIANTS,
+    ),
+    *(
+        f"{RESULTS}/figures/classes_{table}.png"
+        for table in COMPARISONS
+        if measured_scores(table)
+    ),
+    *expand(f"{RESULTS}/figures/explain/{{file}}.png", file=EXPLAINED),
+    *expand(
+        f"{RESULTS}/figures/training/{{modality}}_{{variant}}.png",
+        modality=MODALITIES,
+        variant=VARIANTS,
+    ),
+]
+
+
 rule classes:
     input:
         reported=lambda wildcards: str(REPORTED / f"{wildcards.table}.csv"),

@@ -18,9 +18,21 @@ rule score:
         runtime=120,
         gpu=config["compute"]["gpus"],
     params:
+        scored="test",
         segments=config["scoring"]["segments"],
         crops=config["scoring"]["crops"],
         device=config["compute"]["device"],
         placing=placing,
     shell:
-        "python -m stp --log {log:q} score {input.model:q} {input.index:q} {input.fold:q} {input.clips:q} --segments {params.segments} --crops {params.crops} --device {params.device} {params.placing} --threads {threads} -o {output:q}"
+        "python -m stp --log {log:q} score {input.model:q} {input.index:q} {input.fold:q} {input.clips:q} --set {params.scored} --segments {params.segments} --crops {params.crops} --device {params.device} {params.placing} --threads {threads} -o {output:q}"
+
+
+use rule score as score_hidden with:
+    output:
+        f"{RESULTS}/runs/{{modality}}/{{variant}}/fold{{fold}}/seed{{seed}}/hidden.h5",
+    log:
+        f"{RESULTS}/logs/score_hidden/{{modality}}/{{variant}}/fold{{fold}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/score_hidden/{{modality}}/{{variant}}/fold{{fold}}/seed{{seed}}.tsv"
+    params:
+        scored="hidden",

@@ -131,3 +131,27 @@ rule statistics:
         seed=config["statistics"]["seed"],
     shell:
         "python -m stp --log {log:q} statistics {input:q} {params.fusion} --resamples {params.resamples} --seed {params.seed} -o {output.table:q} --text {output.text:q}"
+
+
+if SUBMISSION != "none":
+
+    rule submission:
+        input:
+            scores_of(MODALITIES, SUBMISSION, "hidden"),
+        output:
+            f"{RESULTS}/submission.csv",
+        log:
+            f"{RESULTS}/logs/submission.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/submission.tsv"
+        conda:
+            "../../envs/environment.yaml"
+        threads: 1
+        resources:
+            mem_mb=1000,
+            runtime=10,
+            gpu=0,
+        params:
+            fusion=fusion_options,
+        shell:
+            "python -m stp --log {log:q} submission {input:q} {params.fusion} -o {output:q}"

@@ -1,4 +1,4 @@
-# First of all, because weights that are missing should not be found out after hours of flow.
+# First of all, because weights that are missing or do not fit should not be found out after hours of flow.
 rule weights:
     output:
         f"{RESULTS}/weights.json",
@@ -18,9 +18,10 @@ rule weights:
         backbone=config["model"]["backbone"],
         weights=config["model"]["weights"],
         width=config["model"]["width"],
+        input_size=config["model"]["input_size"],
         written=written(config["model"]["weights"]),
     shell:
-        "python -m stp --log {log:q} weights --backbone {params.backbone:q} --weights {params.weights:q} --width {params.width} -o {output:q}"
+        "python -m stp --log {log:q} weights --backbone {params.backbone:q} --weights {params.weights:q} --width {params.width} --input-size {params.input_size} -o {output:q}"
 
 
 rule train:
@@ -49,5 +50,6 @@ rule train:
         keeping=keeping,
         device=config["compute"]["device"],
         placing=placing,
+        computing=computing,
     shell:
-        "python -m stp --log {log:q} train {input.index:q} {input.fold:q} {input.clips:q} --variant {wildcards.variant} --fold {wildcards.fold} --settings {params.settings:q} --seed {wildcards.seed} {params.keeping} --device {params.device} {params.placing} --threads {threads} -o {output.model:q} --log-csv {output.log:q}"
+        "python -m stp --log {log:q} train {input.index:q} {input.fold:q} {input.clips:q} --variant {wildcards.variant} --fold {wildcards.fold} --settings {params.settings:q} --seed {wildcards.seed} {params.keeping} --device {params.device} {params.placing} {params.computing} --threads {threads} -o {output.model:q} --log-csv {output.log:q}"

@@ -1,0 +1,128 @@
+"""Guided Grad-CAM of a network's sub-segments (Selvaraju et al., ICCV 2017; paper Fig. 3), computed by captum.
+
+A video's score of a class is the sum of its sub-segments' shares (`stp.models.pyramid.subsegment_maps`), so the maps of
+a sub-segment are those of its share, and sub-segments can be explained in batches of any size.
+"""
+
+import copy
+import warnings
+from typing import Any
+
+import torch
+from captum.attr import GuidedBackprop, LayerGradCam
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stp.errors import UserError
+from stp.models.backbones import Backbone
+from stp.models.pyramid import TemporalPyramidNetwork, subsegment_maps
+
+# Names of torch's and timm's classes; gates (sigmoids) are none.
+# fmt: off
+RECTIFIERS = frozenset({
+    "ReLU", "ReLU6", "LeakyReLU", "PReLU", "ELU", "CELU", "SELU", "GELU", "GELUTanh", "QuickGELU", "SiLU", "Swish",
+    "Mish", "HardMish", "Hardswish", "HardSwish",
+})
+# fmt: on
+
+
+class GuidedRectifier(nn.ReLU):
+    """Another rectifier in the guise of ReLU, the only one through which captum guides gradients."""
+
+    def __init__(self, rectifier: nn.Module) -> None:
+        super().__init__()
+        self.rectifier = rectifier
+
+    def forward(self, input: Tensor) -> Tensor:
+        output: Tensor = self.rectifier(input)
+        return output
+
+
+def guidable(backbone: Backbone) -> Backbone:
+    """A copy that computes the same, whose every rectifier captum can guide and that overwrites no output.
+
+    Raises:
+        UserError: the network has no rectifier module.
+    """
+    backbone = copy.deepcopy(backbone).requires_grad_(False)
+    rectifiers = [(n, m) for n, m in backbone.named_modules() if type(m).__name__ in RECTIFIERS]
+    if not rectifiers:
+        raise UserError("guided Grad-CAM needs a backbone with rectifiers, as ReLU; this one has none")
+    for module in backbone.modules():
+        if hasattr(module, "inplace"):
+            setattr(module, "inplace", False)  # noqa: B010
+    for name, rectifier in rectifiers:
+        if not isinstance(rectifier, nn.ReLU):
+            backbone.set_submodule(name, GuidedRectifier(rectifier))
+    return backbone
+
+
+@torch.no_grad()
+def last_maps(backbone: Backbone, images: Tensor) -> nn.Module:
+    """The last module of the network that gives square maps (B, C, h, w) of several places: what is pooled.
+
+    Raises:
+        UserError: there is none.
+    """
+    found: list[nn.Module] = []
+
+    def note(module: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.dim() == 4 and output.shape[2] == output.shape[3] > 1:
+            found.append(module)
+
+    hooks = [module.register_forward_hook(note) for module in backbone.network.modules()]
+    try:
+        backbone(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not found:
+        raise UserError("Grad-CAM needs maps of several places; take a convolutional backbone or a larger input_size")
+    return found[-1]
+
+
+def share_weights(network: TemporalPyramidNetwork, places: Tensor, target: int) -> Tensor:
+    """What the features of the distinct sub-segments are multiplied with to give their shares of a class's video score.
+
+    `places` (segments, K) int64 says which of n sub-segments make up each segment; -> (n, D) float32. The shares and
+    the classifier's bias sum to the score.
+    """
+    segments, subsegments = places.shape
+    maps = subsegment_maps(network.classifier.weight.detach(), subsegments, network.variant.parts)[:, target] / segments
+    weights = maps.new_zeros(int(places.max()) + 1, maps.shape[-1])
+    return weights.index_add_(0, places.reshape(-1), maps.repeat(segments, 1))
+
+
+class Shares(nn.Module):
+    """Shares (m,) of a class's score: images (m, C, H, W) of sub-segments, and their `share_weights` (m, D)."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, images: Tensor, weights: Tensor) -> Tensor:
+        return (self.backbone(images) * weights).sum(1)
+
+
+def guided_grad_cam(backbone: Backbone, layer: nn.Module, images: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Where sub-segments speak for a class.
+
+    Args:
+        backbone: made `guidable`.
+        layer: the backbone's module whose maps are weighed, by `last_maps`.
+        images: of sub-segments, (m, C, size, size) float32.
+        weights: theirs, by `share_weights`, (m, D).
+
+    Returns:
+        Grad-CAM, interpolated to the images' size, and guided Grad-CAM, its product with guided back-propagation, of
+        which the length over all channels is taken: (m, size, size) float32 each, nowhere negative.
+    """
+    shares = Shares(backbone)
+    images = images.detach().clone().requires_grad_()
+    maps: Any = LayerGradCam(shares, layer)
+    heat = maps.attribute(images, additional_forward_args=weights, relu_attributions=True).detach()
+    heat = F.interpolate(heat, images.shape[2:], mode="bilinear", align_corners=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # captum announces its hooks
+        gradients: Any = GuidedBackprop(shares).attribute(images, additional_forward_args=weights)
+    return heat[:, 0], (gradients.detach() * heat).norm(dim=1)

@@ -1,0 +1,60 @@
+EXPLAIN = config["explain"]
+# Files are named by their clip, with / as __.
+EXPLAINED = {clip.replace("/", "__"): clip for clip in EXPLAIN["clips"]}
+if len(EXPLAINED) < len(EXPLAIN["clips"]):
+    raise WorkflowError(
+        "config: explain.clips: two of them would be written to one file, because / is written as __"
+    )
+if EXPLAINED and EXPLAIN["fold"] not in FOLDS:
+    raise WorkflowError(
+        f"config: explain.fold: {EXPLAIN['fold']} is none of the {len(FOLDS)} folds of splits.folds"
+    )
+EXPLAINING = expand(
+    f"{RESULTS}/runs/{{modality}}/{{variant}}/fold{{fold}}/seed{{seed}}/model.pt",
+    modality=MODALITIES,
+    variant=EXPLAIN["variants"],
+    fold=EXPLAIN["fold"],
+    seed=SEEDS[0],
+)
+
+
+def repeated(option, paths):
+    return shlex.join([word for path in paths for word in (option, str(path))])
+
+
+rule explain:
+    input:
+        index=f"{RESULTS}/index.csv",
+        models=EXPLAINING,
+        clips=expand(
+            f"{RESULTS}/clips/{{modality}}/{{shard}}.h5",
+            modality=dict.fromkeys(["rgb", *MODALITIES]),
+            shard=SHARDS,
+        ),
+    output:
+        multiext(f"{RESULTS}/figures/explain/{{file}}", ".png", ".pdf", ".mp4"),
+    log:
+        f"{RESULTS}/logs/explain/{{file}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/explain/{{file}}.tsv"
+    wildcard_constraints:
+        file="|".join(map(re.escape, EXPLAINED)) or "(?!)",
+    conda:
+        "../../envs/environment.yaml"
+    threads: config["compute"]["threads"]
+    resources:
+        mem_mb=config["compute"]["mem_mb"],
+        runtime=120,
+        gpu=config["compute"]["gpus"],
+    params:
+        clip=lambda wildcards: EXPLAINED[wildcards.file],
+        folder=f"{RESULTS}/figures/explain",
+        models=lambda wildcards, input: repeated("--run", input.models),
+        shards=lambda wildcards, input: repeated("--clips", input.clips),
+        target=EXPLAIN["class"],
+        segments=EXPLAIN["segments"],
+        crops=config["scoring"]["crops"],
+        device=config["compute"]["device"],
+        gpu_share=config["compute"]["gpu_share"],
+    shell:
+        "python -m stp --log {log:q} explain {params.models} --index {input.index:q} {params.shards} --class {params.target:q} --segments {params.segments} --crops {params.crops} --device {params.device} --gpu-share {params.gpu_share} --threads {threads} -o {params.folder:q} -- {params.clip:q}"
