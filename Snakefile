@@ -15,16 +15,16 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/paper.smk"
 
 
 rule all:
     default_target: True
     input:
-        f"{RESULTS}/table1.csv",
         expand(
-            f"{RESULTS}/confusion/{{streams}}_{{variant}}.png",
-            streams=FUSIONS,
-            variant=VARIANTS,
+            f"{RESULTS}/{{name}}.csv",
+            name=["table1", *COMPARISONS, "statistics", "metrics"],
         ),
+        FIGURES,
+        f"{RESULTS}/paper.html",
         [f"{RESULTS}/submission.csv"] if SUBMISSION != "none" else [],
-        expand(f"{RESULTS}/figures/explain/{{file}}.png", file=EXPLAINED),

@@ -1,6 +1,5 @@
 """Explanations drawn: a figure as the paper's Figure 3, and a video of the whole clip."""
 
-import json
 import math
 import textwrap
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stp.explain import Explanation
-from stp.files import complete_file
+from stp.figures import save_figure
 from stp.flow_files import video_writer
 from stp.versions import versions
 
@@ -137,19 +136,6 @@ def draw_band(ax: Axes, frames: np.ndarray, explanation: Explanation, note: str,
     ax.text(left, 0, words, ha="left", va="top", fontsize=6, linespacing=1.4)
 
 
-def save_figure(stem: Path, figure: Figure, parameters: dict[str, Any]) -> None:
-    """Write STEM.png and STEM.pdf, which carry the parameters as JSON in their metadata; the figure is closed."""
-    text = json.dumps(parameters, sort_keys=True)
-    kinds: dict[str, dict[str, str | None]] = {
-        "png": {"Description": text, "Software": None},
-        "pdf": {"Subject": text, "CreationDate": None},  # the same bytes whenever they are made
-    }
-    for kind, metadata in kinds.items():
-        with complete_file(stem.with_name(f"{stem.name}.{kind}")) as temporary:
-            figure.savefig(temporary, format=kind, dpi=300, metadata=metadata)
-    plt.close(figure)
-
-
 def subsegments_at(explanation: Explanation, frame: int) -> np.ndarray:
     """Numbers of the sub-segments in which a frame lies: none, one, or several that overlap."""
     ends = explanation.starts + explanation.variant.subsegment_length
@@ -212,5 +198,6 @@ def save_explanations(
     explained = f"class {classes[0]}" if len(set(classes)) == 1 else "the classes predicted"
     title = f"{parameters['clip']}: guided Grad-CAM of {explained}"
     made_with = {"versions": versions() | {"captum": version("captum")}}
-    save_figure(stem, draw(frames, explanations, notes, title), parameters | runs | made_with)
+    figure = draw(frames, explanations, notes, title)
+    save_figure(stem, figure, title, parameters | runs | made_with)
     save_video(stem.with_name(f"{stem.name}.mp4"), frames, explanations)

@@ -1,42 +1,166 @@
-"""Figures: confusion matrices as the paper's Figure 5."""
+"""Figures as a paper prints them, each as vector pdf and as png: confusion matrices, classes, training curves.
 
+The look is in `paper.mplstyle`. Sizes are those on paper, so that labels stay readable for 6 classes as for 51.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
+import pandas as pd
 
 matplotlib.use("Agg")  # before pyplot: no display on servers
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from stp.files import complete_file
+from stp.versions import versions
+
+STYLE = "stp.paper"
+COLUMN, PAGE = 3.5, 7.16  # inches
+FEW = 15  # classes, up to which every cell and bar has room for words
+SMALL = 5  # points
 
 
-def save_confusion(path: Path, counts: np.ndarray, classes: tuple[str, ...], title: str) -> None:
-    """Draw a confusion matrix, rows the true classes in percent of their clips with the counts below, as PNG."""
+def save_figure(stem: Path, figure: Figure, title: str, parameters: Mapping[str, Any] | None = None) -> None:
+    """Write STEM.png and STEM.pdf and close the figure.
+
+    They carry the title and, as JSON, the parameters or else the versions in their metadata, and no dates, so that they
+    are the same bytes whenever they are made.
+    """
+    text = json.dumps({"versions": versions()} if parameters is None else dict(parameters), sort_keys=True)
+    kinds: dict[str, dict[str, str | None]] = {
+        "png": {"Title": title, "Description": text, "Software": None},
+        "pdf": {"Title": title, "Subject": text, "CreationDate": None},
+    }
+    for kind, metadata in kinds.items():
+        with complete_file(stem.with_name(f"{stem.name}.{kind}")) as temporary:
+            figure.savefig(temporary, format=kind, dpi=300, metadata=metadata)
+    plt.close(figure)
+
+
+def save_confusion(stem: Path, counts: np.ndarray, classes: Sequence[str], title: str) -> None:
+    """A confusion matrix (paper's Figure 5), rows the true classes in percent of their clips.
+
+    Up to 15 classes have percent and, in brackets, counts in the cells; more have percent alone, and colours that show
+    rare confusions, too.
+    """
     totals = counts.sum(1, keepdims=True)
     shares = np.divide(100 * counts, totals, out=np.zeros(counts.shape), where=totals > 0)
-    side = 2.0 + 0.75 * len(classes)
-    figure, axes = plt.subplots(figsize=(side + 0.6, side), layout="constrained")
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
-    for row, column in np.ndindex(*counts.shape):
-        if counts[row, column]:
-            axes.text(
-                column,
-                row,
-                f"{shares[row, column]:.0f}\n({counts[row, column]})",
-                ha="center",
-                va="center",
-                fontsize=8,
-                color="white" if shares[row, column] > 55 else "black",
-            )
-    axes.set_xticks(range(len(classes)), classes, rotation=40, ha="right", rotation_mode="anchor")
-    axes.set_yticks(
-        range(len(classes)), [f"{name} ({total})" for name, total in zip(classes, totals[:, 0], strict=True)]
-    )
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true (clips)")
-    axes.set_title(title, fontsize=10)
-    figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, label="% of the true class")
-    with complete_file(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=150, bbox_inches="tight")
-    plt.close(figure)
+    few, number = len(classes) <= FEW, len(classes)
+    with plt.style.context(STYLE):
+        width = float(np.clip(1.6 + 0.42 * number, 2.5, PAGE)) if few else PAGE
+        figure, axes = plt.subplots(figsize=(width, width * 0.86))
+        image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(1 if few else 0.5, 0, 100))
+        axes.spines[:].set_visible(True)
+        _write_cells(axes, shares, counts)
+        size = 7 if few else SMALL
+        names = [f"{name} ({total})" for name, total in zip(classes, totals[:, 0], strict=True)]
+        turn = 45 if few else 90
+        axes.set_xticks(
+            range(number), classes, rotation=turn, ha="right", va="center", rotation_mode="anchor", fontsize=size
+        )
+        axes.set_yticks(range(number), names, fontsize=size)
+        axes.tick_params(length=0)
+        axes.set_xlabel("predicted")
+        axes.set_ylabel("true (clips)")
+        axes.set_title(title)
+        bar = figure.colorbar(image, cax=axes.inset_axes((1.03, 0, 0.045, 1)), label="% of the true class")
+        bar.outline.set_linewidth(0.6)
+        save_figure(stem, figure, f"Confusion matrix: {title}; rows are true classes, in % of their clips.")
+
+
+def _write_cells(axes: Axes, shares: np.ndarray, counts: np.ndarray) -> None:
+    """Percent, and counts where there is room, in the cells that have any."""
+    few = len(counts) <= FEW
+    dark = 55 if few else 30
+    for row, column in np.argwhere(counts if few else shares > 0.5):
+        words = f"{shares[row, column]:.0f}" + (f"\n({counts[row, column]})" if few else "")
+        colour = "white" if shares[row, column] > dark else "black"
+        size = 6 if few else min(6, 200 / len(counts))
+        axes.text(column, row, words, ha="center", va="center", fontsize=size, linespacing=1.05, color=colour)
+
+
+def save_class_accuracies(
+    stem: Path, shares: Mapping[str, np.ndarray], classes: Sequence[str], clips: np.ndarray
+) -> None:
+    """Accuracy of each class (paper's Figure 6): a bar a class and method.
+
+    `shares` is percent (classes,) by method, NaN where a class has no clip, and `clips` the number of them. Up to 15
+    classes stand side by side, more below one another.
+    """
+    few, number = len(classes) <= FEW, len(classes)
+    names = [f"{name} ({count})" for name, count in zip(classes, clips, strict=True)]
+    places, thickness = np.arange(number), 0.8 / len(shares)
+    with plt.style.context(STYLE):
+        width = float(np.clip(0.8 + number * (0.3 + 0.14 * len(shares)), COLUMN, PAGE))
+        figure, axes = plt.subplots(figsize=(width, 2.3) if few else (PAGE, 0.6 + 0.165 * number))
+        for place, (method, values) in enumerate(shares.items()):
+            at = places + (place - (len(shares) - 1) / 2) * thickness
+            if few:
+                bars = axes.bar(at, values, thickness, label=method, edgecolor="black")
+                axes.bar_label(bars, [f"{v:.0f}" if np.isfinite(v) else "" for v in values], fontsize=6, padding=1)
+            else:
+                axes.barh(at, values, thickness, label=method, edgecolor="black", linewidth=0.25)
+        _label_classes(axes, names, few)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(shares), borderaxespad=0.2)
+        save_figure(stem, figure, "Accuracy of each class; clips of the class in brackets.")
+
+
+def _label_classes(axes: Axes, names: Sequence[str], few: bool) -> None:
+    """Axes of the bars: classes across and percent upwards, or classes downwards and percent across."""
+    places = range(len(names))
+    if few:
+        axes.set_xticks(places, names, rotation=30, ha="right", rotation_mode="anchor")
+        axes.set(ylim=(0, 108), ylabel="accuracy in %", yticks=range(0, 101, 20))
+        axes.grid(axis="y")
+        axes.tick_params(axis="x", length=0)
+    else:
+        axes.set_yticks(places, names, fontsize=SMALL + 1)
+        axes.set(xlim=(0, 100), ylim=(len(names) - 0.5, -0.5), xlabel="accuracy in %")
+        axes.grid(axis="x")
+        axes.tick_params(axis="y", length=0)
+
+
+def save_curves(stem: Path, logs: Sequence[pd.DataFrame], title: str) -> None:
+    """Loss and training accuracies over epochs: every fold and seed thin, their mean bold.
+
+    `logs` have a row an epoch with epoch, loss, accuracy, class_accuracy and learning_rate; epochs after which the
+    learning rate falls are marked.
+    """
+    runs = pd.concat(logs, keys=range(len(logs)), names=["run", None])
+    with plt.style.context(STYLE):
+        figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.2))
+        _draw_curve(left, runs, "loss", "loss", "C0", 1)
+        _draw_curve(right, runs, "accuracy", "accuracy", "C0", 100)
+        _draw_curve(right, runs, "class_accuracy", "class accuracy", "C1", 100)
+        rate = logs[0].set_index("epoch")["learning_rate"]
+        for axes in (left, right):
+            for epoch in rate.index[rate.diff() < 0]:
+                axes.axvline(epoch - 0.5, color="0.6", linewidth=0.6, linestyle=":")
+            axes.set_xlabel("epoch")
+            axes.grid(axis="y")
+            axes.set_xlim(*((1, rate.index.max()) if len(rate) > 1 else (0.5, 1.5)))
+            axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
+        left.set(ylabel="training loss", ylim=(0, None))
+        right.set(ylabel="training accuracy in %", ylim=(0, 103))
+        right.legend(loc="lower right")
+        number = f"{len(logs)} runs" if len(logs) > 1 else "1 run"
+        figure.suptitle(f"{title} ({number})", fontsize=8)
+        thin = "each fold and seed thin, their mean bold; dotted lines: the learning rate falls"
+        save_figure(stem, figure, f"Training: {title}; {thin}.")
+
+
+def _draw_curve(axes: Axes, runs: pd.DataFrame, name: str, label: str, colour: str, scale: float) -> None:
+    """One column of the logs."""
+    marker = "o" if runs["epoch"].nunique() == 1 else None
+    for _, run in runs.groupby(level="run"):
+        axes.plot(run["epoch"], scale * run[name], color=colour, linewidth=0.5, alpha=0.4, marker=marker, markersize=2)
+    mean = scale * runs.groupby("epoch")[name].mean()
+    axes.plot(mean.index, mean, color=colour, linewidth=1.6, label=label, marker=marker, markersize=3)

@@ -27,6 +27,9 @@ def table1_notes(runs: Sequence[Scores], weights: Mapping[str, float], space: st
         )
     if skipped:
         notes.append(f"Left out because they do not decode: {'; '.join(skipped)}.")
-    names = versions()
-    notes.append("Versions: " + ", ".join(f"{name} {names[name]}" for name in names) + ".")
-    return notes
+    return [*notes, version_note()]
+
+
+def version_note() -> str:
+    """The versions of everything that can change a number."""
+    return "Versions: " + ", ".join(f"{name} {number}" for name, number in versions().items()) + "."

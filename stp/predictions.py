@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from stp.errors import UserError
 from stp.scores import FUSION_ORDER, FusionSpace, Scores, fuse
@@ -102,3 +103,19 @@ def _check_complete(predictions: Sequence[Predictions]) -> None:
                 f"scores of {name} {variant} lack fold{fold}/seed{seed}, but others have that fold or that seed; "
                 "give every fold of every seed"
             )
+
+
+def clip_outcomes(predictions: Sequence[Predictions]) -> pd.DataFrame:
+    """One row a test, in the order of fold and seed: clip, label, fold, seed, correct (0 or 1)."""
+    tests = [
+        pd.DataFrame({"clip": item.clips, "label": item.labels, "correct": item.classes_predicted() == item.labels})
+        .astype({"correct": float})
+        .assign(fold=item.fold, seed=item.seed)
+        for item in sorted(predictions, key=lambda item: (item.fold, item.seed))
+    ]
+    return pd.concat(tests, ignore_index=True)
+
+
+def clip_shares(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """Label of every clip in `clip_outcomes`, and the share 0..1 of its tests (folds, seeds) that recognised it."""
+    return outcomes.groupby("clip", sort=False).agg(label=("label", "first"), share=("correct", "mean"))

@@ -7,8 +7,8 @@ import pandas as pd
 from scipy.special import softmax
 
 from stp.errors import UserError
+from stp.predictions import group_by_fold
 from stp.scores import FusionSpace, Scores, fuse
-from stp.tables import group_by_fold
 
 RANKS = 5
 

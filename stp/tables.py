@@ -4,45 +4,19 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import accuracy_score, confusion_matrix, recall_score
+from sklearn.metrics import confusion_matrix
 
+from stp.metrics import KEYS, fold_metrics, summarise
 from stp.predictions import group_by_fold, predict
 from stp.scores import FusionSpace, Scores, fuse
+from stp.table_text import table_text, with_deviation
 
-METRICS = ("class_accuracy", "accuracy")
+ACCURACIES = ("class_accuracy", "accuracy")
 
 
 def fold_accuracies(scores: Sequence[Scores], weights: Mapping[str, float], space: FusionSpace) -> pd.DataFrame:
-    """One row an input, variant, fold and seed: number of test clips, class accuracy and accuracy, both 0..100.
-
-    Class accuracy is the mean over classes of the share of their clips recognised (paper: "average accuracies over
-    all actions"), over the classes that the fold tests; accuracy is the share of all clips.
-    """
-    rows = []
-    for item in predict(scores, weights, space):
-        labels, predicted = item.labels, item.classes_predicted()
-        class_accuracy = 100 * recall_score(labels, predicted, labels=np.unique(labels), average="macro")
-        accuracy = 100 * accuracy_score(labels, predicted)
-        rows.append((item.input, item.variant, item.fold, item.seed, len(labels), class_accuracy, accuracy))
-    return pd.DataFrame(rows, columns=["input", "variant", "fold", "seed", "clips", *METRICS])
-
-
-def summarise(folds: pd.DataFrame) -> pd.DataFrame:
-    """Means and sample standard deviations of both metrics, one row an input and variant.
-
-    A fold's figure is its mean over seeds: `class_accuracy` and `class_accuracy_std` are mean and deviation of the
-    folds' figures, and `class_accuracy_seed_std` is the deviation over seeds of the mean over folds, NaN for one seed.
-    """
-    keys = ["input", "variant"]
-    one_seed = folds[folds["seed"] == folds.groupby(keys)["seed"].transform("min")]
-    summary = one_seed.groupby(keys, sort=False)[["clips"]].sum()
-    by_fold = folds.groupby([*keys, "fold"], sort=False)[list(METRICS)].mean().groupby(keys, sort=False)
-    by_seed = folds.groupby([*keys, "seed"], sort=False)[list(METRICS)].mean().groupby(keys, sort=False)
-    for name in METRICS:
-        summary[name] = by_fold[name].mean()
-        summary[f"{name}_std"] = by_fold[name].std()
-        summary[f"{name}_seed_std"] = by_seed[name].std()
-    return summary.reset_index()
+    """One row an input, variant, fold and seed: number of test clips, class accuracy and accuracy, both 0..100."""
+    return fold_metrics(predict(scores, weights, space))[[*KEYS, *ACCURACIES]]
 
 
 def long_table(folds: pd.DataFrame) -> pd.DataFrame:
@@ -52,7 +26,7 @@ def long_table(folds: pd.DataFrame) -> pd.DataFrame:
     table = pd.concat([folds.astype({"fold": str, "seed": str}), summary], ignore_index=True)
     place = [order[key] for key in zip(table["input"], table["variant"], strict=True)]
     table = table.assign(place=place, last=table["fold"] == "mean").sort_values(["place", "last"], kind="stable")
-    figures = [f"{name}{part}" for name in METRICS for part in ("", "_std", "_seed_std")]
+    figures = [f"{name}{part}" for name in ACCURACIES for part in ("", "_std", "_seed_std")]
     return table[["input", "variant", "fold", "seed", "clips", *figures]].round(4).reset_index(drop=True)
 
 
@@ -72,12 +46,11 @@ def table1_text(summary: pd.DataFrame, notes: Sequence[str]) -> str:
     spread = summary.set_index(["input", "variant"])["class_accuracy_std"]
     for name, title in zip(columns, table.columns[1:], strict=True):
         table[title] = [
-            f"{value:.1f}" + ("" if np.isnan(spread[row, name]) else f" ± {spread[row, name]:.1f}")
+            with_deviation(value, spread[row, name])
             for row, value in zip(table["Input Modality"], table[title], strict=True)
         ]
-    lines = ["# Table 1", "", "Mean class accuracy over the folds in %, ± standard deviation of the folds.", ""]
-    lines += [table.to_markdown(index=False, disable_numparse=True), ""]
-    return "\n".join(lines + [f"- {note}" for note in notes]) + "\n"
+    caption = "Mean class accuracy over the folds in %, ± standard deviation of the folds."
+    return table_text("Table 1", caption, table, notes)
 
 
 def fold_confusions(

@@ -6,6 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import pandas as pd
+
 from stp.epoch_tally import EpochTally
 from stp.errors import UserError
 from stp.files import complete_file
@@ -35,6 +37,14 @@ def write_log(path: Path, rows: Sequence[Row]) -> None:
     """The log of a complete training as csv."""
     with complete_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([LOG_COLUMNS, *rows])
+
+
+def read_log(path: Path) -> pd.DataFrame:
+    """The log of a training: a row an epoch, the columns LOG_COLUMNS."""
+    table = pd.read_csv(path)
+    if missing := [name for name in LOG_COLUMNS if name not in table.columns]:
+        raise UserError(f"{path}: column {', '.join(missing)} is missing; train the run again")
+    return table
 
 
 def _summary_writer(folder: Path, first_epoch: int) -> Any:

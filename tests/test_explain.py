@@ -32,6 +32,7 @@ from stp.explain import (
 from stp.explanation_figures import caption, columns, draw, overlay, save_explanations, shares, subsegments_at
 from stp.index import Clip, Index, read_index, write_index
 from stp.models.backbones import Backbone, InputFormat, build_backbone
+from stp.models.feature_network import FeatureNetwork
 from stp.models.grad_cam import guidable, guided_grad_cam, last_maps, share_weights
 from stp.models.pyramid import TemporalPyramidNetwork
 from stp.runs import Run, Settings, save_run
@@ -63,7 +64,7 @@ def pointwise(first: Tensor, activation: nn.Module, second: Tensor) -> Backbone:
         layer = nn.Conv2d(matrix.shape[1], matrix.shape[0], 1, bias=False)
         layer.weight.data = matrix[:, :, None, None]
         layers += [layer, after]
-    return Backbone(Pooled(*layers), len(second), PLAIN, False).eval()
+    return Backbone(FeatureNetwork(Pooled(*layers), len(second), PLAIN), False).eval()
 
 
 @settings(deadline=None, max_examples=25)
@@ -126,8 +127,8 @@ def test_the_maps_that_are_weighed_are_those_that_are_pooled(name: str, size: in
 
 def test_networks_without_maps_or_rectifiers_are_refused() -> None:
     with pytest.raises(UserError, match="needs a backbone with rectifiers"):
-        guidable(Backbone(Pooled(nn.Conv2d(3, 4, 3)), 4, PLAIN, False))
-    flat = Backbone(nn.Sequential(nn.Flatten(), nn.Linear(48, 4), nn.ReLU()), 4, PLAIN, False)
+        guidable(Backbone(FeatureNetwork(Pooled(nn.Conv2d(3, 4, 3)), 4, PLAIN), False))
+    flat = Backbone(FeatureNetwork(nn.Sequential(nn.Flatten(), nn.Linear(48, 4), nn.ReLU()), 4, PLAIN), False)
     with pytest.raises(UserError, match="needs maps of several places"):
         last_maps(flat, torch.zeros(1, 3, 4, 4))
 
@@ -168,7 +169,7 @@ def bright_network(name: str) -> TemporalPyramidNetwork:
     nn.init.constant_(convolution.weight, 1 / 3)
     nn.init.constant_(convolution.bias, -100.0)
     chosen = Settings().variant(name)
-    bright = TemporalPyramidNetwork(Backbone(network, 1, PLAIN, False), chosen, 2, 0.5).eval()
+    bright = TemporalPyramidNetwork(Backbone(FeatureNetwork(network, 1, PLAIN), False), chosen, 2, 0.5).eval()
     bright.classifier.weight.data = torch.tensor([[-1.0], [1.0]]).expand(2, sum(chosen.parts)).clone()
     nn.init.zeros_(bright.classifier.bias)
     return bright

@@ -9,6 +9,7 @@ import pytest
 
 from stp import tables
 from stp.errors import UserError
+from stp.metrics import summarise
 from stp.notes import table1_notes
 from stp.scores import Scores, fuse, read_scores, write_scores
 
@@ -72,7 +73,7 @@ def test_class_that_a_fold_does_not_test_counts_neither_for_nor_against_it() -> 
 
 def test_summary_is_mean_and_sample_deviation_over_folds() -> None:
     runs = [scores("rgb", RGB), scores("rgb", OF, fold=2)]
-    summary = tables.summarise(tables.fold_accuracies(runs, WEIGHTS, "scores")).iloc[0]
+    summary = summarise(tables.fold_accuracies(runs, WEIGHTS, "scores")).iloc[0]
     first, second = 100 / 3, 100 * 5 / 6
     assert summary["class_accuracy"] == pytest.approx((first + second) / 2)
     assert summary["class_accuracy_std"] == pytest.approx(abs(first - second) / np.sqrt(2))
@@ -84,7 +85,7 @@ def test_seeds_are_averaged_within_folds_and_have_a_deviation_of_their_own() -> 
     figures = {(1, 0): RGB, (1, 5): OF, (2, 0): RGB, (2, 5): RGB}  # class accuracies 100/3, 500/6, 100/3, 100/3
     runs = [scores("rgb", values, fold, seed=seed) for (fold, seed), values in figures.items()]
     folds = tables.fold_accuracies(runs, WEIGHTS, "scores")
-    summary = tables.summarise(folds).iloc[0]
+    summary = summarise(folds).iloc[0]
     low, high = 100 / 3, 500 / 6
     assert summary["class_accuracy"] == pytest.approx((3 * low + high) / 4)
     assert summary["class_accuracy_std"] == pytest.approx(np.std([(low + high) / 2, low], ddof=1))
@@ -116,13 +117,13 @@ def test_table1_has_the_papers_layout() -> None:
         for fold in (1, 2, 3)
     ]
     folds = pd.DataFrame(rows, columns=["input", "variant", "fold", "seed", "clips", "class_accuracy", "accuracy"])
-    table = tables.table1(tables.summarise(folds))
+    table = tables.table1(summarise(folds))
     assert list(table.columns) == ["Input Modality", "Baseline", "3-Level"]
     assert table.values.tolist() == [["RGB", 52, 62], ["OF", 52, 62], ["RGB+OF", 52, 62]]
     long = tables.long_table(folds)
     assert list(long["fold"][:4]) == ["1", "2", "3", "mean"]
     assert long["class_accuracy_std"][3] == 1
-    text = tables.table1_text(tables.summarise(folds), ["a note"])
+    text = tables.table1_text(summarise(folds), ["a note"])
     assert "52.0 ± 1.0" in text
     assert "- a note" in text
 
@@ -175,7 +176,7 @@ def test_rows_and_columns_do_not_depend_on_the_order_of_files() -> None:
     ]
     folds = tables.fold_accuracies(runs, WEIGHTS, "scores")
     assert folds.equals(tables.fold_accuracies(runs[::-1], WEIGHTS, "scores"))
-    assert list(tables.table1(tables.summarise(folds)).columns) == ["Input Modality", "Baseline", "3-Level"]
+    assert list(tables.table1(summarise(folds)).columns) == ["Input Modality", "Baseline", "3-Level"]
     assert list(folds["fold"][:4]) == [1, 2, 1, 2]
 
 

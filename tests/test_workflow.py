@@ -37,6 +37,8 @@ TINY: dict[str, Any] = {
     "scoring": {"segments": 2, "crops": 1},
     "compute": {"gpus": 0, "threads": 1, "mem_mb": 500},
 }
+# What is made anew from other scores.
+FROM_SCORES = {"table1": 1, "comparison": 1, "metrics": 1, "statistics": 1, "confusion": 6, "classes": 1, "paper": 1}
 
 
 def command(folder: Path, *arguments: str) -> list[str]:
@@ -92,12 +94,54 @@ def test_tiny_dag_makes_confusion_matrices_of_every_fusion(finished: Path) -> No
         for streams in ("rgb+of", "of+wof", "rgb+of+wof")
         for variant in ("baseline", "3-level")
         for fold in ("", "_fold1", "_fold2")
-        for suffix in ("png", "csv")
+        for suffix in ("png", "pdf", "csv")
     }
     assert names == expected
     rows = list(csv.reader((finished / "o u t/confusion/rgb+of+wof_3-level.csv").open()))
     assert rows[0][1:] == [row[0] for row in rows[1:]]
     assert [sum(int(value) for value in row[1:]) for row in rows[1:]] == [4] * 7
+
+
+def test_tiny_dag_compares_with_what_others_report(finished: Path) -> None:
+    rows = {row["method"]: row for row in csv.DictReader((finished / "o u t/table2.csv").open())}
+    assert [row["reported"] for row in rows.values()] == ["43.0", "53.8", "69.0", "77.7", "81.7"]
+    table1 = {row["Input Modality"]: row for row in csv.DictReader((finished / "o u t/table1.csv").open())}
+    fused = table1["RGB+OF+WOF"]
+    measured = [fused["Baseline"], fused["3-Level"]]
+    assert [rows[name]["measured"] for name in ("TSN [3]", "Proposed")] == measured
+    assert {row["measured_on"] for row in rows.values()} == {"", "demo (o u t)"}
+    statistics = list(csv.DictReader((finished / "o u t/statistics.csv").open()))
+    assert [(row["input"], row["variant"]) for row in statistics[-2:]] == [
+        ("RGB+OF+WOF", "baseline"),
+        ("RGB+OF+WOF", "3-level"),
+    ]
+    metrics = list(csv.DictReader((finished / "o u t/metrics.csv").open()))[-1]
+    assert round(float(metrics["class_accuracy"]), 2) == float(measured[1])
+
+
+def test_tiny_dag_puts_every_table_and_figure_on_one_page(finished: Path) -> None:
+    figures = {path.name for path in (finished / "o u t/figures").rglob("*.*")}
+    runs = [f"training/{name}_{variant}" for name in ("rgb", "of", "wof") for variant in ("baseline", "3-level")]
+    assert figures == {
+        *(f"{run.split('/')[1]}.{suffix}" for run in runs for suffix in ("png", "pdf")),
+        *(f"classes_table2.{suffix}" for suffix in ("png", "pdf", "csv")),
+    }
+    page = (finished / "o u t/paper.html").read_text()
+    assert page.count("<figure>") == 6 + 1 + 6
+    assert [title in page for title in ("<h1>Table 1</h1>", "<h1>Table 2</h1>", "<h1>Statistics</h1>")] == [True] * 3
+    assert "&quot;clips_per_class&quot;: 4" in page
+
+
+def test_unknown_comparison_is_one_line(tmp_path: Path) -> None:
+    result = snakemake(tmp_path, TINY | {"comparison": ["table4"]}, "--dry-run")
+    assert result.returncode != 0
+    assert "config: comparison: 'table4' is none of ma52, table2, table3, the files of" in result.stdout
+
+
+def test_any_comparison_is_made_by_name_from_what_is_trained(finished: Path) -> None:
+    few = TINY | {"variants": ["3-level"], "comparison": []}
+    result = snakemake(finished, few, "--dry-run", "--quiet", "rules", "--", "o u t/table3.csv")
+    assert jobs(result) == {"comparison": 1}, result.stdout
 
 
 def test_no_actor_is_on_both_sides_of_a_fold(finished: Path) -> None:
@@ -113,13 +157,13 @@ def test_finished_dag_has_nothing_to_do(finished: Path) -> None:
 
 def test_other_fusion_weights_need_no_training(finished: Path) -> None:
     result = snakemake(finished, TINY | {"fusion": {"weights": {"of": 2}}}, "--dry-run", "--quiet", "rules")
-    assert jobs(result) == {"table1": 1, "confusion": 6}, result.stdout
+    assert jobs(result) == FROM_SCORES, result.stdout
 
 
 def test_other_schedule_of_flow_retrains_flow_alone(finished: Path) -> None:
     training = TINY["training"] | {"flow": {"epochs": 2}}
     result = snakemake(finished, TINY | {"training": training}, "--dry-run", "--quiet", "rules")
-    assert jobs(result) == {"train": 8, "score": 8, "table1": 1, "confusion": 6}, result.stdout
+    assert jobs(result) == {"train": 8, "score": 8, "curves": 4} | FROM_SCORES, result.stdout
 
 
 def test_single_fold_is_rerun_by_target(finished: Path) -> None:
@@ -132,7 +176,7 @@ def test_another_seed_trains_that_seed_alone(finished: Path, tmp_path: Path) -> 
     folder = shutil.copytree(finished, tmp_path / "copy", symlinks=True)
     config = TINY | {"training": TINY["training"] | {"seeds": [0, 7]}}
     result = snakemake(folder, config, "--dry-run", "--quiet", "rules")
-    assert jobs(result) == {"train": 12, "score": 12, "table1": 1, "confusion": 6}, result.stdout
+    assert jobs(result) == {"train": 12, "score": 12, "curves": 6} | FROM_SCORES, result.stdout
     config |= {"modalities": ["rgb"], "variants": ["baseline"]}
     assert snakemake(folder, config, "o u t/table1.csv", "o u t/confusion/rgb_baseline.csv").returncode == 0
     long = list(csv.DictReader((folder / "o u t/table1_long.csv").open()))

@@ -1,3 +1,4 @@
+import csv
 import hashlib
 import json
 import re
@@ -40,6 +41,18 @@ if SUBMISSION != "none" and config["splits"]["folds"] != 1:
         f"config: submission: '{SUBMISSION}' with splits.folds {config['splits']['folds']}; hidden clips are scored by "
         "the one fold of an official split: set splits.folds: 1, or submission: none"
     )
+
+DATA = f"{DATASET['importer']} ({RESULTS})"
+
+# What others report, a file a comparison.
+REPORTED = Path(workflow.basedir) / "config/reported"
+COMPARISONS = config["comparison"]
+KNOWN_COMPARISONS = sorted(path.stem for path in REPORTED.glob("*.csv"))
+for name in COMPARISONS:
+    if name not in KNOWN_COMPARISONS:
+        raise WorkflowError(
+            f"config: comparison: '{name}' is none of {', '.join(KNOWN_COMPARISONS)}, the files of {REPORTED}"
+        )
 
 SHARDS = range(config["shards"])
 FOLDS = range(1, config["splits"]["folds"] + 1)
@@ -136,10 +149,23 @@ def scores_of(streams, variants, name="scores"):
     )
 
 
+# The scores of all methods of a comparison that are trained here.
+def measured_scores(table):
+    with open(REPORTED / f"{table}.csv", encoding="utf-8", newline="") as file:
+        methods = {(row["streams"], row["variant"]) for row in csv.DictReader(file)}
+    trained = [
+        scores_of(streams.split("+"), variant)
+        for streams, variant in sorted(methods)
+        if variant in VARIANTS and set(streams.split("+")) <= set(MODALITIES)
+    ]
+    return list(dict.fromkeys(path for paths in trained for path in paths))
+
+
 wildcard_constraints:
     modality="rgb|of|wof",
     variant="baseline|[1-9]-level",
     fold=r"\d+",
     seed=r"\d+",
     shard=r"\d+",
+    table="|".join(KNOWN_COMPARISONS),
     streams=r"(rgb|of|wof)(\+(rgb|of|wof))*",

@@ -29,12 +29,17 @@ rule confusion:
     output:
         csv=f"{RESULTS}/confusion/{{streams}}_{{variant}}.csv",
         png=f"{RESULTS}/confusion/{{streams}}_{{variant}}.png",
+        pdf=f"{RESULTS}/confusion/{{streams}}_{{variant}}.pdf",
         fold_csv=expand(
             f"{RESULTS}/confusion/{{{{streams}}}}_{{{{variant}}}}_fold{{fold}}.csv",
             fold=FOLDS,
         ),
         fold_png=expand(
             f"{RESULTS}/confusion/{{{{streams}}}}_{{{{variant}}}}_fold{{fold}}.png",
+            fold=FOLDS,
+        ),
+        fold_pdf=expand(
+            f"{RESULTS}/confusion/{{{{streams}}}}_{{{{variant}}}}_fold{{fold}}.pdf",
             fold=FOLDS,
         ),
     log:
@@ -53,6 +58,79 @@ rule confusion:
         stem=lambda wildcards: f"{RESULTS}/confusion/{wildcards.streams}_{wildcards.variant}",
     shell:
         "python -m stp --log {log:q} confusion {input:q} {params.fusion} -o {params.stem:q}"
+
+
+rule comparison:
+    input:
+        reported=lambda wildcards: str(REPORTED / f"{wildcards.table}.csv"),
+        scores=lambda wildcards: measured_scores(wildcards.table),
+    output:
+        table=f"{RESULTS}/{{table}}.csv",
+        text=f"{RESULTS}/{{table}}.md",
+    log:
+        f"{RESULTS}/logs/{{table}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{{table}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    params:
+        fusion=fusion_options,
+        data=DATA,
+    shell:
+        "python -m stp --log {log:q} comparison {input.scores:q} --reported {input.reported:q} --data {params.data:q} {params.fusion} -o {output.table:q} --text {output.text:q}"
+
+
+rule metrics:
+    input:
+        scores_of(MODALITIES, VARIANTS),
+    output:
+        table=f"{RESULTS}/metrics.csv",
+        text=f"{RESULTS}/metrics.md",
+    log:
+        f"{RESULTS}/logs/metrics.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/metrics.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    params:
+        fusion=fusion_options,
+    shell:
+        "python -m stp --log {log:q} metrics {input:q} {params.fusion} -o {output.table:q} --text {output.text:q}"
+
+
+rule statistics:
+    input:
+        scores_of(MODALITIES, VARIANTS),
+    output:
+        table=f"{RESULTS}/statistics.csv",
+        text=f"{RESULTS}/statistics.md",
+    log:
+        f"{RESULTS}/logs/statistics.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/statistics.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    params:
+        fusion=fusion_options,
+        resamples=config["statistics"]["resamples"],
+        seed=config["statistics"]["seed"],
+    shell:
+        "python -m stp --log {log:q} statistics {input:q} {params.fusion} --resamples {params.resamples} --seed {params.seed} -o {output.table:q} --text {output.text:q}"
 
 
 if SUBMISSION != "none":

@@ -1,0 +1,50 @@
+"""One page of tables and figures that opens offline: everything is inside the file, no script, nothing from outside."""
+
+import base64
+import html
+import json
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import markdown
+from PIL import Image
+
+from stp.errors import UserError
+from stp.notes import version_note
+
+
+def _figure(path: Path) -> str:
+    """A png with the caption that it carries (see `stp.figures`), or its name where it carries none."""
+    with Image.open(path) as image:
+        caption = str(image.info.get("Title", path.stem))
+    source = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    words = html.escape(caption)
+    return f'<figure><img src="{source}" alt="{words}"><figcaption>{words}</figcaption></figure>'
+
+
+def _table(path: Path) -> str:
+    """A Markdown file with its table and notes."""
+    text = html.escape(path.read_text(encoding="utf-8"), quote=False)
+    return f"<section>{markdown.markdown(text, extensions=['tables', 'sane_lists'])}</section>"
+
+
+def paper_page(paths: Sequence[Path], title: str, config: Mapping[str, Any]) -> str:
+    """The page as HTML: tables (md) and figures (png) in the order given, then the config and the versions.
+
+    Raises:
+        UserError: a file is neither.
+    """
+    kinds = {".md": _table, ".png": _figure}
+    parts = []
+    for path in paths:
+        if path.suffix not in kinds:
+            raise UserError(f"{path}: neither a table (.md) nor a figure (.png)")
+        parts.append(kinds[path.suffix](path))
+    template = Template(files("stp").joinpath("page.html").read_text(encoding="utf-8"))
+    settings = html.escape(json.dumps(config, indent=2))
+    return template.substitute(
+        title=html.escape(title), body="\n".join(parts), config=settings, versions=html.escape(version_note())
+    )

@@ -1,0 +1,101 @@
+# Figures 5, 6 and 3, and training curves.
+FIGURES = [
+    *expand(
+        f"{RESULTS}/confusion/{{streams}}_{{variant}}.png",
+        streams=FUSIONS,
+        variant=VARIANTS,
+    ),
+    *(
+        f"{RESULTS}/figures/classes_{table}.png"
+        for table in COMPARISONS
+        if measured_scores(table)
+    ),
+    *expand(f"{RESULTS}/figures/explain/{{file}}.png", file=EXPLAINED),
+    *expand(
+        f"{RESULTS}/figures/training/{{modality}}_{{variant}}.png",
+        modality=MODALITIES,
+        variant=VARIANTS,
+    ),
+]
+
+
+rule classes:
+    input:
+        reported=lambda wildcards: str(REPORTED / f"{wildcards.table}.csv"),
+        scores=lambda wildcards: measured_scores(wildcards.table),
+    output:
+        csv=f"{RESULTS}/figures/classes_{{table}}.csv",
+        png=f"{RESULTS}/figures/classes_{{table}}.png",
+        pdf=f"{RESULTS}/figures/classes_{{table}}.pdf",
+    log:
+        f"{RESULTS}/logs/classes/{{table}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/classes/{{table}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    params:
+        fusion=fusion_options,
+        stem=lambda wildcards: f"{RESULTS}/figures/classes_{wildcards.table}",
+    shell:
+        "python -m stp --log {log:q} classes {input.scores:q} --reported {input.reported:q} {params.fusion} -o {params.stem:q}"
+
+
+rule curves:
+    input:
+        expand(
+            f"{RESULTS}/runs/{{{{modality}}}}/{{{{variant}}}}/fold{{fold}}/seed{{seed}}/log.csv",
+            fold=FOLDS,
+            seed=SEEDS,
+        ),
+    output:
+        png=f"{RESULTS}/figures/training/{{modality}}_{{variant}}.png",
+        pdf=f"{RESULTS}/figures/training/{{modality}}_{{variant}}.pdf",
+    log:
+        f"{RESULTS}/logs/curves/{{modality}}_{{variant}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/curves/{{modality}}_{{variant}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    params:
+        title=lambda wildcards: f"{wildcards.modality.upper()}, {wildcards.variant}",
+        stem=lambda wildcards: f"{RESULTS}/figures/training/{wildcards.modality}_{wildcards.variant}",
+    shell:
+        "python -m stp --log {log:q} curves {input:q} --title {params.title:q} -o {params.stem:q}"
+
+
+# The config as a function of `resources`: keys that compute nothing anew do not make the page anew, either.
+rule paper:
+    input:
+        tables=expand(
+            f"{RESULTS}/{{name}}.md",
+            name=["table1", *COMPARISONS, "statistics", "metrics"],
+        ),
+        figures=FIGURES,
+    output:
+        f"{RESULTS}/paper.html",
+    log:
+        f"{RESULTS}/logs/paper.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/paper.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    params:
+        data=DATA,
+        config=lambda wildcards, resources: json.dumps(config),
+    shell:
+        "python -m stp --log {log:q} paper {input:q} --title {params.data:q} --config {params.config:q} -o {output:q}"
