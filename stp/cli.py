@@ -406,7 +406,7 @@ def train(
                     micro_batch_videos,
                     compilation.value,
                 )
-                save_run(output, run, network, [clip.clip for clip in chosen])
+                save_run(output, run, network, [clip.clip for clip in chosen], fields.parameters)
         except Stopped as stopped:
             log.warning("%s", stopped)
             raise typer.Exit(EXIT_STATUS) from None
