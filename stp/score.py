@@ -102,6 +102,11 @@ def score_clips(
         yield scores.mean(0).float().cpu().numpy()
 
 
+def ready(network: TemporalPyramidNetwork, device: torch.device) -> TemporalPyramidNetwork:
+    """The network on the device and in the layout in which scores are computed."""
+    return network.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+
 @torch.inference_mode()
 def score(
     run: Run,
@@ -115,7 +120,7 @@ def score(
     memory_share: float = MEMORY_SHARE,
 ) -> Scores:
     """Scores of the test clips, in the order given; `resident` and `memory_share` as for `open_fields`."""
-    network = network.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    network = ready(network, device)
     names = tuple(clip.clip for clip in clips)
     source = open_fields(fields, names, device, resident, memory_share)
     chosen = [scored_segments(fields, name, network.variant, segments, crops) for name in names]
