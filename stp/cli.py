@@ -561,6 +561,31 @@ def predict(
 
 
 @app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Trained run: its folder or model.pt.")],
+    output: Output,
+    onnx: Annotated[bool, typer.Option("--onnx", help="As ONNX, the one format there is.")] = False,
+) -> None:
+    """Write a trained run's network for other programs: the images of segments in, scores out.
+
+    Input `images`: float32 (segments, sub-segments, channels, height, width), values 0..255 as stored. Output `scores`:
+    float32 (segments, classes), before softmax. The file tells its classes and how its input is made, and is written
+    only if onnxruntime gives torch's scores to 1e-4 of their size.
+    """
+    from stp.ensemble import find_models
+    from stp.export import export_onnx
+
+    if not onnx:
+        raise UserError("export: name the format, --onnx")
+    check_new({"--output": output})
+    models = find_models([run])
+    if len(models) > 1:
+        raise UserError(f"export: '{run}' holds {len(models)} runs; name one, as {models[0].parent}")
+    error = export_onnx(models[0], output)
+    log.info("%s: onnxruntime's scores differ from torch's by %.1e of their size", output, error)
+
+
+@app.command()
 def runs(
     results: Annotated[Path, typer.Argument(help="The config's results folder.")] = Path("results"),
 ) -> None:

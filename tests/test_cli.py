@@ -41,5 +41,6 @@ def test_mistake_is_one_line_on_the_terminal_and_in_the_log(tmp_path: Path) -> N
 def test_every_subcommand_has_help() -> None:
     result = stp("--help")
     assert result.returncode == 0
-    for name in ("demo", "index", "frames", "extract", "flow", "splits", "train", "score", "table1", "confusion"):
+    stages = ("demo", "index", "frames", "extract", "flow", "splits", "train", "score", "table1", "confusion")
+    for name in (*stages, "predict", "export"):
         assert f" {name} " in result.stdout
