@@ -423,7 +423,7 @@ def train(
                     micro_batch_videos,
                     compilation.value,
                 )
-                save_run(output, run, network, [clip.clip for clip in chosen])
+                save_run(output, run, network, [clip.clip for clip in chosen], fields.parameters)
         except Stopped as stopped:
             log.warning("%s", stopped)
             raise typer.Exit(EXIT_STATUS) from None
@@ -454,7 +454,6 @@ def score(
 
     import torch
 
-    from stp.crops import TEST_CROPS
     from stp.devices import configure, reserved_device
     from stp.index import read_index
     from stp.memory import keep_freed_memory
@@ -465,8 +464,7 @@ def score(
     from stp.storage import ClipFields
     from stp.train import full_memory_named
 
-    if crops not in TEST_CROPS:
-        raise UserError(f"--crops: {crops} is none of {', '.join(map(str, TEST_CROPS))}")
+    check_crops(crops)
     keep_freed_memory()
     torch.set_num_threads(threads)
     run, network = load_run(model)
@@ -487,6 +485,128 @@ def score(
         configure(where, run.settings.deterministic)
         scores = score_run(run, network, fields, chosen, segments, crops, where, resident.value, memory_share)
     write_scores(output, replace(scores, coarse=table.coarse), {"segments": segments, "crops": crops})
+
+
+@app.command()
+def predict(
+    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Videos of any size and length.")],
+    run: Annotated[
+        list[Path],
+        typer.Option(
+            help="Trained run: its folder or model.pt, or a folder of runs, as results/runs/of/3-level: folds and "
+            "seeds of a stream are averaged. May be given several times; several streams are fused."
+        ),
+    ],
+    fuse: Annotated[
+        bool,
+        typer.Option("--fuse", help="With each run also the other streams of its variant, fold and seed beside it."),
+    ] = False,
+    weights: Weights = "rgb=1,of=1.5,wof=1",
+    space: Annotated[
+        Space, typer.Option(help="What is averaged over runs and streams: scores before softmax, or probabilities.")
+    ] = Space.scores,
+    segments: Annotated[int, typer.Option(min=1, help="Segments of a video, or of a window.")] = 25,
+    crops: Annotated[int, typer.Option(help="1, 2, 5 or 10; fewer are faster.")] = 10,
+    window: Annotated[
+        float | None,
+        typer.Option(min=0.001, metavar="SECONDS", help="Predict windows of so long over time, not the whole video."),
+    ] = None,
+    stride: Annotated[
+        float | None,
+        typer.Option(min=0.001, metavar="SECONDS", help="From a window to the next.", show_default="half a window"),
+    ] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="csv of all classes' probabilities, to write; a row a video or window.")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="The same as JSON, with runs, parameters and versions, to write.")
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="PNG of probabilities over time, to write; with --window.")
+    ] = None,
+    overlay: Annotated[
+        Path | None, typer.Option(help="mp4 of the video with its classes drawn on it, to write; of one VIDEO.")
+    ] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option(help="Of TV-L1, as of stp flow; another one differs by rounding.", show_default="the training's"),
+    ] = None,
+    device: Device = "auto",
+    gpu_share: GpuShare = 1,
+    threads: Annotated[str, typer.Option(metavar="N", help="Processor threads: all or a number.")] = "all",
+) -> None:
+    """Predict the classes of videos by trained runs.
+
+    Videos are decoded, their flow computed and scored as the clips of the runs' data set were. Frames and flow lie in a
+    temporary folder meanwhile (environment variable TMPDIR). Videos that cannot be used are named, the others go on,
+    and the exit status is then 1. No file is overwritten.
+
+    Examples:
+
+        stp predict clip.avi --run results/runs/of/3-level/fold1/seed0
+        stp predict *.avi --run results/runs/of/3-level --fuse --csv predictions.csv
+        stp predict long.mp4 --run results/runs/of/3-level --window 2 --stride 0.5 --figure long.png --overlay out.mp4
+    """
+    import torch
+
+    from stp.devices import reserved_device
+    from stp.ensemble import find_models, load_ensemble
+    from stp.memory import keep_freed_memory
+    from stp.predict import predict_videos
+    from stp.prediction_report import report, save_figure, top_table, write_csv, write_json
+
+    check_crops(crops)
+    check_new({"--csv": csv_file, "--json": json_file, "--figure": figure, "--overlay": overlay})
+    if window is None and (stride or figure):
+        raise UserError(f"{'--stride' if stride else '--figure'}: is of windows over time; give --window SECONDS, too")
+    if overlay and len(videos) > 1:
+        raise UserError(f"--overlay: draws on one video, but {len(videos)} are given; call once for each")
+    keep_freed_memory()
+    workers = parse_threads(threads)
+    torch.set_num_threads(workers)
+    models = find_models(run, fuse)
+    with reserved_device(device, gpu_share) as where:
+        ensemble = load_ensemble(models, parse_weights(weights), space.value, segments, crops, where, backend)
+        good, bad = predict_videos(ensemble, videos, where, window, stride, workers)
+    if good:
+        print(top_table(good, ensemble.classes))
+    if csv_file:
+        write_csv(csv_file, good, ensemble.classes)
+    if json_file:
+        write_json(json_file, report(ensemble, good, bad, {"window": window, "stride": stride}))
+    if figure and good:
+        save_figure(figure, good, ensemble.classes)
+    if overlay and good:
+        from stp.overlay import write_overlay
+
+        write_overlay(overlay, good[0], ensemble.classes)
+    if bad:
+        raise UserError(f"{len(bad)} of {len(videos)} videos cannot be used and were skipped; the reasons are above")
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Trained run: its folder or model.pt.")],
+    output: Output,
+    onnx: Annotated[bool, typer.Option("--onnx", help="As ONNX, the one format there is.")] = False,
+) -> None:
+    """Write a trained run's network for other programs: the images of segments in, scores out.
+
+    Input `images`: float32 (segments, sub-segments, channels, height, width), values 0..255 as stored. Output `scores`:
+    float32 (segments, classes), before softmax. The file tells its classes and how its input is made, and is written
+    only if onnxruntime gives torch's scores to 1e-4 of their size.
+    """
+    from stp.ensemble import find_models
+    from stp.export import export_onnx
+
+    if not onnx:
+        raise UserError("export: name the format, --onnx")
+    check_new({"--output": output})
+    models = find_models([run])
+    if len(models) > 1:
+        raise UserError(f"export: '{run}' holds {len(models)} runs; name one, as {models[0].parent}")
+    error = export_onnx(models[0], output)
+    log.info("%s: onnxruntime's scores differ from torch's by %.1e of their size", output, error)
 
 
 @app.command()
@@ -561,6 +681,24 @@ def parse_options(texts: list[str]) -> dict[str, str]:
             raise UserError(f"--option: '{text}' is not of the form NAME=VALUE, or is given twice")
         options[name] = value
     return options
+
+
+def check_crops(crops: int) -> None:
+    """UserError unless there are so many test crops."""
+    from stp.crops import TEST_CROPS
+
+    if crops not in TEST_CROPS:
+        raise UserError(f"--crops: {crops} is none of {', '.join(map(str, TEST_CROPS))}")
+
+
+def check_new(files: dict[str, Path | None]) -> None:
+    """UserError if an option names a file that exists, or a name that another option has."""
+    named = [(option, path) for option, path in files.items() if path]
+    for option, path in named:
+        if path.exists():
+            raise UserError(f"{option}: '{path}' exists; move it away or choose another name")
+        if [other.resolve() for _, other in named].count(path.resolve()) > 1:
+            raise UserError(f"{option}: '{path}' is named by another option, too; choose another name")
 
 
 def parse_weights(text: str) -> dict[str, float]:
@@ -859,15 +997,13 @@ def explain(
     """
     import torch
 
-    from stp.crops import TEST_CROPS
     from stp.devices import configure, reserved_device
     from stp.explain import chosen_clips, clip_fields, explained_runs, fields_by_modality, find_data
     from stp.explain import explain as explain_run
     from stp.explanation_figures import save_explanations
     from stp.index import read_index
 
-    if crops not in TEST_CROPS:
-        raise UserError(f"--crops: {crops} is none of {', '.join(map(str, TEST_CROPS))}")
+    check_crops(crops)
     torch.set_num_threads(threads)
     models = [path / "model.pt" if path.is_dir() else path for path in runs]
     index_path, files = find_data(models, index_file, shards)

@@ -17,8 +17,10 @@ import pytest
 import torch
 import yaml
 
+from stp.ensemble import load_ensemble
 from stp.index import read_index
 from stp.models.convnet import ConvNet
+from stp.predict import predict_video
 from stp.scores import read_scores
 from tests.test_index import write_video
 
@@ -142,6 +144,16 @@ def test_any_comparison_is_made_by_name_from_what_is_trained(finished: Path) -> 
     few = TINY | {"variants": ["3-level"], "comparison": []}
     result = snakemake(finished, few, "--dry-run", "--quiet", "rules", "--", "o u t/table3.csv")
     assert jobs(result) == {"comparison": 1}, result.stdout
+
+
+@pytest.mark.parametrize("modality", ["rgb", "of", "wof"])
+def test_a_trained_run_predicts_a_clip_as_it_was_scored(finished: Path, modality: str) -> None:
+    run = finished / f"o u t/runs/{modality}/3-level/fold1/seed0"
+    scores = read_scores(run / "scores.h5")
+    ensemble = load_ensemble([run / "model.pt"], {modality: 1.0}, "scores", 2, 1, torch.device("cpu"))
+    prediction = predict_video(ensemble, finished / f"o u t/videos/{scores.clips[3]}.mp4", torch.device("cpu"))
+    expected = ensemble.probabilities({modality: [scores.video_scores()[[3]]]})
+    assert np.array_equal(prediction.probabilities, expected)
 
 
 def test_no_actor_is_on_both_sides_of_a_fold(finished: Path) -> None:
