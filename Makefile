@@ -5,7 +5,7 @@ CORES ?= all
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: table1 test check format lock
+.PHONY: table1 test check format format-check lint types bench config-docs lock
 
 table1: $(VENV)/installed
 	snakemake --cores $(CORES) results/table1.csv
@@ -14,16 +14,31 @@ table1: $(VENV)/installed
 test: $(VENV)/installed
 	python -m pytest tests
 
-check: $(VENV)/installed  # format, lint, types
-	ruff format --check .
-	ruff check .
-	mypy
-	snakefmt --check Snakefile workflow
+check: format-check lint types
 
 format: $(VENV)/installed
 	ruff format .
 	ruff check --fix .
 	snakefmt Snakefile workflow
+
+format-check: $(VENV)/installed
+	ruff format --check .
+	snakefmt --check Snakefile workflow
+
+lint: $(VENV)/installed
+	ruff check .
+
+types: $(VENV)/installed
+	mypy
+
+bench: $(VENV)/installed  # appends to benchmarks/RESULTS.md; the machine should be quiet
+	python benchmarks/dry_run.py
+	python benchmarks/flow.py
+	python benchmarks/loading.py
+	python benchmarks/training.py --videos 2
+
+config-docs: $(VENV)/installed  # config/README.md from the schema
+	python docs/config_keys.py > config/README.md
 
 $(VENV)/installed: envs/requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)

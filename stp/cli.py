@@ -500,6 +500,58 @@ def runs(
     print(run_table(statuses) if statuses else f"no runs in {results}")
 
 
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder of your videos: CLASS/clip.avi.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Config to write.", show_default="FOLDER's name.yaml")
+    ] = None,
+) -> None:
+    """Look at a folder of videos and write a config that suits them and this machine.
+
+    Every video is decoded to its end. What is chosen, and why, stands in the config; nothing is overwritten.
+    """
+    import torch
+
+    from stp.config_draft import Resources, command, config_text, draft, frame_size
+    from stp.files import complete_file
+    from stp.machine import free_disk, processors
+    from stp.memory import process_memory
+    from stp.models.backbones import bninception_path
+    from stp.video_survey import motion, survey_folder, survey_text
+
+    name = folder.resolve().name
+    config = output or Path(f"{name}.yaml")
+    if config.exists():
+        raise UserError(f"--output: '{config}' exists and is left as it is; name another file with -o")
+    survey = survey_folder(folder, processors())
+    print(survey_text(survey))
+    gpu = torch.cuda.is_available()
+    results = Path("results/own") / name
+    resources = Resources(processors(), process_memory().free, free_disk(results), gpu, bninception_path())
+    size = frame_size(survey, gpu)
+    chosen = draft(survey, folder, results, motion(survey.videos, *size), resources)
+    with complete_file(config) as temporary:
+        temporary.write_text(config_text(survey, chosen, resources), encoding="utf-8")
+    print(f"\nwrote {config}: read it, then type\n\n    {command(config, resources)}")
+
+
+@app.command()
+def doctor(
+    results: Annotated[Path, typer.Argument(help="Folder that will hold the results.")] = Path("results"),
+) -> None:
+    """Say what this machine offers, what of it is used, and how to mend what is missing.
+
+    Exit status 0 means that `make table1` can run here.
+    """
+    from stp.doctor import can_run, examine_machine, report
+
+    findings = examine_machine(results)
+    print(report(findings))
+    if not can_run(findings):
+        raise typer.Exit(1)
+
+
 def parse_options(texts: list[str]) -> dict[str, str]:
     """`view=second` -> value by name; UserError for anything else."""
     options = {}

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from stp.crops import Crop, render
 from stp.errors import UserError
-from stp.memory import available_memory
+from stp.memory import process_memory
 from stp.modalities import MODALITIES
 from stp.runs import Run
 from stp.samples import Sample, TrainingBatch
@@ -223,7 +223,7 @@ def free_memory(device: torch.device) -> int:
     """Bytes of memory that are free on the device; on a CPU those that this process could still have."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return available_memory()
+    return process_memory().free
 
 
 def open_fields(

@@ -81,6 +81,18 @@ def reserved_slot(gpus: int, share: int, folder: Path) -> Iterator[int]:
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
+def taken_places(gpu: int, folder: Path) -> int:
+    """How many runs hold a place of `reserved_slot` on a GPU."""
+    taken = 0
+    for path in folder.glob(f"stp-gpu{gpu}-*.lock"):
+        with path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                taken += 1
+    return taken
+
+
 def configure(device: torch.device, deterministic: bool = False) -> None:
     """How this process computes on a GPU, set here and nowhere else; nothing on a CPU, which always repeats exactly.
 

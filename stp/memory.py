@@ -4,6 +4,7 @@ import ctypes
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
@@ -22,23 +23,32 @@ def keep_freed_memory() -> None:
     mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def available_memory(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> int:
-    """Bytes that the system could make free for this process, within the limits of its control groups.
+class Memory(NamedTuple):
+    """Bytes that a process may use, and what of them is free."""
+
+    total: int
+    free: int
+
+
+def process_memory(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> Memory:
+    """The system's memory and what it could make free, within the limits of this process's control groups.
 
     Schedulers and containers set these, of version 1 or 2 of the kernel's interface; pages that only cache files
-    count as free, as they do for the system. Where there is no /proc it is the machine's memory.
+    count as free, as they do for the system. Where there is no /proc all of the machine's memory counts as free.
     """
     try:
         lines = dict(line.split(":") for line in (proc / "meminfo").read_text().splitlines())
     except FileNotFoundError:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        everything = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return Memory(everything, everything)
     groups = proc / "self" / "cgroup"
-    rooms = cgroup_rooms(groups.read_text(), cgroups) if groups.exists() else ()
-    return max(0, min([1024 * int(lines["MemAvailable"].split()[0]), *rooms]))
+    rooms = list(cgroup_memory(groups.read_text(), cgroups)) if groups.exists() else []
+    total, free = (1024 * int(lines[name].split()[0]) for name in ("MemTotal", "MemAvailable"))
+    return Memory(min([total, *(room.total for room in rooms)]), max(0, min([free, *(room.free for room in rooms)])))
 
 
-def cgroup_rooms(groups: str, root: Path) -> Iterator[int]:
-    """Limit less usage, in bytes, of each group that limits this process; `groups` is its /proc/self/cgroup.
+def cgroup_memory(groups: str, root: Path) -> Iterator[Memory]:
+    """Limit, and limit less usage, of each group that limits this process; `groups` is its /proc/self/cgroup.
 
     Every group above is a limit, too. In a container the path may be the host's, or lie outside what the container
     sees; its own group is then `root`.
@@ -56,6 +66,7 @@ def cgroup_rooms(groups: str, root: Path) -> Iterator[int]:
         for folder in (group, *group.parents):
             if (folder / limit).is_file() and (most := (folder / limit).read_text().strip()) != "max":
                 cached = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-                yield int(most) - int((folder / usage).read_text()) + int(cached.get(cache, 0))
+                free = int(most) - int((folder / usage).read_text()) + int(cached.get(cache, 0))
+                yield Memory(int(most), free)
             if folder == top:
                 break

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stp.memory import available_memory, cgroup_rooms
+from stp.memory import cgroup_memory, process_memory
 
 GIB = 1 << 30
 
@@ -31,29 +31,34 @@ def test_every_group_above_is_a_limit_in_version_2(tmp_path: Path) -> None:
     group(tmp_path / "slurm", str(6 * GIB), 5 * GIB, 1 * GIB, 2)
     group(tmp_path / "slurm" / "job" / "step", "max", 5 * GIB, 0, 2)
     group(tmp_path.parent, "1", 0, 0, 2)  # above the root: not ours
-    assert list(cgroup_rooms("0::/slurm/job/step\n", tmp_path)) == [4 * GIB, 2 * GIB]
+    assert list(cgroup_memory("0::/slurm/job/step\n", tmp_path)) == [(8 * GIB, 4 * GIB), (6 * GIB, 2 * GIB)]
 
 
 def test_version_1_has_a_folder_for_memory(tmp_path: Path) -> None:
     group(tmp_path / "memory" / "slurm" / "job", str(8 * GIB), 5 * GIB, 2 * GIB, 1)
     text = "9:cpu,cpuacct:/elsewhere\n4:memory:/slurm/job\n1:name=systemd:/a:b\n0::/\n"
-    assert list(cgroup_rooms(text, tmp_path)) == [5 * GIB]
+    assert list(cgroup_memory(text, tmp_path)) == [(8 * GIB, 5 * GIB)]
 
 
 @pytest.mark.parametrize(("groups", "version"), [("0::/../../host/path\n", 2), ("3:memory:/docker/1a2b\n", 1)])
 def test_a_containers_own_group_is_the_root(tmp_path: Path, groups: str, version: int) -> None:
     group(tmp_path if version == 2 else tmp_path / "memory", str(3 * GIB), GIB, 0, version)
-    assert list(cgroup_rooms(groups, tmp_path)) == [2 * GIB]
+    assert list(cgroup_memory(groups, tmp_path)) == [(3 * GIB, 2 * GIB)]
 
 
 def test_the_smallest_room_counts(tmp_path: Path) -> None:
     group(tmp_path / "job", str(4 * GIB), 3 * GIB, 0, 2)
-    assert available_memory(proc(tmp_path / "a", 16 * GIB, "0::/job\n"), tmp_path) == GIB
-    assert available_memory(proc(tmp_path / "b", GIB // 2, "0::/job\n"), tmp_path) == GIB // 2
-    assert available_memory(proc(tmp_path / "c", 16 * GIB, None), tmp_path) == 16 * GIB
+    assert process_memory(proc(tmp_path / "a", 16 * GIB, "0::/job\n"), tmp_path) == (4 * GIB, GIB)
+    assert process_memory(proc(tmp_path / "b", GIB // 2, "0::/job\n"), tmp_path).free == GIB // 2
+    assert process_memory(proc(tmp_path / "c", 16 * GIB, None), tmp_path).free == 16 * GIB
     group(tmp_path / "job", str(4 * GIB), 5 * GIB, 0, 2)
-    assert available_memory(tmp_path / "a", tmp_path) == 0
+    assert process_memory(tmp_path / "a", tmp_path).free == 0
 
 
 def test_without_proc_it_is_the_machines_memory(tmp_path: Path) -> None:
-    assert available_memory(tmp_path / "none", tmp_path) > GIB // 4
+    assert process_memory(tmp_path / "none", tmp_path).total > GIB // 4
+
+
+def test_free_memory_of_this_process_is_within_its_total() -> None:
+    total, free = process_memory()
+    assert 0 < free <= total

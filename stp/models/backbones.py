@@ -129,10 +129,15 @@ def _convnet(weights: str, width: float) -> FeatureNetwork:
     return FeatureNetwork(network, network.num_features, CENTRED_FORMAT, loaded)
 
 
+def bninception_path() -> Path:
+    """Where the public file of BN-Inception's ImageNet weights belongs: in torch's cache."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / BN_INCEPTION_FILE
+
+
 def _bninception(weights: str, width: float) -> FeatureNetwork:
     network, loaded, path = BNInception(3, width), None, Path(weights)
     if weights == "imagenet":
-        path = Path(torch.hub.get_dir()) / "checkpoints" / BN_INCEPTION_FILE
+        path = bninception_path()
         if not path.is_file():
             raise UserError(
                 f"model.weights: 'imagenet' for bninception needs the public file {BN_INCEPTION_FILE} at '{path}'; "

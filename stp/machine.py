@@ -1,0 +1,21 @@
+"""The machine: processors and disk that this process may use (its memory is in `stp.memory`)."""
+
+import os
+import shutil
+from pathlib import Path
+
+
+def processors() -> int:
+    """Processors that this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
+def existing(path: Path) -> Path:
+    """The path or the nearest folder above it that exists."""
+    path = path.absolute()
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def free_disk(path: Path) -> int:
+    """Bytes that are free where the path is or will be."""
+    return shutil.disk_usage(existing(path)).free
