@@ -936,7 +936,11 @@ def paper(
     from stp.files import complete_file
     from stp.page import paper_page
 
-    page = paper_page(files, title, json.loads(config))
+    try:
+        values = json.loads(config)
+    except json.JSONDecodeError as error:
+        raise UserError(f"--config: not JSON ({error})") from None
+    page = paper_page(files, title, values)
     with complete_file(output) as temporary:
         temporary.write_text(page, encoding="utf-8")
 

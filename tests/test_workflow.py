@@ -236,7 +236,8 @@ def test_chosen_clips_are_explained_by_the_runs_that_are_there(finished: Path) -
     config = TINY | {"explain": {"clips": [clip], "variants": ["3-level"], "fold": 2, "segments": 1}}
     result = snakemake(finished, config)
     assert result.returncode == 0, result.stdout
-    assert jobs(result) == {"explain": 1}, result.stdout
+    assert jobs(result) == {"explain": 1, "paper": 1}, result.stdout
+    assert f"<figcaption>{clip}: guided Grad-CAM of class " in (finished / "o u t/paper.html").read_text()
     names = {path.name for path in (finished / "o u t/figures/explain").iterdir()}
     assert names == {f"{clip.replace('/', '__')}.{kind}" for kind in ("png", "pdf", "mp4")}
 
