@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stp.cli import parse_settings, parse_weights
+from stp.cli.options import parse_settings, parse_weights
 from stp.errors import UserError
 from stp.runs import Settings
 

@@ -12,7 +12,7 @@ import torch
 from typer.testing import CliRunner
 
 from stp import export
-from stp.cli import app
+from stp.cli.app import app
 from stp.errors import UserError
 from stp.runs import Run, Settings, load_run, save_run
 

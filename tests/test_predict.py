@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from stp.cli import app
+from stp.cli.app import app
 from stp.clip_batches import FlowSettings
 from stp.device_fields import open_fields
 from stp.ensemble import Model, find_models, load_ensemble, run_scores
