@@ -9,10 +9,9 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDTHS = {  # pixels
-    "figures/examples/pointing__pointing_a00_000.png": 1200,
-    "confusion/rgb+of+wof_3-level.png": 700,
+    "figures/examples/positive__positive_a00_000.png": 800,
+    "confusion/rgb+of+wof_3-level.png": 560,
 }
-COLOURS = 256
 
 
 def main() -> None:
@@ -22,7 +21,7 @@ def main() -> None:
         with Image.open(ROOT / "results" / name) as image:
             height = round(width * image.height / image.width)
             small = image.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
-        small.quantize(COLOURS, dither=Image.Dither.NONE).save(folder / Path(name).name, optimize=True)
+        small.save(folder / Path(name).name, optimize=True)
 
 
 if __name__ == "__main__":
