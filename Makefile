@@ -5,11 +5,18 @@ CORES ?= all
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: table1 test test-slurm check format format-check lint types bench config-docs lock
+.PHONY: table1 report test test-slurm check format format-check lint types bench config-docs pictures lock
 
 table1: $(VENV)/installed
 	snakemake --cores $(CORES) results/table1.csv
 	@cat results/table1.md
+
+report: $(VENV)/installed  # everything, and results/report.html to look at it
+	snakemake --cores $(CORES)
+	snakemake --report results/report.html --report-stylesheet workflow/report/style.css
+
+pictures: report  # of the README
+	python docs/pictures.py
 
 test: $(VENV)/installed
 	python -m pytest tests

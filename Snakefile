@@ -6,6 +6,9 @@ if not workflow.overwrite_configfiles:
     configfile: "config.yaml"
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/index.smk"
 include: "workflow/rules/frames.smk"
@@ -21,10 +24,9 @@ include: "workflow/rules/paper.smk"
 rule all:
     default_target: True
     input:
-        expand(
-            f"{RESULTS}/{{name}}.csv",
-            name=["table1", *COMPARISONS, "statistics", "metrics"],
-        ),
+        expand(f"{RESULTS}/{{name}}.csv", name=TABLES),
+        expand(f"{RESULTS}/pages/{{page}}.html", page=[*TABLES, "config"]),
         FIGURES,
         f"{RESULTS}/paper.html",
+        f"{RESULTS}/figures/examples",
         [f"{RESULTS}/submission.csv"] if SUBMISSION != "none" else [],

@@ -34,8 +34,15 @@ def _table(path: Path) -> str:
     return f"<section>{markdown.markdown(text, extensions=['tables', 'sane_lists'])}</section>"
 
 
-def paper_page(paths: Sequence[Path], title: str, config: Mapping[str, Any]) -> str:
-    """The page as HTML: tables (md) and figures (png) in the order given, then the config and the versions.
+def _footer(config: Mapping[str, Any], alone: bool) -> str:
+    """Config, unfolded where it stands alone, and versions."""
+    settings = html.escape(json.dumps(config, indent=2))
+    details = f"<details{' open' if alone else ''}><summary>Config</summary><pre>{settings}</pre></details>"
+    return f"<footer>\n{details}\n<p>{html.escape(version_note())}</p>\n</footer>"
+
+
+def paper_page(paths: Sequence[Path], title: str, config: Mapping[str, Any] | None = None) -> str:
+    """The page as HTML: tables (md) and figures (png) in the order given, then the config, if given, and the versions.
 
     Raises:
         UserError: a file is neither.
@@ -46,8 +53,7 @@ def paper_page(paths: Sequence[Path], title: str, config: Mapping[str, Any]) -> 
         if path.suffix not in kinds:
             raise UserError(f"{path}: neither a table (.md) nor a figure (.png)")
         parts.append(kinds[path.suffix](path))
+    if config is not None:
+        parts.append(_footer(config, not paths))
     template = Template(files("stp").joinpath("page.html").read_text(encoding="utf-8"))
-    settings = html.escape(json.dumps(config, indent=2))
-    return template.substitute(
-        title=html.escape(title), body="\n".join(parts), config=settings, versions=html.escape(version_note())
-    )
+    return template.substitute(title=html.escape(title), body="\n".join(parts))

@@ -1,9 +1,12 @@
 """Fixtures shared by all tests."""
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from playwright.sync_api import Browser, sync_playwright
 
 torch.set_num_threads(1)  # the networks are tiny: threads would wait for one another
 
@@ -15,3 +18,16 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real clips: {folder} does not exist")
     return folder
+
+
+CHROMIUM = ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium, that of the system; tests that need it are skipped where there is none."""
+    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if found is None:
+        pytest.skip(f"no browser: none of {', '.join(CHROMIUM)} is installed")
+    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=found) as browser:
+        yield browser

@@ -112,3 +112,9 @@ def test_page_holds_everything_and_asks_for_nothing(tmp_path: Path) -> None:
         paper_page(paths, "", {})
     with pytest.raises(UserError, match=r"neither a table \(.md\) nor a figure \(.png\)"):
         paper_page([tmp_path / "confusion.pdf"], "", {})
+
+
+def test_config_ends_a_page_and_is_unfolded_where_it_stands_alone() -> None:
+    assert "<details open>" in paper_page([], "demo", {"seed": 3})
+    assert "&quot;seed&quot;: 3" in paper_page([], "demo", {"seed": 3})
+    assert "Config" not in paper_page([], "demo")

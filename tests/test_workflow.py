@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import psutil
 import pytest
 import torch
 import yaml
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from stp.ensemble import load_ensemble
 from stp.index import read_index
@@ -40,7 +42,10 @@ TINY: dict[str, Any] = {
     "compute": {"gpus": 0, "threads": 1, "mem_mb": 500},
 }
 # What is made anew from other scores.
-FROM_SCORES = {"table1": 1, "comparison": 1, "metrics": 1, "statistics": 1, "confusion": 6, "classes": 1, "paper": 1}
+FROM_SCORES = {
+    **{"table1": 1, "comparison": 1, "metrics": 1, "statistics": 1, "confusion": 6, "classes": 1},
+    **{"paper": 1, "table_page": 4, "config_page": 1},
+}
 
 
 def command(folder: Path, *arguments: str) -> list[str]:
@@ -76,6 +81,38 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = snakemake(folder, TINY)
     assert result.returncode == 0, result.stdout
     return folder
+
+
+def first_clips(folder: Path) -> list[str]:
+    """Names of the first clip of each of the first four classes, as files are called."""
+    clips = {clip.label: clip.clip for clip in reversed(read_index(folder / "o u t/index.csv").clips)}
+    return sorted(clips[label].replace("/", "__") for label in read_index(folder / "o u t/index.csv").classes[:4])
+
+
+@pytest.fixture
+def offline(browser: Browser) -> Iterator[Page]:
+    """A page without network; whatever it asks of any host, and every error of its scripts, fails the test."""
+    with browser.new_context(offline=True) as context:
+        page, asked, errors = context.new_page(), [], []
+        context.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: errors.append(error.message))
+        yield page
+        assert [url[:200] for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+        assert errors == []
+
+
+def view(page: Page, category: str, label: str) -> None:
+    """Click a category of the report, and the eye beside one of its results."""
+    page.get_by_text("Results", exact=True).first.click()
+    page.get_by_text(category, exact=True).click()
+    page.get_by_role("row", name=label, exact=True).locator("a").first.click()
+
+
+def pixels(image: Locator) -> int:
+    """Width of an image's file; 0 if the browser could not draw it."""
+    expect(image).to_be_visible()
+    width: int = image.evaluate("async image => { await image.decode(); return image.naturalWidth }")
+    return width
 
 
 def test_tiny_dag_makes_the_table(finished: Path) -> None:
@@ -127,11 +164,41 @@ def test_tiny_dag_puts_every_table_and_figure_on_one_page(finished: Path) -> Non
     assert figures == {
         *(f"{run.split('/')[1]}.{suffix}" for run in runs for suffix in ("png", "pdf")),
         *(f"classes_table2.{suffix}" for suffix in ("png", "pdf", "csv")),
+        *(f"{clip}.{suffix}" for clip in first_clips(finished) for suffix in ("png", "pdf", "mp4")),
     }
     page = (finished / "o u t/paper.html").read_text()
     assert page.count("<figure>") == 6 + 1 + 6
     assert [title in page for title in ("<h1>Table 1</h1>", "<h1>Table 2</h1>", "<h1>Statistics</h1>")] == [True] * 3
     assert "&quot;clips_per_class&quot;: 4" in page
+
+
+def test_page_of_everything_opens_offline(finished: Path, offline: Page) -> None:
+    offline.goto((finished / "o u t/paper.html").as_uri())
+    expect(offline.get_by_role("heading", name="Table 1", exact=True)).to_be_visible()
+    assert [pixels(image) > 100 for image in offline.locator("img").all()] == [True] * 13
+
+
+def test_report_opens_offline_and_shows_tables_figures_clips_config_and_times(finished: Path, offline: Page) -> None:
+    report = finished / "report.html"
+    style = str(ROOT / "workflow/report/style.css")
+    result = snakemake(finished, TINY, "--report", str(report), "--report-stylesheet", style)
+    assert result.returncode == 0, result.stdout
+    offline.goto(report.as_uri())
+    expect(offline.get_by_role("heading", name="Recognising micro actions in videos")).to_be_in_viewport()
+    shown = offline.locator("iframe").content_frame
+    view(offline, "1 Tables", "Table 1")
+    expect(shown.get_by_role("cell", name="RGB+OF+WOF", exact=True)).to_be_visible()
+    offline.get_by_role("row", name="Table 1", exact=True).locator("a").last.click()
+    expect(offline.get_by_text("class accuracy in percent")).to_be_visible()
+    clip = first_clips(finished)[0].replace("__", "/")
+    for category, label in (("2 Confusion matrices", "RGB+OF+WOF, 3-level"), ("5 Sample clips", clip)):
+        view(offline, category, label)
+        assert pixels(offline.locator("img[src^='data:image/png']")) > 100
+    view(offline, "7 Config and versions", "Config and versions")
+    expect(shown.get_by_text('"clips_per_class": 4')).to_be_visible()
+    offline.get_by_text("Results", exact=True).first.click()
+    offline.get_by_text("Statistics", exact=True).click()
+    expect(offline.locator("#runtimes canvas")).to_be_visible()
 
 
 def test_unknown_comparison_is_one_line(tmp_path: Path) -> None:

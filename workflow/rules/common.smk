@@ -54,6 +54,7 @@ for name in COMPARISONS:
             f"config: comparison: '{name}' is none of {', '.join(KNOWN_COMPARISONS)}, the files of {REPORTED}"
         )
 
+TABLES = ["table1", *COMPARISONS, "statistics", "metrics"]
 SHARDS = range(config["shards"])
 FOLDS = range(1, config["splits"]["folds"] + 1)
 SEEDS = config["training"]["seeds"]
@@ -152,6 +153,11 @@ def scores_of(streams, variants, name="scores"):
         fold=FOLDS,
         seed=SEEDS,
     )
+
+
+# table2 is Table 2.
+def table_title(name):
+    return re.sub(r"^table(?=\d)", "table ", name).capitalize()
 
 
 # The scores of all methods of a comparison that are trained here.

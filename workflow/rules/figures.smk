@@ -32,7 +32,19 @@ rule explain:
             shard=SHARDS,
         ),
     output:
-        multiext(f"{RESULTS}/figures/explain/{{file}}", ".png", ".pdf", ".mp4"),
+        png=report(
+            f"{RESULTS}/figures/explain/{{file}}.png",
+            category="6 Explanations",
+            labels=lambda wildcards: {"clip": EXPLAINED[wildcards.file]},
+            caption="../report/explain.rst",
+        ),
+        pdf=f"{RESULTS}/figures/explain/{{file}}.pdf",
+        mp4=report(
+            f"{RESULTS}/figures/explain/{{file}}.mp4",
+            category="6 Explanations",
+            labels=lambda wildcards: {"clip": f"{EXPLAINED[wildcards.file]} (video)"},
+            caption="../report/explain.rst",
+        ),
     log:
         f"{RESULTS}/logs/explain/{{file}}.log",
     benchmark:
@@ -58,3 +70,41 @@ rule explain:
         gpu_share=config["compute"]["gpu_share"],
     shell:
         "python -m stp --log {log:q} explain {params.models} --index {input.index:q} {params.shards} --class {params.target:q} --segments {params.segments} --crops {params.crops} --device {params.device} --gpu-share {params.gpu_share} --threads {threads} -o {params.folder:q} -- {params.clip:q}"
+
+
+# Which clips is known only when the index is, so the output is a folder.
+rule examples:
+    input:
+        index=f"{RESULTS}/index.csv",
+        clips=expand(
+            f"{RESULTS}/clips/{{modality}}/{{shard}}.h5",
+            modality=dict.fromkeys(["rgb", *MODALITIES]),
+            shard=SHARDS,
+        ),
+    output:
+        report(
+            directory(f"{RESULTS}/figures/examples"),
+            patterns=["{clip}.{kind,png|mp4}"],
+            category="5 Sample clips",
+            labels=lambda wildcards: {
+                "clip": wildcards.clip.replace("__", "/")
+                + (" (video)" if wildcards.kind == "mp4" else "")
+            },
+            caption="../report/examples.rst",
+        ),
+    log:
+        f"{RESULTS}/logs/examples.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/examples.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+        gpu=0,
+    params:
+        clips=repeated("--clip", config["examples"]["clips"]),
+        number=config["examples"]["number"],
+    shell:
+        "python -m stp --log {log:q} examples {input.index:q} {input.clips:q} {params.clips} --number {params.number} -o {output:q}"

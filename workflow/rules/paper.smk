@@ -25,7 +25,12 @@ rule classes:
         scores=lambda wildcards: measured_scores(wildcards.table),
     output:
         csv=f"{RESULTS}/figures/classes_{{table}}.csv",
-        png=f"{RESULTS}/figures/classes_{{table}}.png",
+        png=report(
+            f"{RESULTS}/figures/classes_{{table}}.png",
+            category="3 Accuracy of each class",
+            labels={"methods of": "{table}"},
+            caption="../report/classes.rst",
+        ),
         pdf=f"{RESULTS}/figures/classes_{{table}}.pdf",
     log:
         f"{RESULTS}/logs/classes/{{table}}.log",
@@ -53,7 +58,14 @@ rule curves:
             seed=SEEDS,
         ),
     output:
-        png=f"{RESULTS}/figures/training/{{modality}}_{{variant}}.png",
+        png=report(
+            f"{RESULTS}/figures/training/{{modality}}_{{variant}}.png",
+            category="4 Training curves",
+            labels=lambda wildcards: {
+                "input and variant": f"{wildcards.modality.upper()}, {wildcards.variant}"
+            },
+            caption="../report/curves.rst",
+        ),
         pdf=f"{RESULTS}/figures/training/{{modality}}_{{variant}}.pdf",
     log:
         f"{RESULTS}/logs/curves/{{modality}}_{{variant}}.log",
@@ -76,10 +88,7 @@ rule curves:
 # The config as a function of `resources`: keys that compute nothing anew do not make the page anew, either.
 rule paper:
     input:
-        tables=expand(
-            f"{RESULTS}/{{name}}.md",
-            name=["table1", *COMPARISONS, "statistics", "metrics"],
-        ),
+        tables=expand(f"{RESULTS}/{{name}}.md", name=TABLES),
         figures=FIGURES,
     output:
         f"{RESULTS}/paper.html",
@@ -99,3 +108,62 @@ rule paper:
         config=lambda wildcards, resources: json.dumps(config),
     shell:
         "python -m stp --log {log:q} paper {input:q} --title {params.data:q} --config {params.config:q} -o {output:q}"
+
+
+# Pages for the report, which shows pages and pictures, but neither csv nor Markdown.
+rule table_page:
+    input:
+        f"{RESULTS}/{{page}}.md",
+    output:
+        report(
+            f"{RESULTS}/pages/{{page}}.html",
+            category="1 Tables",
+            labels=lambda wildcards: {"table": table_title(wildcards.page)},
+            caption="../report/tables.rst",
+        ),
+    log:
+        f"{RESULTS}/logs/pages/{{page}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/pages/{{page}}.tsv"
+    wildcard_constraints:
+        page="|".join(TABLES),
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    params:
+        data=DATA,
+    shell:
+        "python -m stp --log {log:q} paper {input:q} --title {params.data:q} -o {output:q}"
+
+
+# Its input only says when: with the tables, so that the config is the one that made them.
+rule config_page:
+    input:
+        expand(f"{RESULTS}/{{name}}.md", name=TABLES),
+    output:
+        report(
+            f"{RESULTS}/pages/config.html",
+            category="7 Config and versions",
+            labels={"page": "Config and versions"},
+            caption="../report/config.rst",
+        ),
+    log:
+        f"{RESULTS}/logs/pages/config.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/pages/config.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    params:
+        data=DATA,
+        config=lambda wildcards, resources: json.dumps(config),
+    shell:
+        "python -m stp --log {log:q} paper --title {params.data:q} --config {params.config:q} -o {output:q}"

@@ -3,8 +3,18 @@ rule table1:
         skipped=f"{RESULTS}/skipped.csv",
         scores=scores_of(MODALITIES, VARIANTS),
     output:
-        table=f"{RESULTS}/table1.csv",
-        long=f"{RESULTS}/table1_long.csv",
+        table=report(
+            f"{RESULTS}/table1.csv",
+            category="1 Tables",
+            labels={"table": "Table 1 (csv)"},
+            caption="../report/tables.rst",
+        ),
+        long=report(
+            f"{RESULTS}/table1_long.csv",
+            category="1 Tables",
+            labels={"table": "Table 1 of every fold and seed (csv)"},
+            caption="../report/tables.rst",
+        ),
         text=f"{RESULTS}/table1.md",
     log:
         f"{RESULTS}/logs/table1.log",
@@ -28,7 +38,14 @@ rule confusion:
         lambda wildcards: scores_of(wildcards.streams.split("+"), wildcards.variant),
     output:
         csv=f"{RESULTS}/confusion/{{streams}}_{{variant}}.csv",
-        png=f"{RESULTS}/confusion/{{streams}}_{{variant}}.png",
+        png=report(
+            f"{RESULTS}/confusion/{{streams}}_{{variant}}.png",
+            category="2 Confusion matrices",
+            labels=lambda wildcards: {
+                "input and variant": f"{wildcards.streams.upper()}, {wildcards.variant}"
+            },
+            caption="../report/confusion.rst",
+        ),
         pdf=f"{RESULTS}/confusion/{{streams}}_{{variant}}.pdf",
         fold_csv=expand(
             f"{RESULTS}/confusion/{{{{streams}}}}_{{{{variant}}}}_fold{{fold}}.csv",
@@ -65,7 +82,14 @@ rule comparison:
         reported=lambda wildcards: str(REPORTED / f"{wildcards.table}.csv"),
         scores=lambda wildcards: measured_scores(wildcards.table),
     output:
-        table=f"{RESULTS}/{{table}}.csv",
+        table=report(
+            f"{RESULTS}/{{table}}.csv",
+            category="1 Tables",
+            labels=lambda wildcards: {
+                "table": f"{table_title(wildcards.table)} (csv)"
+            },
+            caption="../report/tables.rst",
+        ),
         text=f"{RESULTS}/{{table}}.md",
     log:
         f"{RESULTS}/logs/{{table}}.log",
@@ -89,7 +113,12 @@ rule metrics:
     input:
         scores_of(MODALITIES, VARIANTS),
     output:
-        table=f"{RESULTS}/metrics.csv",
+        table=report(
+            f"{RESULTS}/metrics.csv",
+            category="1 Tables",
+            labels={"table": "Metrics (csv)"},
+            caption="../report/tables.rst",
+        ),
         text=f"{RESULTS}/metrics.md",
     log:
         f"{RESULTS}/logs/metrics.log",
@@ -112,7 +141,12 @@ rule statistics:
     input:
         scores_of(MODALITIES, VARIANTS),
     output:
-        table=f"{RESULTS}/statistics.csv",
+        table=report(
+            f"{RESULTS}/statistics.csv",
+            category="1 Tables",
+            labels={"table": "Statistics (csv)"},
+            caption="../report/tables.rst",
+        ),
         text=f"{RESULTS}/statistics.md",
     log:
         f"{RESULTS}/logs/statistics.log",
