@@ -84,6 +84,7 @@ def extract_flow(
 
     A clip of a single frame gives one still field. The warped shard also holds each pair's homography, the number of
     its inliers, and whether it fell back to the identity. `settings.detector` is needed for warped flow, and only then.
+    Both shards' parameters say under "frames" how the frames were made.
     """
     source, boxes = ClipFields([frames]), read_extra(frames, "boxes")
     clips = [grey_clip(name, source[name], boxes.get(name)) for name in source.clips()]
@@ -91,7 +92,9 @@ def extract_flow(
     with ExitStack() as stack:
         shards = {
             modality: stack.enter_context(
-                write_shard(path, modality, shard_parameters(settings, bound, modality), storage)
+                write_shard(
+                    path, modality, shard_parameters(settings, bound, modality) | {"frames": source.parameters}, storage
+                )
             )
             for modality, path in outputs.items()
         }

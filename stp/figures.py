@@ -164,3 +164,31 @@ def _draw_curve(axes: Axes, runs: pd.DataFrame, name: str, label: str, colour: s
         axes.plot(run["epoch"], scale * run[name], color=colour, linewidth=0.5, alpha=0.4, marker=marker, markersize=2)
     mean = scale * runs.groupby("epoch")[name].mean()
     axes.plot(mean.index, mean, color=colour, linewidth=1.6, label=label, marker=marker, markersize=3)
+
+
+def save_timeline(path: Path, videos: Mapping[str, tuple[np.ndarray, np.ndarray]], classes: tuple[str, ...]) -> None:
+    """Draw class probabilities over time as PNG, one plot a video.
+
+    `videos` gives, by title, the middles of the windows in seconds, (n,), and their probabilities, (n, classes).
+    Classes that are nowhere the most probable are grey and without name.
+    """
+    named = sorted({int(i) for _, rows in videos.values() for i in rows.argmax(1)})
+    colours = plt.get_cmap("tab10" if len(named) <= 10 else "tab20").colors  # type: ignore[attr-defined]
+    figure, all_axes = plt.subplots(
+        len(videos), figsize=(9, 2.6 * len(videos) + 0.6), layout="constrained", squeeze=False
+    )
+    for axes, (title, (times, rows)) in zip(all_axes[:, 0], videos.items(), strict=True):
+        for i in range(len(classes)):
+            if i not in named:
+                axes.plot(times, 100 * rows[:, i], color="0.8", linewidth=0.8)
+        for place, i in enumerate(named):
+            colour = colours[place % len(colours)]
+            axes.plot(times, 100 * rows[:, i], color=colour, marker=".", markersize=4, label=classes[i])
+        axes.set_title(title, fontsize=10)
+        axes.set_ylim(0, 100)
+        axes.set_ylabel("probability in %")
+    all_axes[-1, 0].set_xlabel("seconds, middle of the window")
+    figure.legend(*all_axes[0, 0].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
+    with complete_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)
+    plt.close(figure)

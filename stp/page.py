@@ -18,8 +18,11 @@ from stp.notes import version_note
 
 def _figure(path: Path) -> str:
     """A png with the caption that it carries (see `stp.figures`), or its name where it carries none."""
-    with Image.open(path) as image:
-        caption = str(image.info.get("Title", path.stem))
+    try:
+        with Image.open(path) as image:
+            caption = str(image.info.get("Title", path.stem))
+    except OSError:
+        raise UserError(f"{path}: cannot be read as a png; remove it and make it again") from None
     source = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
     words = html.escape(caption)
     return f'<figure><img src="{source}" alt="{words}"><figcaption>{words}</figcaption></figure>'

@@ -1,7 +1,7 @@
 """A run: one (modality, variant, fold, seed), its settings, and the trained network that it leaves behind."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -126,9 +126,20 @@ class Run:
         return TemporalPyramidNetwork(backbone, variant, len(self.classes), settings.stream(modality).dropout)
 
 
-def save_run(path: Path, run: Run, network: TemporalPyramidNetwork, clips: Sequence[str] = ()) -> None:
-    """Write a trained run: weights, everything that is needed to build the network again, and its training clips."""
+def save_run(
+    path: Path,
+    run: Run,
+    network: TemporalPyramidNetwork,
+    clips: Sequence[str] = (),
+    fields: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a trained run: weights, and everything that is needed to build the network again and feed it.
+
+    `clips` are the ids of its training clips, `fields` the parameters by which their fields were made.
+    """
     content = {"run": json.dumps(asdict(run)), "clips": list(clips), "versions": versions()}
+    if fields is not None:
+        content["fields"] = json.dumps(fields, sort_keys=True)
     with complete_file(path) as temporary:
         torch.save(content | {"weights": network.state_dict()}, temporary)
 
@@ -147,6 +158,15 @@ def training_clips(path: Path) -> frozenset[str]:
     if clips is None:
         raise UserError(f"{path}: does not say on which clips it was trained; train it again")
     return frozenset(clips)
+
+
+def training_fields(path: Path) -> dict[str, Any]:
+    """Parameters by which the fields of a run's training clips were made, as `stp.storage.ClipFields` has them."""
+    text = _read(path).get("fields")
+    if text is None:
+        raise UserError(f"{path}: does not say how the fields it was trained on were made; train it again")
+    parameters: dict[str, Any] = json.loads(text)
+    return parameters
 
 
 def load_run(path: Path) -> tuple[Run, TemporalPyramidNetwork]:

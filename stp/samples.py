@@ -76,12 +76,28 @@ class ScoredSegments:
     places: np.ndarray
 
 
-def scored_segments(fields: ClipFields, clip: str, variant: Variant, segments: int, crops: int) -> ScoredSegments:
-    """Evenly spread segments of a clip, each seen in `crops` fixed crops (1, 2, 5 or 10)."""
+def scored_segments(
+    fields: ClipFields,
+    clip: str,
+    variant: Variant,
+    segments: int,
+    crops: int,
+    spans: Sequence[tuple[int, int]] | None = None,
+) -> ScoredSegments:
+    """Evenly spread segments of a clip, each seen in `crops` fixed crops (1, 2, 5 or 10).
+
+    With `spans`, the first field and the number of fields of parts of the clip, so many segments of each part, one part
+    after another: those that the part would have if it were a clip by itself.
+    """
     length, _, height, width = fields[clip].shape
-    starts = even_starts(length, segments, variant.segment_length)
-    subsegments = np.minimum(segment_subsegments(starts, variant), length - 1)
-    distinct, places = np.unique(subsegments, return_inverse=True)
-    indices = subsegment_fields(distinct, MODALITIES[fields.modality].stack(variant.subsegment_length), length)
-    views = [Sample(clip, indices, crop) for crop in fixed_crops(height, width, crops)]
-    return ScoredSegments(views, places.reshape(subsegments.shape))
+    stack = MODALITIES[fields.modality].stack(variant.subsegment_length)
+    parts = []
+    for first, count in spans or [(0, length)]:
+        starts = np.minimum(
+            segment_subsegments(even_starts(count, segments, variant.segment_length), variant), count - 1
+        )
+        parts.append(first + subsegment_fields(starts, stack, count))
+    subsegments = np.concatenate(parts)  # (segments, K, stack)
+    distinct, places = np.unique(subsegments.reshape(-1, stack), axis=0, return_inverse=True)
+    views = [Sample(clip, distinct, crop) for crop in fixed_crops(height, width, crops)]
+    return ScoredSegments(views, places.reshape(subsegments.shape[:2]))

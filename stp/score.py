@@ -102,6 +102,11 @@ def score_clips(
         yield scores.mean(0).float().cpu().numpy()
 
 
+def ready(network: TemporalPyramidNetwork, device: torch.device) -> TemporalPyramidNetwork:
+    """The network on the device and in the layout in which scores are computed."""
+    return network.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+
 @torch.inference_mode()
 def score(
     run: Run,
@@ -118,7 +123,7 @@ def score(
 
     A hidden label is -1 in the scores.
     """
-    network = network.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    network = ready(network, device)
     names = tuple(clip.clip for clip in clips)
     source = open_fields(fields, names, device, resident, memory_share)
     chosen = [scored_segments(fields, name, network.variant, segments, crops) for name in names]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stp.cli import parse_settings, parse_weights
+from stp.cli.options import parse_settings, parse_weights
 from stp.errors import UserError
 from stp.runs import Settings
 
@@ -41,7 +41,7 @@ def test_mistake_is_one_line_on_the_terminal_and_in_the_log(tmp_path: Path) -> N
 def test_every_subcommand_has_help() -> None:
     result = stp("--help")
     assert result.returncode == 0
-    for name in (
+    stages = (
         "demo",
         "index",
         "frames",
@@ -53,5 +53,6 @@ def test_every_subcommand_has_help() -> None:
         "table1",
         "confusion",
         "explain",
-    ):
+    )
+    for name in (*stages, "predict", "export"):
         assert f" {name} " in result.stdout

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from stp import doctor
-from stp.cli import app
+from stp.cli.app import app
 from stp.devices import taken_places
 from stp.doctor import Finding, can_run, report
 from stp.machine import existing

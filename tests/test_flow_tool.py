@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from stp import clip_flow
-from stp.cli import app, parse_size, parse_threads
+from stp.cli.app import app
+from stp.cli.options import parse_size, parse_threads
 from stp.errors import UserError
 from stp.flow import quantise, tvl1
 from stp.flow_files import colour_wheel

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from stp.cli import app
+from stp.cli.app import app
 from stp.config_draft import GIB, Resources, command, config_text, cpu_minutes, draft, flow_bound, frame_size
 from stp.errors import UserError
 from stp.frames import VideoFacts

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from stp.cli import app, parse_options
+from stp.cli.app import app
+from stp.cli.options import parse_options
 from stp.errors import UserError
 from stp.scores import Scores, write_scores
 from stp.submission import submission_table

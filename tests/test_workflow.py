@@ -19,8 +19,10 @@ import torch
 import yaml
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from stp.ensemble import load_ensemble
 from stp.index import read_index
 from stp.models.convnet import ConvNet
+from stp.predict import predict_video
 from stp.scores import read_scores
 from tests.test_index import write_video
 
@@ -157,7 +159,7 @@ def test_tiny_dag_compares_with_what_others_report(finished: Path) -> None:
 
 
 def test_tiny_dag_puts_every_table_and_figure_on_one_page(finished: Path) -> None:
-    figures = {path.name for path in (finished / "o u t/figures").rglob("*.*")}
+    figures = {path.name for path in (finished / "o u t/figures").rglob("[!.]*.*")}
     runs = [f"training/{name}_{variant}" for name in ("rgb", "of", "wof") for variant in ("baseline", "3-level")]
     assert figures == {
         *(f"{run.split('/')[1]}.{suffix}" for run in runs for suffix in ("png", "pdf")),
@@ -209,6 +211,16 @@ def test_any_comparison_is_made_by_name_from_what_is_trained(finished: Path) -> 
     few = TINY | {"variants": ["3-level"], "comparison": []}
     result = snakemake(finished, few, "--dry-run", "--quiet", "rules", "--", "o u t/table3.csv")
     assert jobs(result) == {"comparison": 1}, result.stdout
+
+
+@pytest.mark.parametrize("modality", ["rgb", "of", "wof"])
+def test_a_trained_run_predicts_a_clip_as_it_was_scored(finished: Path, modality: str) -> None:
+    run = finished / f"o u t/runs/{modality}/3-level/fold1/seed0"
+    scores = read_scores(run / "scores.h5")
+    ensemble = load_ensemble([run / "model.pt"], {modality: 1.0}, "scores", 2, 1, torch.device("cpu"))
+    prediction = predict_video(ensemble, finished / f"o u t/videos/{scores.clips[3]}.mp4", torch.device("cpu"))
+    expected = ensemble.probabilities({modality: [scores.video_scores()[[3]]]})
+    assert np.array_equal(prediction.probabilities, expected)
 
 
 def test_no_actor_is_on_both_sides_of_a_fold(finished: Path) -> None:
@@ -291,7 +303,8 @@ def test_chosen_clips_are_explained_by_the_runs_that_are_there(finished: Path) -
     config = TINY | {"explain": {"clips": [clip], "variants": ["3-level"], "fold": 2, "segments": 1}}
     result = snakemake(finished, config)
     assert result.returncode == 0, result.stdout
-    assert jobs(result) == {"explain": 1}, result.stdout
+    assert jobs(result) == {"explain": 1, "paper": 1}, result.stdout
+    assert f"<figcaption>{clip}: guided Grad-CAM of class " in (finished / "o u t/paper.html").read_text()
     names = {path.name for path in (finished / "o u t/figures/explain").iterdir()}
     assert names == {f"{clip.replace('/', '__')}.{kind}" for kind in ("png", "pdf", "mp4")}
 

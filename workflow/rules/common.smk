@@ -44,8 +44,8 @@ if SUBMISSION != "none" and config["splits"]["folds"] != 1:
 
 DATA = f"{DATASET['importer']} ({RESULTS})"
 
-# What others report, a file a comparison.
-REPORTED = Path(workflow.basedir) / "config/reported"
+# What others report, a file a comparison; the folder is found from this file, because the workflow may be a module.
+REPORTED = Path(str(workflow.current_basedir)).parents[1] / "config/reported"
 COMPARISONS = config["comparison"]
 KNOWN_COMPARISONS = sorted(path.stem for path in REPORTED.glob("*.csv"))
 for name in COMPARISONS:

@@ -1,0 +1,9 @@
+"""The command line: `stp SUBCOMMAND`, also `python -m stp SUBCOMMAND`; one subcommand a stage of the pipeline.
+
+Modules are imported inside the subcommands, so that a stage pays only for what it uses.
+"""
+
+from stp.cli import data, flow, training, results, tools  # isort: skip  # in the order of --help
+from stp.cli.app import main
+
+__all__ = ["data", "flow", "main", "results", "tools", "training"]

@@ -1,0 +1,51 @@
+"""The application: how it logs, and how it ends when something is wrong."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stp.errors import UserError
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown"
+)
+log = logging.getLogger("stp")
+
+
+@app.callback()
+def logging_options(
+    log_file: Annotated[
+        Path | None, typer.Option("--log", help="Log file; the terminal then shows only warnings.")
+    ] = None,
+) -> None:
+    """Recognise micro actions in videos with a segment-level temporal pyramid."""
+    if log_file or not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")  # read when a subcommand imports tqdm
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # bad videos are named in our own words
+    terminal = logging.StreamHandler()
+    terminal.setFormatter(logging.Formatter("stp: %(levelname)s: %(message)s"))
+    handlers: list[logging.Handler] = [terminal]
+    if log_file:
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        file = logging.FileHandler(log_file, mode="w", encoding="utf-8")
+        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handlers.append(file)
+        terminal.setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.INFO, handlers=handlers)
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # tells of every glyph in a pdf
+
+
+def main() -> None:
+    """Run a subcommand; a user's mistake is one or two lines on standard error and exit status 1, no traceback."""
+    try:
+        app()
+    except UserError as error:
+        log.error("%s", error)
+        sys.exit(1)
+    except Exception:
+        log.critical("unexpected error, please report it", exc_info=True)
+        sys.exit(2)

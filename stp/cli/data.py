@@ -1,0 +1,142 @@
+"""From videos to clips that can be trained on: demo data, index, frames, flow and folds."""
+
+import csv
+import logging
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from stp.cli.app import app
+from stp.cli.options import (
+    BackendName,
+    Detector,
+    ExistingFile,
+    Output,
+    Quality,
+    Semantics,
+    Storage,
+    Threads,
+    parse_options,
+)
+from stp.errors import UserError
+
+log = logging.getLogger("stp")
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Folder to fill with CLASS/clip.mp4.")],
+    clips_per_class: Annotated[int, typer.Option(min=1)] = 36,
+    frames: Annotated[int, typer.Option(min=12)] = 24,
+    width: Annotated[int, typer.Option(min=32)] = 128,
+    height: Annotated[int, typer.Option(min=32)] = 96,
+    actors: Annotated[int, typer.Option(min=1)] = 6,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    threads: Threads = 1,
+) -> None:
+    """Draw the embedded demo data set as video files."""
+    from stp.datasets.demo import generate
+
+    generate(folder, clips_per_class, frames, width, height, actors, seed=seed, threads=threads)
+
+
+@app.command()
+def index(
+    folder: Annotated[Path, typer.Argument(help="Folder that holds the videos.")],
+    output: Output,
+    skipped: Annotated[Path, typer.Option(help="csv of the clips that were skipped, to write.")],
+    importer: Annotated[
+        str, typer.Option(help="Layout of the videos: folder, demo, ut_interaction, pev, hmdb51, ma52.")
+    ] = "folder",
+    lists: Annotated[Path | None, typer.Option(help="Folder of the data set's official lists.")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="Option of the importer, as NAME=VALUE.")] = None,
+    on_bad_video: Literal["error", "skip"] = "error",
+    threads: Threads = 1,
+) -> None:
+    """Find the clips of a data set, decode each to its end, and write the index."""
+    from stp.datasets import find_clips
+    from stp.files import complete_file
+    from stp.frames import check_videos
+    from stp.index import check_ids, write_index
+
+    clips = find_clips(importer, folder, lists, parse_options(option or []))
+    check_ids(clips)
+    good, bad = check_videos(clips, threads)
+    if bad and on_bad_video == "error":
+        listed = "\n".join(f"  {video}" for video in bad)
+        raise UserError(
+            f"{len(bad)} of {len(clips)} videos do not decode; mend or remove them, or set on_bad_video: skip\n{listed}"
+        )
+    emptied = {video.clip.label for video in bad} - {clip.label for clip in good} - {""}
+    if emptied:
+        raise UserError(f"no video of class '{min(emptied)}' decodes; mend them or remove the class")
+    for video in bad:
+        log.warning("skipped %s", video)
+    with complete_file(skipped) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["clip", "path", "reason"])
+        writer.writerows([video.clip.clip, video.clip.path, video.reason] for video in bad)
+    write_index(output, good)
+    log.info("%d clips of %d classes", len(good), len({clip.label for clip in good} - {""}))
+
+
+@app.command()
+def frames(
+    index_file: ExistingFile,
+    output: Output,
+    shard: Annotated[int, typer.Option(min=0)] = 0,
+    shards: Annotated[int, typer.Option(min=1)] = 1,
+    width: Annotated[int, typer.Option(min=1, help="Pixels.")] = 340,
+    height: Annotated[int, typer.Option(min=1, help="Pixels.")] = 256,
+    storage: Storage = "raw",
+    quality: Quality = 95,
+) -> None:
+    """Decode the clips of one shard into RGB frames."""
+    from stp.extraction import extract_frames
+    from stp.index import read_index
+    from stp.storage import StorageFormat
+
+    chosen = StorageFormat(storage, quality)
+    extract_frames(read_index(index_file).shard(shard, shards), output, width, height, chosen)
+
+
+@app.command()
+def extract(
+    frames_file: ExistingFile,
+    output: Annotated[Path, typer.Argument(help="Flow of the clips, to write.")],
+    warped: Annotated[Path | None, typer.Argument(help="Warped flow, camera motion taken out, to write.")] = None,
+    backend: BackendName = "auto",
+    semantics: Semantics = "opencv-cpu",
+    bound: Annotated[float, typer.Option(min=0.01, help="+-bound pixels/frame map to 0..255.")] = 20.0,
+    detector: Detector = "orb",
+    storage: Storage = "raw",
+    quality: Quality = 95,
+    threads: Threads = 1,
+) -> None:
+    """Compute TV-L1 flow, and warped flow if a file is named for it, of the clips of one shard."""
+    from stp.clip_batches import FlowSettings
+    from stp.extraction import extract_flow
+    from stp.flow import TVL1Parameters, resolve_backend
+    from stp.storage import StorageFormat
+
+    engine, parameters = resolve_backend(backend, semantics), TVL1Parameters(semantics=semantics)
+    settings = FlowSettings(engine, parameters, detector if warped else None)
+    extract_flow(frames_file, output, warped, settings, bound, threads, StorageFormat(storage, quality))
+
+
+@app.command()
+def splits(
+    index_file: ExistingFile,
+    outputs: Annotated[list[Path], typer.Argument(help="csv of each fold, to write; as many folds as files.")],
+    scheme: Literal["random", "grouped", "leave_one_group_out", "official"] = "random",
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Divide the clips into folds."""
+    from stp.index import read_index
+    from stp.splits import make_folds, write_fold
+
+    table = read_index(index_file)
+    folds = make_folds(table, scheme, len(outputs), seed)
+    for path, words in zip(outputs, folds, strict=True):
+        write_fold(path, table, words)

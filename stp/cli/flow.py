@@ -1,0 +1,77 @@
+"""Flow by itself: videos to TV-L1 flow for any use."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from stp.cli.app import app
+from stp.cli.options import (
+    BackendName,
+    Detector,
+    Semantics,
+    parse_size,
+    parse_threads,
+)
+
+
+@app.command()
+def flow(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Videos; folders of images, the frames of one clip in natural order (2 before 10); folders of those, "
+            "searched to the bottom."
+        ),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write: OUT/of/NAME and OUT/wof/NAME.")],
+    file_format: Annotated[
+        Literal["h5", "npy", "png", "jpg", "mp4"],
+        typer.Option(
+            "--format",
+            help="h5: bytes, what the pipeline trains on. npy: float32 (T-1, 2, H, W). png, jpg: bytes as images, "
+            "a folder of flow_x_00001, flow_y_00001, ...; jpg is lossy. mp4: colours, for looking at.",
+        ),
+    ] = "h5",
+    warped: Annotated[bool, typer.Option("--warped", help="Also flow without the camera's motion: OUT/wof.")] = False,
+    bound: Annotated[
+        float,
+        typer.Option(
+            min=0.01, help="+-bound pixels map to bytes 0..255, 128 is no motion; mp4: length of full colour."
+        ),
+    ] = 20.0,
+    size: Annotated[
+        str | None, typer.Option(metavar="WxH", help="Resize frames, e.g. to 340x256.", show_default="own size")
+    ] = None,
+    backend: BackendName = "auto",
+    semantics: Annotated[
+        Semantics, typer.Option(help="Which of OpenCV's two TV-L1s; published networks mostly saw opencv-cuda.")
+    ] = "opencv-cpu",
+    detector: Annotated[Detector, typer.Option(help="Key points for --warped; sift is slower.")] = "orb",
+    step: Annotated[int, typer.Option(min=1, help="Flow from each frame to the one so many later.")] = 1,
+    threads: Annotated[str, typer.Option(metavar="N", help="Processor threads: all or a number.")] = "all",
+) -> None:
+    """Turn videos or folders of frames into TV-L1 optical flow.
+
+    A video is named by its stem, a folder of frames by its own name, and what lies deeper in a folder by its path from
+    there. Flow is x (rightwards) and y (downwards) in pixels.
+
+    Call it again after an interruption and it goes on: files appear only when complete, and complete ones stay.
+    OUT/flow.json keeps the options; other options want another OUT. Sources that cannot be read to their end are named
+    and skipped, and the exit status is then 1.
+
+    Examples:
+
+        stp flow clip.avi -o flow
+        stp flow videos/ -o flow --format jpg --warped --size 340x256
+        stp flow clip.avi -o look --format mp4 --bound 5
+    """
+    from stp.clip_batches import FlowSettings
+    from stp.flow import TVL1Parameters, resolve_backend
+    from stp.flow_tool import FlowFolder, make_flow
+    from stp.sources import find_sources
+
+    engine, parameters = resolve_backend(backend, semantics), TVL1Parameters(semantics=semantics)
+    settings = FlowSettings(engine, parameters, detector if warped else None, step=step)
+    folder = FlowFolder(output, file_format, bound, parse_size(size) if size else None, settings)
+    make_flow(find_sources(sources), folder, parse_threads(threads))

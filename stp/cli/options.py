@@ -1,0 +1,128 @@
+"""Options that several subcommands share, and what their words mean."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from stp.errors import UserError
+
+if TYPE_CHECKING:
+    from stp.runs import Settings
+    from stp.scores import Scores
+
+Output = Annotated[Path, typer.Option("-o", "--output", help="File to write.")]
+Stem = Annotated[Path, typer.Option("-o", "--output", help="Stem of the files to write.")]
+Text = Annotated[Path, typer.Option(help="Markdown for reading, to write.")]
+ExistingFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False)]
+ExistingFiles = Annotated[list[Path], typer.Argument(exists=True, dir_okay=False)]
+Reported = Annotated[Path, typer.Option(exists=True, dir_okay=False, help="csv of what others report.")]
+
+BackendName = Annotated[
+    str, typer.Option(help="auto, numba, triton (NVIDIA GPUs), torch, opencv or opencv-cuda; auto is numba.")
+]
+Semantics = Literal["opencv-cpu", "opencv-cuda"]
+Detector = Literal["orb", "sift"]
+Storage = Annotated[
+    Literal["raw", "jpeg"], typer.Option(help="Bytes as they are, or JPEG for data sets too large for that.")
+]
+Quality = Annotated[int, typer.Option(min=1, max=100, help="Quality of JPEG.")]
+
+Weights = Annotated[str, typer.Option(help="Weight of each stream, as rgb=1,of=1.5,wof=1.")]
+Space = Literal["scores", "probabilities"]  # what is averaged when streams are fused
+
+Threads = Annotated[int, typer.Option(min=1, help="Processor threads to use.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Resident = Annotated[
+    Literal["auto", "always", "never"],
+    typer.Option(help="Load all fields into the device's memory: auto, if they fit."),
+]
+MemoryShare = Annotated[float, typer.Option(min=0.01, max=1, help="Share of the free memory that they may take.")]
+GpuShare = Annotated[
+    int, typer.Option(min=1, help="Runs that may share a GPU, where there are several and none is named.")
+]
+
+
+def parse_options(texts: list[str]) -> dict[str, str]:
+    """`view=second` -> value by name; UserError for anything else."""
+    options = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or name in options:
+            raise UserError(f"--option: '{text}' is not of the form NAME=VALUE, or is given twice")
+        options[name] = value
+    return options
+
+
+def parse_weights(text: str) -> dict[str, float]:
+    """`rgb=1,of=1.5` -> numbers by modality; UserError for anything else."""
+    try:
+        weights = {name: float(value) for name, value in (part.split("=") for part in text.split(","))}
+    except ValueError:
+        raise UserError(f"--weights: '{text}' is not of the form rgb=1,of=1.5,wof=1") from None
+    if set(weights) - {"rgb", "of", "wof"} or min(weights.values()) <= 0:
+        raise UserError(f"--weights: '{text}' must give positive weights of rgb, of and wof")
+    return weights
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """`340x256` -> width and height; UserError for anything else."""
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if not match:
+        raise UserError(f"--size: '{text}' is not of the form WIDTHxHEIGHT, for example 340x256")
+    return int(match[1]), int(match[2])
+
+
+def parse_threads(text: str) -> int:
+    """`all` -> the processors that this process may use, `4` -> 4; UserError for anything else."""
+    if text == "all":
+        return len(os.sched_getaffinity(0))
+    if not re.fullmatch(r"[1-9]\d*", text):
+        raise UserError(f"--threads: '{text}' is neither all nor a number from 1 on")
+    return int(text)
+
+
+def parse_settings(text: str) -> "Settings":
+    """Settings from JSON; UserError for what is not JSON or has unknown names."""
+    from stp.runs import Settings
+
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"--settings: not JSON ({error}); give for example '{{\"batch_videos\": 16}}'") from None
+    return Settings.from_dict(values)
+
+
+def check_crops(crops: int) -> None:
+    """UserError unless there are so many test crops."""
+    from stp.crops import TEST_CROPS
+
+    if crops not in TEST_CROPS:
+        raise UserError(f"--crops: {crops} is none of {', '.join(map(str, TEST_CROPS))}")
+
+
+def check_new(files: dict[str, Path | None]) -> None:
+    """UserError if an option names a file that exists, or a name that another option has."""
+    named = [(option, path) for option, path in files.items() if path]
+    for option, path in named:
+        if path.exists():
+            raise UserError(f"{option}: '{path}' exists; move it away or choose another name")
+        if [other.resolve() for _, other in named].count(path.resolve()) > 1:
+            raise UserError(f"{option}: '{path}' is named by another option, too; choose another name")
+
+
+def read_all_scores(paths: list[Path], weights: dict[str, float], hidden: bool = False) -> "list[Scores]":
+    """Scores of all files, of clips whose labels are known or hidden; every modality must have a weight."""
+    from stp.scores import read_scores
+
+    runs = [read_scores(path) for path in paths]
+    for path, run in zip(paths, runs, strict=True):
+        if bool((run.labels < 0).any()) != hidden:
+            raise UserError(f"{path}: scores of clips whose labels are {'known' if hidden else 'hidden'}; leave it out")
+    unweighted = {run.modality for run in runs} - set(weights)
+    if unweighted:
+        raise UserError(f"--weights: no weight for {', '.join(sorted(unweighted))}; give rgb=1,of=1.5,wof=1")
+    return runs

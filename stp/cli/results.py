@@ -1,0 +1,244 @@
+"""Tables, figures and submissions, all from scores."""
+
+import csv
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stp.cli.app import app
+from stp.cli.options import (
+    ExistingFiles,
+    Output,
+    Reported,
+    Space,
+    Stem,
+    Text,
+    Weights,
+    parse_weights,
+    read_all_scores,
+)
+from stp.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from stp.predictions import Predictions
+
+log = logging.getLogger("stp")
+
+
+def predict_all(paths: list[Path], weights: str, space: Space) -> "list[Predictions]":
+    """Predictions of every input and variant that the scores files allow."""
+    from stp.predictions import predict
+
+    shares = parse_weights(weights)
+    return predict(read_all_scores(paths, shares), shares, space)
+
+
+def write_table(output: Path, table: "pd.DataFrame", text: Path, words: str) -> None:
+    """Write a table as csv, and for reading."""
+    from stp.files import complete_file
+
+    with complete_file(text) as temporary:
+        temporary.write_text(words, encoding="utf-8")
+    with complete_file(output) as temporary:
+        table.to_csv(temporary, index=False)
+    log.info("%s", words)
+
+
+@app.command()
+def table1(
+    scores: ExistingFiles,
+    output: Output,
+    long: Annotated[Path, typer.Option(help="csv of every fold, to write.")],
+    text: Text,
+    skipped: Annotated[Path | None, typer.Option(help="csv of clips that were skipped, for the notes.")] = None,
+    weights: Weights = "rgb=1,of=1.5,wof=1",
+    space: Space = "scores",
+) -> None:
+    """Fuse streams and write the paper's Table 1 from scores of all runs."""
+    from stp import tables
+    from stp.files import complete_file
+    from stp.metrics import summarise
+    from stp.notes import table1_notes
+
+    shares = parse_weights(weights)
+    runs = read_all_scores(scores, shares)
+    folds = tables.fold_accuracies(runs, shares, space)
+    summary = summarise(folds)
+    rows = list(csv.DictReader(skipped.open(encoding="utf-8"))) if skipped else []
+    notes = table1_notes(runs, shares, space, [f"{row['clip']} ({row['reason']})" for row in rows])
+    with complete_file(long) as temporary:
+        tables.long_table(folds).to_csv(temporary, index=False)
+    write_table(output, tables.table1(summary), text, tables.table1_text(summary, notes))
+
+
+@app.command()
+def comparison(
+    output: Output,
+    reported: Reported,
+    text: Text,
+    scores: Annotated[list[Path] | None, typer.Argument(exists=True, dir_okay=False)] = None,
+    data: Annotated[str, typer.Option(help="Name of the data that the scores are of.")] = "",
+    weights: Weights = "rgb=1,of=1.5,wof=1",
+    space: Space = "scores",
+) -> None:
+    """Write what others report beside what is measured here, as the paper's Tables 2 and 3."""
+    from stp.comparison import compare, comparison_text, read_reported
+    from stp.metrics import fold_metrics, summarise
+    from stp.notes import version_note
+
+    summary = summarise(fold_metrics(predict_all(scores, weights, space))) if scores else None
+    table = compare(read_reported(reported), summary, data)
+    write_table(output, table, text, comparison_text(reported.stem, table, [version_note()]))
+
+
+@app.command()
+def metrics(
+    scores: ExistingFiles,
+    output: Output,
+    text: Text,
+    weights: Weights = "rgb=1,of=1.5,wof=1",
+    space: Space = "scores",
+) -> None:
+    """Fuse streams and write accuracy, top-5 accuracy and F1 scores of every input and variant."""
+    from stp.metrics import fold_metrics, metrics_table, metrics_text
+
+    table = metrics_table(fold_metrics(predict_all(scores, weights, space)))
+    write_table(output, table, text, metrics_text(table))
+
+
+@app.command()
+def statistics(
+    scores: ExistingFiles,
+    output: Output,
+    text: Text,
+    resamples: Annotated[int, typer.Option(min=1, help="Bootstrap resamples of the test clips.")] = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the resamples.")] = 0,
+    weights: Weights = "rgb=1,of=1.5,wof=1",
+    space: Space = "scores",
+) -> None:
+    """Fuse streams and write spreads, bootstrap intervals and McNemar's tests against the baseline."""
+    from stp.statistics import statistics_notes, statistics_table, statistics_text
+
+    predictions = predict_all(scores, weights, space)
+    table = statistics_table(predictions, resamples, seed)
+    notes = statistics_notes(table, min(item.seed for item in predictions), resamples, seed)
+    write_table(output, table, text, statistics_text(table, notes))
+
+
+@app.command()
+def confusion(
+    scores: ExistingFiles,
+    output: Stem,
+    weights: Weights = "rgb=1,of=1.5,wof=1",
+    space: Space = "scores",
+) -> None:
+    """Fuse the streams of one variant; confusion matrices of each fold and of all: STEM[_foldN].csv, .png, .pdf."""
+    import numpy as np
+    import pandas as pd
+
+    from stp.figures import save_confusion
+    from stp.files import complete_file
+    from stp.predictions import input_name
+    from stp.scores import FUSION_ORDER
+    from stp.tables import fold_confusions
+
+    shares = parse_weights(weights)
+    runs = read_all_scores(scores, shares)
+    variants = {run.variant for run in runs}
+    if len(variants) != 1:
+        raise UserError(f"confusion: give scores of one variant, not of {', '.join(sorted(variants))}")
+    matrices = fold_confusions(runs, shares, space)
+    streams = input_name([name for name in FUSION_ORDER if name in {run.modality for run in runs}])
+    title, seeds = f"{streams}, {variants.pop()}", len({run.seed for run in runs})
+    all_of = f"all folds and {seeds} seeds" if seeds > 1 else "all folds"
+    of_seeds = f", {seeds} seeds pooled" if seeds > 1 else ""
+    plates = {"": (np.sum(list(matrices.values()), axis=0), f"{title}, {all_of} pooled")}
+    plates |= {f"_fold{fold}": (matrix, f"{title}, fold {fold}{of_seeds}") for fold, matrix in matrices.items()}
+    classes = runs[0].classes
+    for suffix, (counts, words) in plates.items():
+        stem = output.with_name(f"{output.name}{suffix}")
+        with complete_file(stem.with_name(f"{stem.name}.csv")) as temporary:
+            pd.DataFrame(counts, index=pd.Index(classes, name="true"), columns=list(classes)).to_csv(temporary)
+        save_confusion(stem, counts, classes, words)
+
+
+@app.command()
+def classes(
+    scores: ExistingFiles,
+    output: Stem,
+    reported: Reported,
+    weights: Weights = "rgb=1,of=1.5,wof=1",
+    space: Space = "scores",
+) -> None:
+    """Accuracy of each class of the comparison's measured methods, as STEM.csv, .png and .pdf."""
+    from stp.comparison import class_accuracies, read_reported
+    from stp.figures import save_class_accuracies
+    from stp.files import complete_file
+
+    table = class_accuracies(read_reported(reported), predict_all(scores, weights, space))
+    with complete_file(output.with_name(f"{output.name}.csv")) as temporary:
+        table.to_csv(temporary, index=False)
+    shares = {str(method): rows["accuracy"].to_numpy() for method, rows in table.groupby("method", sort=False)}
+    first = table[table["method"] == table["method"].iloc[0]]
+    save_class_accuracies(output, shares, list(first["class"]), first["clips"].to_numpy())
+
+
+@app.command()
+def curves(
+    logs: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="log.csv of each fold and seed.")],
+    output: Stem,
+    title: Annotated[str, typer.Option(help="What was trained.")] = "",
+) -> None:
+    """Draw loss and training accuracies over epochs, as STEM.png and STEM.pdf."""
+    from stp.figures import save_curves
+    from stp.training_log import read_log
+
+    save_curves(output, [read_log(path) for path in logs], title)
+
+
+@app.command()
+def paper(
+    output: Output,
+    files: Annotated[
+        list[Path] | None, typer.Argument(exists=True, dir_okay=False, help="Tables (md) and figures (png).")
+    ] = None,
+    title: Annotated[str, typer.Option()] = "Tables and figures",
+    config: Annotated[str, typer.Option(help="The config that made them, as JSON; it ends the page.")] = "",
+) -> None:
+    """Put tables and figures, in the order given, on one page that opens offline."""
+    from stp.files import complete_file
+    from stp.page import paper_page
+
+    try:
+        values = json.loads(config) if config else None
+    except json.JSONDecodeError as error:
+        raise UserError(f"--config: not JSON ({error})") from None
+    page = paper_page(files or [], title, values)
+    with complete_file(output) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+@app.command()
+def submission(
+    scores: ExistingFiles,
+    output: Output,
+    weights: Weights = "rgb=1,of=1.5,wof=1",
+    space: Space = "scores",
+) -> None:
+    """Fuse the streams' scores of hidden clips (score --set hidden) and write the five likeliest labels of each.
+
+    The csv has a row a clip with numbers of actions and of coarser classes (body parts), which add up their actions'
+    probabilities; numbers count in the order of the index.
+    """
+    from stp.files import complete_file
+    from stp.submission import submission_table
+
+    shares = parse_weights(weights)
+    table = submission_table(read_all_scores(scores, shares, hidden=True), shares, space)
+    with complete_file(output) as temporary:
+        table.to_csv(temporary, index=False)
