@@ -159,7 +159,7 @@ def test_tiny_dag_compares_with_what_others_report(finished: Path) -> None:
 
 
 def test_tiny_dag_puts_every_table_and_figure_on_one_page(finished: Path) -> None:
-    figures = {path.name for path in (finished / "o u t/figures").rglob("*.*")}
+    figures = {path.name for path in (finished / "o u t/figures").rglob("[!.]*.*")}
     runs = [f"training/{name}_{variant}" for name in ("rgb", "of", "wof") for variant in ("baseline", "3-level")]
     assert figures == {
         *(f"{run.split('/')[1]}.{suffix}" for run in runs for suffix in ("png", "pdf")),

@@ -214,7 +214,11 @@ def paper(
     from stp.files import complete_file
     from stp.page import paper_page
 
-    page = paper_page(files or [], title, json.loads(config) if config else None)
+    try:
+        values = json.loads(config) if config else None
+    except json.JSONDecodeError as error:
+        raise UserError(f"--config: not JSON ({error})") from None
+    page = paper_page(files or [], title, values)
     with complete_file(output) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
@@ -238,27 +242,3 @@ def submission(
     table = submission_table(read_all_scores(scores, shares, hidden=True), shares, space)
     with complete_file(output) as temporary:
         table.to_csv(temporary, index=False)
-
-
-@app.command()
-def examples(
-    index_file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, metavar="INDEX", help="The index.")],
-    shards: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="Shards of frames and of flow.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write: CLIP.png, CLIP.pdf, CLIP.mp4.")],
-    clips: Annotated[
-        list[str] | None,
-        typer.Option("--clip", help="Id of a clip, again for more.", show_default="the first of each class"),
-    ] = None,
-    number: Annotated[int, typer.Option(min=0, help="Clips to draw, where none is named.")] = 4,
-) -> None:
-    """Draw clips as they are stored: frames with flow and warped flow in colours, as figures and as videos."""
-    from stp.example_figures import first_of_classes, save_example
-    from stp.explain import chosen_clips, clip_fields, fields_by_modality
-    from stp.index import read_index
-
-    index = read_index(index_file)
-    fields = fields_by_modality(shards)
-    output.mkdir(parents=True, exist_ok=True)
-    for name, clip in chosen_clips(index, clips or first_of_classes(index, number), str(index_file)).items():
-        save_example(output / name, {kind: clip_fields(fields, kind, clip.clip) for kind in fields}, clip)
-        log.info("%s: %s", clip.clip, output / f"{name}.png")

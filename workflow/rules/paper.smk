@@ -28,7 +28,7 @@ rule classes:
         png=report(
             f"{RESULTS}/figures/classes_{{table}}.png",
             category="3 Accuracy of each class",
-            labels={"methods of": "{table}"},
+            labels=lambda wildcards: {"methods of": table_title(wildcards.table)},
             caption="../report/classes.rst",
         ),
         pdf=f"{RESULTS}/figures/classes_{{table}}.pdf",
