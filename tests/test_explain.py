@@ -10,10 +10,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib import pyplot as plt
 from PIL import Image
 from torch import Tensor, nn
 
-from stp import cli
+from stp.cli.app import app
 from stp.crops import fixed_crops
 from stp.errors import UserError
 from stp.explain import (
@@ -248,7 +249,9 @@ def test_class_that_nothing_speaks_for_has_no_heat(results: Results) -> None:
     assert explanation.heat.max() == explanation.guided.max() == 0
     assert explanation.scores.argmax() == 1
     assert caption(explanation).splitlines()[0].startswith("predicted wave ")
-    assert draw(np.zeros((40, 48, 64, 3), np.uint8), [explanation], [""], "").axes
+    figure = draw(np.zeros((40, 48, 64, 3), np.uint8), [explanation], [""], "")
+    assert figure.axes
+    plt.close(figure)
 
 
 @pytest.mark.parametrize("modality", ["rgb", "of"])
@@ -335,12 +338,13 @@ def test_long_names_stay_beside_the_images(results: Results) -> None:
         box = text.get_window_extent()
         assert box.x0 >= 0
         assert box.x1 < text.axes.get_window_extent().x0
+    plt.close(figure)
 
 
 def test_one_command_line_explains(results: Results, tmp_path: Path) -> None:
     runs = [str(results.model("rgb", "baseline").parent), str(results.model("of", "3-level"))]
     arguments = ["explain", "wave/1", "nod/a b", "wave/1", "--run", runs[0], "--run", runs[1], "-o", str(tmp_path)]
-    cli.app([*arguments, "--segments", "1", "--crops", "2", "--device", "cpu"], standalone_mode=False)
+    app([*arguments, "--segments", "1", "--crops", "2", "--device", "cpu"], standalone_mode=False)
     files = {f"{stem}.{kind}" for stem in ("wave__1", "nod__a b") for kind in ("png", "pdf", "mp4")}
     assert {path.name for path in tmp_path.iterdir()} == files
 

@@ -320,7 +320,12 @@ def test_bad_sources_are_named_and_skipped_and_the_exit_status_tells(tmp_path: P
 def test_ctrl_c_leaves_no_half_files(tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.avi", panned(400, 160, 120))
     command = [sys.executable, "-m", "stp", "flow", str(video), "-o", str(tmp_path / "out"), "--format", "npy"]
-    process = subprocess.Popen([*command, "--threads", "1"], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*command, "--threads", "1"],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests in the background ignore it
+    )
     deadline = time.monotonic() + 60
     while not (tmp_path / "out/of/.a.npy.part").exists():
         assert process.poll() is None

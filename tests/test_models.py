@@ -175,7 +175,7 @@ def test_folded_batch_norms_change_neither_results_nor_gradients(name: str, left
     assert sum(isinstance(module, FoldedConvolution) for module in backbone.modules()) == len(norms) - left
     assert list(backbone.state_dict()) == keys
     for folded, expected in zip(results(), plain, strict=True):
-        assert torch.allclose(folded, expected, rtol=1e-9, atol=1e-9 * float(expected.abs().max()))
+        assert torch.allclose(folded, expected, rtol=1e-9, atol=1e-9 * expected.abs().max().item())
 
 
 def test_batch_norms_are_not_folded_where_the_convolution_is_used_elsewhere() -> None:
@@ -217,7 +217,7 @@ def test_micro_batches_give_the_gradients_and_statistics_of_the_whole_batch(name
         parts = trained(most)
         assert parts.keys() == whole.keys()
         for key, expected in whole.items():
-            assert torch.allclose(parts[key], expected, rtol=1e-9, atol=1e-9 * float(expected.abs().max())), key
+            assert torch.allclose(parts[key], expected, rtol=1e-9, atol=1e-9 * expected.abs().max().item()), key
 
 
 def test_micro_batches_need_frozen_batch_norms() -> None:

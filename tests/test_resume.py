@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 import torch
 
-from stp import cli
 from stp.checkpoints import Checkpoints, training_definition
+from stp.cli.training import score
 from stp.errors import UserError
 from stp.index import Clip, Index, read_index, write_index
 from stp.models.pyramid import TemporalPyramidNetwork
@@ -441,7 +441,7 @@ def test_process_killed_at_ten_random_moments_scores_as_one_left_alone(data: Dat
     assert left_alone.wait(60) == 0
     assert untimed(tmp_path / "killed/log.csv") == untimed(tmp_path / "alone/log.csv")
     for folder in (tmp_path / "killed", tmp_path / "alone"):
-        cli.score(folder / "model.pt", data.index, data.fold, [data.shard], folder / "scores.h5", 3, 2, "cpu")
+        score(folder / "model.pt", data.index, data.fold, [data.shard], folder / "scores.h5", 3, 2, "cpu")
     with h5py.File(tmp_path / "killed/scores.h5") as killed, h5py.File(tmp_path / "alone/scores.h5") as alone:
         assert set(killed) == set(alone) == {"scores", "labels", "clips"}
         assert killed["clips"][:].tolist() == alone["clips"][:].tolist()
@@ -455,5 +455,5 @@ def test_clips_that_were_trained_on_are_not_scored(data: Data, tmp_path: Path) -
     save_run(tmp_path / "model.pt", tiny_run(), tiny_run().build_network(), ids)
     write_fold(tmp_path / "fold2.csv", index, make_folds(index, "random", 3, 0)[1])
     with pytest.raises(UserError, match=r"trained on 4 of the clips to score, as '.*'; give its own fold"):
-        cli.score(tmp_path / "model.pt", data.index, tmp_path / "fold2.csv", [data.shard], tmp_path / "s.h5")
+        score(tmp_path / "model.pt", data.index, tmp_path / "fold2.csv", [data.shard], tmp_path / "s.h5")
     assert not (tmp_path / "s.h5").exists()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stp import cli
+from stp.cli import results
 from stp.comparison import COLUMNS, class_accuracies, compare, comparison_text, read_reported
 from stp.errors import UserError
 from stp.metrics import METRICS, fold_metrics, measure, metrics_table, metrics_text, summarise
@@ -190,7 +190,7 @@ def test_measured_figures_stand_beside_reported_ones(tmp_path: Path) -> None:
 
 
 def test_a_comparison_without_scores_has_reported_figures_alone(tmp_path: Path) -> None:
-    cli.comparison(tmp_path / "table3.csv", ROOT / "config/reported/table3.csv", tmp_path / "table3.md")
+    results.comparison(tmp_path / "table3.csv", ROOT / "config/reported/table3.csv", tmp_path / "table3.md")
     table = pd.read_csv(tmp_path / "table3.csv")
     assert table["reported"].notna().all()
     assert table[["measured", "measured_std", "measured_on"]].isna().all(axis=None)
