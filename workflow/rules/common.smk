@@ -107,6 +107,11 @@ def placing(wildcards, resources):
     return shlex.join(options)
 
 
+# Memory, or minutes, of a job that begins anew when it is tried again: twice, then three times as much.
+def growing(amount):
+    return lambda wildcards, attempt: amount * attempt
+
+
 # Names, sizes and times of the user's videos, so that a changed folder is indexed anew.
 def fingerprint(folder):
     files = sorted(path for path in Path(folder).rglob("*") if path.is_file())

@@ -15,8 +15,8 @@ rule flow:
         "../../envs/environment.yaml"
     threads: config["compute"]["threads"]
     resources:
-        mem_mb=4000,
-        runtime=720,
+        mem_mb=growing(4000),
+        runtime=growing(720),
         gpu=1 if config["flow"]["backend"] in ("triton", "opencv-cuda") else 0,
     params:
         backend=config["flow"]["backend"],

@@ -11,8 +11,8 @@ rule frames:
         "../../envs/environment.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=120,
+        mem_mb=growing(2000),
+        runtime=growing(120),
         gpu=0,
     params:
         shards=config["shards"],

@@ -37,8 +37,8 @@ rule index:
         "../../envs/environment.yaml"
     threads: 8
     resources:
-        mem_mb=2000,
-        runtime=120,
+        mem_mb=growing(2000),
+        runtime=growing(120),
         gpu=0,
     params:
         importing=importing,

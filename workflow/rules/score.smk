@@ -14,8 +14,8 @@ rule score:
         "../../envs/environment.yaml"
     threads: config["compute"]["threads"]
     resources:
-        mem_mb=config["compute"]["mem_mb"],
-        runtime=120,
+        mem_mb=growing(config["compute"]["mem_mb"]),
+        runtime=growing(120),
         gpu=config["compute"]["gpus"],
     params:
         scored="test",

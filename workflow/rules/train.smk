@@ -37,13 +37,14 @@ rule train:
         f"{RESULTS}/logs/train/{{modality}}/{{variant}}/fold{{fold}}/seed{{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train/{{modality}}/{{variant}}/fold{{fold}}/seed{{seed}}.tsv"
-    retries: config["compute"]["retries"]
+    # By the process that the user started alone: the ones within a cluster's jobs would try again there, time after time.
+    retries: config["compute"]["retries"] if workflow.is_main_process else 0
     conda:
         "../../envs/environment.yaml"
     threads: config["compute"]["threads"]
     resources:
-        mem_mb=config["compute"]["mem_mb"],
-        runtime=config["compute"]["runtime"],
+        mem_mb=growing(config["compute"]["mem_mb"]),
+        runtime=config["compute"]["runtime"],  # does not grow: it goes on where it was
         gpu=config["compute"]["gpus"],
     params:
         settings=settings,
