@@ -9,8 +9,9 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDTHS = {  # pixels
-    "figures/examples/positive__positive_a00_000.png": 800,
-    "confusion/rgb+of+wof_3-level.png": 560,
+    "figures/examples/positive__positive_a00_000.png": 720,
+    "confusion/rgb+of+wof_baseline.png": 440,
+    "confusion/rgb+of+wof_3-level.png": 440,
 }
 
 
