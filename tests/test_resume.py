@@ -441,7 +441,8 @@ def test_process_killed_at_ten_random_moments_scores_as_one_left_alone(data: Dat
     assert left_alone.wait(60) == 0
     assert untimed(tmp_path / "killed/log.csv") == untimed(tmp_path / "alone/log.csv")
     for folder in (tmp_path / "killed", tmp_path / "alone"):
-        score(folder / "model.pt", data.index, data.fold, [data.shard], folder / "scores.h5", 3, 2, "cpu")
+        files = (folder / "model.pt", data.index, data.fold, [data.shard], folder / "scores.h5")
+        score(*files, segments=3, crops=2, device="cpu")
     with h5py.File(tmp_path / "killed/scores.h5") as killed, h5py.File(tmp_path / "alone/scores.h5") as alone:
         assert set(killed) == set(alone) == {"scores", "labels", "clips"}
         assert killed["clips"][:].tolist() == alone["clips"][:].tolist()
