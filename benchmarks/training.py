@@ -18,12 +18,12 @@ from collections.abc import Callable, Iterator
 from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import cv2
 import numpy as np
 import torch
 from record import record
-from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
@@ -32,7 +32,6 @@ from stp.device_fields import open_fields
 from stp.devices import autocast, configure, select_device
 from stp.index import Clip
 from stp.memory import keep_freed_memory
-from stp.models.batch_norm import FoldedConvolution
 from stp.runs import Run, Settings
 from stp.samples import scored_segments
 from stp.sampling import even_starts, segment_subsegments, subsegment_fields, training_starts
@@ -125,14 +124,8 @@ def lineage_steps(training: Training, files: PlaneFiles, videos: int, workers: i
 
 def without_folding(run: Run, device: torch.device) -> Training:
     """A training whose frozen batch norms are maps of their own, as in this lineage."""
-    training = Training(run, device)
-    for name, module in list(training.network.named_modules()):
-        if isinstance(module, FoldedConvolution):
-            plain = nn.Conv2d.__new__(nn.Conv2d)
-            plain.__dict__.update({key: value for key, value in module.__dict__.items() if key not in ("norms", "pad")})
-            training.network.set_submodule(name, plain)
-            module.norms[0].folded = False
-    return training
+    with patch("stp.runs.fold_batch_norms"):
+        return Training(run, device)
 
 
 def naive_scores(run: Run, training: Training, fields: np.ndarray, segments: int, crops: int) -> torch.Tensor:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -67,8 +68,7 @@ class Explanation:
     @property
     def probabilities(self) -> np.ndarray:
         """Of the classes, float64 (classes,)."""
-        values = np.exp(self.scores.astype(np.float64) - self.scores.max())
-        shares: np.ndarray = values / values.sum()
+        shares: np.ndarray = softmax(self.scores.astype(np.float64))
         return shares
 
     @property

@@ -1,7 +1,7 @@
 """Reports of predictions: a table to read, csv, and json with all that the probabilities depend on."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,13 +31,20 @@ def top_table(predictions: Sequence[VideoPrediction], classes: Sequence[str], mo
     return tabulate(rows, headers=["video", "seconds", *places], disable_numparse=True)
 
 
+def timed(prediction: VideoPrediction) -> Iterator[tuple[float, float, np.ndarray]]:
+    """Start and end of each window in seconds, and its probabilities (classes,)."""
+    for window, row in zip(prediction.windows, prediction.probabilities, strict=True):
+        start, end = prediction.times(window)
+        yield round(start, MILLISECONDS), round(end, MILLISECONDS), row
+
+
 def csv_table(predictions: Sequence[VideoPrediction], classes: Sequence[str]) -> pd.DataFrame:
     """A row a window: video, start and end in seconds, the most probable class, the probability of each class."""
-    rows = []
-    for prediction in predictions:
-        for window, row in zip(prediction.windows, prediction.probabilities, strict=True):
-            start, end = (round(time, MILLISECONDS) for time in prediction.times(window))
-            rows.append([str(prediction.path), start, end, classes[int(row.argmax())], *row])
+    rows = [
+        [str(prediction.path), start, end, classes[int(row.argmax())], *row]
+        for prediction in predictions
+        for start, end, row in timed(prediction)
+    ]
     return pd.DataFrame(rows, columns=["video", "start", "end", "class", *classes])
 
 
@@ -55,12 +62,10 @@ def report(
     """All probabilities, and the runs, parameters and versions by which they came about, as plain values."""
 
     def windows(prediction: VideoPrediction) -> list[dict[str, Any]]:
-        found = []
-        for window, row in zip(prediction.windows, prediction.probabilities, strict=True):
-            start, end = (round(time, MILLISECONDS) for time in prediction.times(window))
-            values = dict(zip(ensemble.classes, row.tolist(), strict=True))
-            found.append({"start": start, "end": end, "probabilities": values})
-        return found
+        return [
+            {"start": start, "end": end, "probabilities": dict(zip(ensemble.classes, row.tolist(), strict=True))}
+            for start, end, row in timed(prediction)
+        ]
 
     return {
         "videos": [

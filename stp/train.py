@@ -37,7 +37,7 @@ from stp.training_log import Row, TrainingLog, log_row, write_log
 log = logging.getLogger(__name__)
 
 Compilation = Literal["auto", "always", "never"]
-# Compiling takes minutes, and what it saves of an image some tens of microseconds: below this it cannot pay.
+# An estimate, not measured on a GPU: compiling takes a minute or more, and saves some tens of microseconds of an image.
 IMAGES_WORTH_COMPILING = 1_000_000
 
 

@@ -1,7 +1,6 @@
 """Options that several subcommands share, and what their words mean."""
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from stp.errors import UserError
+from stp.machine import processors
 
 if TYPE_CHECKING:
     from stp.runs import Settings
@@ -79,7 +79,7 @@ def parse_size(text: str) -> tuple[int, int]:
 def parse_threads(text: str) -> int:
     """`all` -> the processors that this process may use, `4` -> 4; UserError for anything else."""
     if text == "all":
-        return len(os.sched_getaffinity(0))
+        return processors()
     if not re.fullmatch(r"[1-9]\d*", text):
         raise UserError(f"--threads: '{text}' is neither all nor a number from 1 on")
     return int(text)

@@ -1,13 +1,12 @@
 """TV-L1 optical flow of pairs of frames, by one of several backends."""
 
-import os
-
 import numpy as np
 
 from stp.errors import UserError
 from stp.flow.numba_engine import tvl1_numba
 from stp.flow.opencv_engines import opencv_available, opencv_cuda_available, tvl1_opencv, tvl1_opencv_cuda
 from stp.flow.parameters import SEMANTICS, TVL1Parameters
+from stp.machine import processors
 
 # Backends and the semantics that they compute; modules of those that need torch are imported on use.
 BACKENDS = {
@@ -87,7 +86,7 @@ def tvl1(
             raise ValueError(f"{name} must be grey frames (N, H, W), not of shape {frames.shape}")
     if previous.shape != following.shape:
         raise ValueError(f"previous and following must have one shape, not {previous.shape} and {following.shape}")
-    threads = len(os.sched_getaffinity(0)) if threads is None else threads
+    threads = processors() if threads is None else threads
     if threads < 1:
         raise ValueError(f"threads must be at least 1, not {threads}")
     parameters = parameters or TVL1Parameters()

@@ -82,12 +82,14 @@ def freeze_batch_norms(backbone: nn.Module) -> None:
 def _evaluating(network: nn.Module) -> Iterator[None]:
     training = network.training
     network.eval()
-    yield
-    network.train(training)
+    try:
+        yield
+    finally:
+        network.train(training)
 
 
-def _pairs(backbone: nn.Module, images: Tensor) -> dict[str, str]:
-    """Names of convolutions that are used once, with the frozen batch norm that takes what they give."""
+def _pairs(backbone: nn.Module, images: Tensor) -> tuple[dict[str, str], Tensor]:
+    """Names of convolutions that are used once, with the frozen batch norm that takes what they give; the features."""
     makers: dict[int, tuple[str, Tensor, int]] = {}
     pairs: dict[str, str] = {}
     used: list[str] = []
@@ -114,10 +116,11 @@ def _pairs(backbone: nn.Module, images: Tensor) -> dict[str, str]:
             hooks.append(module.register_forward_hook(made(name)))
         elif isinstance(module, FrozenBatchNorm):
             hooks.append(module.register_forward_pre_hook(taken(name)))
-    backbone(images)
+    features: Tensor = backbone(images)
     for hook in hooks:
         hook.remove()
-    return {maker: taker for maker, taker in pairs.items() if used.count(maker) == used.count(taker) == 1}
+    once = {maker: taker for maker, taker in pairs.items() if used.count(maker) == used.count(taker) == 1}
+    return once, features
 
 
 @torch.no_grad()
@@ -128,10 +131,10 @@ def fold_batch_norms(backbone: nn.Module, images: Tensor) -> None:
     convolution gave.
     """
     with _evaluating(backbone):
-        expected = backbone(images)
+        found, expected = _pairs(backbone, images)
         pairs: list[tuple[str, nn.Conv2d, FrozenBatchNorm]] = [
             (name, backbone.get_submodule(name), backbone.get_submodule(norm))  # type: ignore[misc]
-            for name, norm in _pairs(backbone, images).items()
+            for name, norm in found.items()
         ]
         for name, convolution, norm in pairs:
             backbone.set_submodule(name, FoldedConvolution.of(convolution, norm))

@@ -1,6 +1,5 @@
 """Warped flow of a whole clip."""
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import numpy as np
 
 from stp.flow import TVL1Parameters, resolve_backend, tvl1
 from stp.flow.opencv_engines import opencv_threads
+from stp.machine import processors
 from stp.warped.alignment import HomographyEstimate, estimate_homography
 from stp.warped.keypoints import background_mask, detect_keypoints
 from stp.warped.parameters import WarpedFlowParameters
@@ -60,7 +60,7 @@ def warped_flow(
     check_clip(frames_grey, flow, boxes)
     tvl1_parameters = flow_parameters or TVL1Parameters()
     backend = resolve_backend(backend, tvl1_parameters.semantics)
-    workers = threads or len(os.sched_getaffinity(0))
+    workers = threads or processors()
     shape = frames_grey.shape[1:]
     masks = [None] * len(frames_grey) if boxes is None else [background_mask(shape, rows) for rows in boxes]
     with opencv_threads(1), ThreadPoolExecutor(workers) as pool:
