@@ -1,15 +1,18 @@
 """Decoding: video file -> frames of one size, RGB or grey, and the check that a video decodes to its end."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
 from stp.index import Clip
+
+Looked = TypeVar("Looked")
 
 # Packed MPEG-4 streams and containers without a stored frame count declare a frame or two too many.
 MISSING_FRAMES_ALLOWED = 2
@@ -80,10 +83,15 @@ def check_video(clip: Clip) -> Clip | BadVideo:
         return BadVideo(clip, str(error))
 
 
+def examine_clips(clips: Sequence[Clip], look: Callable[[Clip], Looked], threads: int = 1) -> list[Looked]:
+    """What `look` tells of every clip, in the order given, with a bar."""
+    with ThreadPoolExecutor(threads) as pool:
+        return list(tqdm(pool.map(look, clips), total=len(clips), desc="check", unit="clip"))
+
+
 def check_videos(clips: list[Clip], threads: int = 1) -> tuple[list[Clip], list[BadVideo]]:
     """Check every clip; good ones with their number of frames and bad ones, both in the order given."""
-    with ThreadPoolExecutor(threads) as pool:
-        checked = list(tqdm(pool.map(check_video, clips), total=len(clips), desc="check", unit="clip"))
+    checked = examine_clips(clips, check_video, threads)
     good = [clip for clip in checked if isinstance(clip, Clip)]
     bad = [clip for clip in checked if isinstance(clip, BadVideo)]
     return good, bad

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,7 +13,7 @@ from tqdm import tqdm
 from stp.datasets.folder import BOXES_SUFFIX, class_folders, find_clips, is_video
 from stp.errors import UserError
 from stp.flow import tvl1
-from stp.frames import BadVideo, UndecodableError, VideoFacts, decode_grey, examine_video
+from stp.frames import BadVideo, UndecodableError, VideoFacts, decode_grey, examine_clips, examine_video
 from stp.index import Clip, check_ids
 
 VIDEOS_LOOKED_AT = 24  # of which the motion is measured
@@ -68,8 +67,7 @@ def survey_folder(folder: Path, threads: int) -> Survey:
         except UndecodableError as error:
             return BadVideo(clip, str(error))
 
-    with ThreadPoolExecutor(threads) as pool:
-        looked = list(tqdm(pool.map(look, clips), total=len(clips), desc="check", unit="clip"))
+    looked = examine_clips(clips, look, threads)
     bad = tuple(video for video in looked if isinstance(video, BadVideo))
     survey = Survey(tuple(video for video in looked if isinstance(video, Video)), bad, tuple(_ignored(folder)))
     labels = dict.fromkeys(clip.label for clip in clips)
