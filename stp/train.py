@@ -231,7 +231,10 @@ def train(
         Stopped: `stop` was signalled, and the state is kept.
     """
     under_way = checkpoints.under_way(run.name, run.epochs) if checkpoints else nullcontext()
-    with under_way, full_memory_named(run, "compute.micro_batch_videos or compute.memory_share"):
+    with (
+        under_way,
+        full_memory_named(run, "compute.memory_share, or set compute.micro_batch_videos below training.batch_videos"),
+    ):
         configure(device, run.settings.deterministic)
         source = open_fields(fields, [clip.clip for clip in clips], device, resident, memory_share)
         training = begin(run, device, checkpoints, micro_batch_videos)

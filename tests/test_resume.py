@@ -317,7 +317,7 @@ def test_full_gpu_names_the_keys_to_lower(data: Data, tmp_path: Path, monkeypatc
         trained(data, tmp_path / "log.csv")
     assert str(error.value) == (
         "of/3-level/fold1/seed0: out of GPU memory (CUDA out of memory); "
-        "lower compute.micro_batch_videos or compute.memory_share"
+        "lower compute.memory_share, or set compute.micro_batch_videos below training.batch_videos"
     )
     checkpoints = kept(data, tmp_path)
     checkpoints.save(Training(tiny_run(), CPU).state())
