@@ -9,9 +9,9 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDTHS = {  # pixels
-    "figures/examples/positive__positive_a00_000.png": 720,
-    "confusion/rgb+of+wof_baseline.png": 440,
-    "confusion/rgb+of+wof_3-level.png": 440,
+    "figures/examples/positive__positive_a00_000.png": 1440,
+    "confusion/rgb+of+wof_baseline.png": 880,
+    "confusion/rgb+of+wof_3-level.png": 880,
 }
 
 

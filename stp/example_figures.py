@@ -20,7 +20,7 @@ from stp.index import Clip, Index
 from stp.modalities import MODALITIES
 from stp.storage import ClipFields, StoredFields
 
-NAMES = {"rgb": "RGB", "of": "flow", "wof": "warped flow"}
+NAMES = {"rgb": "RGB", "of": "optical flow", "wof": "warped flow"}
 COLUMNS = 6  # moments of a figure
 KEY = 101  # pixels, side of the colour wheel beside the fields
 LONGEST = 0.999  # quantile of the lengths of vectors that is shown in full colour: single outliers are not
@@ -96,7 +96,7 @@ def _save_figure(stem: Path, streams: Sequence[ClipFields], clip: Clip, places: 
             _draw_key(grid[0, -1], grid[1, -1], full)
         figure.set_layout_engine("constrained", w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)
         title = f"{clip.clip}: {', '.join(NAMES[stream.modality] for stream in streams)}"
-        figure.suptitle(f"{clip.clip} ({len(streams[0][clip.clip])} frames)", fontsize=8)
+        figure.suptitle(f"{clip.clip}, {len(streams[0][clip.clip])} frames from 0", fontsize=8)
         save_figure(stem, figure, title)
 
 
@@ -107,7 +107,7 @@ def _draw_key(wheel: Axes, words: Axes, full: float) -> None:
     image = colour_wheel(disc, 1.0)
     image[np.linalg.norm(disc, axis=0) > 1] = 255
     wheel.imshow(image)
-    scale = f"motion from the centre;\n{full:.2g} pixels/frame\nat the rim"
+    scale = f"direction: from the centre\nfull colour: {full:.2g}\npixels/frame"
     words.text(0.5, 0.95, scale, fontsize=6, ha="center", va="top", transform=words.transAxes)
 
 

@@ -14,7 +14,6 @@ import torch
 from scipy.special import softmax
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from stp.crops import Crop
 from stp.device_fields import open_fields
@@ -23,6 +22,7 @@ from stp.index import Clip, Index
 from stp.modalities import MODALITIES
 from stp.models.grad_cam import guidable, guided_grad_cam, last_maps, share_weights
 from stp.models.pyramid import TemporalPyramidNetwork
+from stp.progress import progress
 from stp.runs import Run, load_run, training_clips
 from stp.samples import scored_segments
 from stp.score import divide, score_clips
@@ -141,7 +141,7 @@ def explain(
     height, width = fields[clip.clip].shape[2:]
     sums = torch.zeros((2, len(weights), height, width), device=device)  # of heat and guided
     seen = torch.zeros((height, width), device=device)
-    for view in tqdm(chosen.views, desc=f"explain {run.name}", unit="crop"):
+    for view in progress(chosen.views, desc=f"explain {run.name}", unit="crop"):
         crop_share = crop_weight(view.crop, height, width).to(device)
         seen += crop_share
         first = 0

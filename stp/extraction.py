@@ -8,7 +8,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from stp.boxes import read_boxes
 from stp.clip_batches import FlowSettings, GreyClip
@@ -17,6 +16,7 @@ from stp.errors import UserError
 from stp.flow_files import clip_in_shard, shard_parameters, write_chunks
 from stp.frames import decode, video_size
 from stp.index import Clip
+from stp.progress import progress
 from stp.storage import RAW, ClipFields, StorageFormat, StoredFields, read_extra, write_shard
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def extract_frames(
     frame, x0, y0, x1, y1.
     """
     with write_shard(output, "rgb", {"width": width, "height": height}, storage) as shard:
-        for clip in tqdm(clips, desc="frames", unit="clip"):
+        for clip in progress(clips, desc="frames", unit="clip"):
             shard.create(clip.clip, (clip.frames, 3, height, width))
             frames = 0
             for frame in decode(clip.path, width, height):
@@ -105,7 +105,7 @@ def extract_flow(
                 {name: clip_in_shard(shard, clip, pairs, bound, pool) for name, shard in shards.items()}
             )
 
-        with tqdm(total=sum(clip.pairs(settings.step) for clip in clips), desc="flow", unit="pair") as bar:
+        with progress(total=sum(clip.pairs(settings.step) for clip in clips), desc="flow", unit="pair") as bar:
             summary = write_flow(clips, settings, threads, open_clip, bar.update)
     log.info("%s", summary)
     if warped_output:

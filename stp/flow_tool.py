@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from stp.clip_batches import FlowSettings, GreyClip
 from stp.clip_flow import WriteChunk, write_flow
 from stp.errors import UserError
 from stp.files import complete_file
 from stp.flow_files import FORMATS, Append, FlowFile, shard_parameters, write_chunks
 from stp.frames import UndecodableError
+from stp.progress import progress
 from stp.sources import Source, examine, grey_clip
 from stp.versions import versions
 
@@ -124,7 +123,7 @@ def examine_all(
         return grey_clip(source, facts, folder.size)
 
     with ThreadPoolExecutor(threads) as pool:
-        found = list(tqdm(pool.map(look, sources), total=len(sources), desc="check", unit="source"))
+        found = list(progress(pool.map(look, sources), total=len(sources), desc="check", unit="source"))
     good = [(source, clip) for source, clip in zip(sources, found, strict=True) if isinstance(clip, GreyClip)]
     return good, [reason for reason in found if isinstance(reason, str)]
 
@@ -164,7 +163,7 @@ def compute(clips: Sequence[GreyClip], folder: FlowFolder, threads: int) -> None
 
         return write_chunks({modality: writer(modality) for modality in folder.modalities})
 
-    with tqdm(total=sum(clip.pairs(settings.step) for clip in clips), desc="flow", unit="pair") as bar:
+    with progress(total=sum(clip.pairs(settings.step) for clip in clips), desc="flow", unit="pair") as bar:
         summary = write_flow(clips, settings, threads, open_clip, bar.update)
     log.info("%s", summary)
     if settings.detector:

@@ -8,9 +8,9 @@ from typing import TypeVar
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from stp.index import Clip
+from stp.progress import progress
 
 Looked = TypeVar("Looked")
 
@@ -86,7 +86,7 @@ def check_video(clip: Clip) -> Clip | BadVideo:
 def examine_clips(clips: Sequence[Clip], look: Callable[[Clip], Looked], threads: int = 1) -> list[Looked]:
     """What `look` tells of every clip, in the order given, with a bar."""
     with ThreadPoolExecutor(threads) as pool:
-        return list(tqdm(pool.map(look, clips), total=len(clips), desc="check", unit="clip"))
+        return list(progress(pool.map(look, clips), total=len(clips), desc="check", unit="clip"))
 
 
 def check_videos(clips: list[Clip], threads: int = 1) -> tuple[list[Clip], list[BadVideo]]:

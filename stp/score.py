@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from stp.device_fields import MEMORY_SHARE, DeviceFields, Residence, open_fields
 from stp.devices import autocast
 from stp.index import Clip
 from stp.models.pyramid import TemporalPyramidNetwork, subsegment_maps
+from stp.progress import progress
 from stp.runs import Run
 from stp.samples import Sample, ScoredSegments, scored_segments
 from stp.scores import Scores
@@ -128,7 +128,7 @@ def score(
     source = open_fields(fields, names, device, resident, memory_share)
     chosen = [scored_segments(fields, name, network.variant, segments, crops) for name in names]
     results = score_clips(run, network, source, chosen)
-    values = list(tqdm(results, desc=f"score {run.name}", unit="clip", total=len(names)))
+    values = list(progress(results, desc=f"score {run.name}", unit="clip", total=len(names)))
     number = {name: i for i, name in enumerate(run.classes)}
     labels = np.array([number[clip.label] if clip.label else -1 for clip in clips], dtype=np.int64)
     return Scores(run.modality, run.variant, run.fold, run.classes, names, labels, np.stack(values), seed=run.seed)

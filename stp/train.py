@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from stp.checkpoints import Checkpoints
 from stp.device_fields import MEMORY_SHARE, DeviceFields, Residence, open_fields, training_images
@@ -28,6 +27,7 @@ from stp.errors import UserError
 from stp.index import Clip
 from stp.modalities import MODALITIES
 from stp.models.pyramid import TemporalPyramidNetwork
+from stp.progress import progress
 from stp.runs import Run
 from stp.samples import draw_epoch
 from stp.stop_request import Stopped, StopRequest
@@ -243,12 +243,12 @@ def train(
         growing = checkpoints.log_path if checkpoints else None
         with TrainingLog(training.rows, growing, tensorboard) as rows:
             epochs = range(training.epoch, run.epochs + 1)
-            progress = tqdm(epochs, desc=run.name, unit="epoch", initial=training.epoch - 1, total=run.epochs)
-            for epoch in progress:
+            bar = progress(epochs, desc=run.name, unit="epoch", initial=training.epoch - 1, total=run.epochs)
+            for epoch in bar:
                 for row in training.steps(source, clips):
                     if row:
                         rows.add(row)
-                        progress.set_postfix(loss=row[1], accuracy=row[2])
+                        bar.set_postfix(loss=row[1], accuracy=row[2], refresh=False)
                         log.info(
                             "%s epoch %d/%d loss %s accuracy %s, %s s", run.name, epoch, run.epochs, *row[1:3], row[4]
                         )

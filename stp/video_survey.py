@@ -8,13 +8,13 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from tqdm import tqdm
 
 from stp.datasets.folder import BOXES_SUFFIX, class_folders, find_clips, is_video
 from stp.errors import UserError
 from stp.flow import tvl1
 from stp.frames import BadVideo, UndecodableError, VideoFacts, decode_grey, examine_clips, examine_video
 from stp.index import Clip, check_ids
+from stp.progress import progress
 
 VIDEOS_LOOKED_AT = 24  # of which the motion is measured
 MOTION_PERCENTILE = 99.9
@@ -96,7 +96,7 @@ def motion(videos: Sequence[Video], width: int, height: int) -> float:
     longer = [video for video in videos if video.facts.frames > 1]
     chosen = longer[:: max(1, len(longer) // VIDEOS_LOOKED_AT)][:VIDEOS_LOOKED_AT]
     largest = 0.0
-    for video in tqdm(chosen, desc="motion", unit="clip"):
+    for video in progress(chosen, desc="motion", unit="clip"):
         firsts = sorted({quarter * (video.facts.frames - 1) // 4 for quarter in (1, 2, 3)})
         until_last = enumerate(islice(decode_grey(video.clip.path, width, height), firsts[-1] + 2))
         frames = {t: frame for t, frame in until_last if t in firsts or t - 1 in firsts}

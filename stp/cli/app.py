@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from stp.errors import UserError
+from stp.progress import choose_style
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown"
@@ -19,12 +20,12 @@ log = logging.getLogger("stp")
 @app.callback()
 def logging_options(
     log_file: Annotated[
-        Path | None, typer.Option("--log", help="Log file; the terminal then shows only warnings.")
+        Path | None,
+        typer.Option("--log", help="Log file; the terminal then shows only warnings and, each minute, how far it is."),
     ] = None,
 ) -> None:
     """Recognise micro actions in videos with a segment-level temporal pyramid."""
-    if log_file or not sys.stderr.isatty():
-        os.environ.setdefault("TQDM_DISABLE", "1")  # read when a subcommand imports tqdm
+    choose_style(watched=sys.stderr.isatty(), shared=log_file is not None)
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # bad videos are named in our own words
     terminal = logging.StreamHandler()
     terminal.setFormatter(logging.Formatter("stp: %(levelname)s: %(message)s"))

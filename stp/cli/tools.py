@@ -277,7 +277,7 @@ def examples(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write: CLIP.png, CLIP.pdf, CLIP.mp4.")],
     clips: Annotated[
         list[str] | None,
-        typer.Option("--clip", help="Id of a clip, again for more.", show_default="the first of each class"),
+        typer.Option("--clip", help="Id of a clip, again for more.", show_default="the first of some classes"),
     ] = None,
     number: Annotated[int, typer.Option(min=0, help="Clips to draw, where none is named.")] = 4,
 ) -> None:

@@ -1,0 +1,35 @@
+"""How far a command is, for whoever watches: a bar, or a line a minute where Snakemake's jobs share a terminal.
+
+Nothing is shown where nobody watches, so that logs hold no bars.
+"""
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from tqdm import tqdm
+
+STYLE = "STP_PROGRESS"  # environment variable: bar, lines or none
+SECONDS_BETWEEN_LINES = 60
+
+
+def choose_style(watched: bool, shared: bool) -> None:
+    """Decide for this process, unless the environment does: is standard error a terminal, and that of other jobs?"""
+    os.environ.setdefault(STYLE, ("lines" if shared else "bar") if watched else "none")
+
+
+class _Lines(tqdm):
+    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+        if msg != "":  # what clears a bar
+            self.fp.write(f"{msg or self}\n")
+            self.fp.flush()
+        return True
+
+
+def progress(steps: Iterable[Any] | None = None, **options: Any) -> tqdm:
+    """`steps` as tqdm shows them, with its options; what takes less than a minute gives no line."""
+    style = os.environ.get(STYLE, "bar")
+    if style == "lines":
+        pause = SECONDS_BETWEEN_LINES
+        return _Lines(steps, mininterval=pause, maxinterval=pause, delay=pause, leave=False, **options)
+    return tqdm(steps, disable=style == "none", **options)
