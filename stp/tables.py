@@ -32,25 +32,24 @@ def long_table(folds: pd.DataFrame) -> pd.DataFrame:
 
 def table1(summary: pd.DataFrame) -> pd.DataFrame:
     """The paper's Table 1: inputs down, variants across, mean class accuracy over folds and seeds in percent."""
-    variants = list(dict.fromkeys(summary["variant"]))
-    table = summary.pivot(index="input", columns="variant", values="class_accuracy")
-    table = table.loc[list(dict.fromkeys(summary["input"])), variants].round(2)
-    table.columns = [name.capitalize().replace("-level", "-Level") for name in variants]
-    return table.rename_axis("Input Modality").reset_index()
+    return _by_variant(summary, summary["class_accuracy"].round(2))
 
 
 def table1_text(summary: pd.DataFrame, notes: Sequence[str]) -> str:
     """Table 1 for reading: mean class accuracy and standard deviation over folds, with notes, as Markdown."""
-    table = table1(summary)
-    columns = list(dict.fromkeys(summary["variant"]))
-    spread = summary.set_index(["input", "variant"])["class_accuracy_std"]
-    for name, title in zip(columns, table.columns[1:], strict=True):
-        table[title] = [
-            with_deviation(value, spread[row, name])
-            for row, value in zip(table["Input Modality"], table[title], strict=True)
-        ]
+    figures = zip(summary["class_accuracy"], summary["class_accuracy_std"], strict=True)
+    cells = pd.Series([with_deviation(*figure) for figure in figures], summary.index)
     caption = "Mean class accuracy over the folds in %, ± standard deviation of the folds."
-    return table_text("Table 1", caption, table, notes)
+    return table_text("Table 1", caption, _by_variant(summary, cells), notes)
+
+
+def _by_variant(summary: pd.DataFrame, cells: pd.Series) -> pd.DataFrame:
+    """One cell a row of the summary, laid out with inputs down and variants across, in the summary's order."""
+    variants = list(dict.fromkeys(summary["variant"]))
+    table = summary.assign(cell=cells).pivot(index="input", columns="variant", values="cell")
+    table = table.loc[list(dict.fromkeys(summary["input"])), variants]
+    table.columns = [name.capitalize().replace("-level", "-Level") for name in variants]
+    return table.rename_axis("Input Modality").reset_index()
 
 
 def fold_confusions(

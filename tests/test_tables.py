@@ -128,6 +128,13 @@ def test_table1_has_the_papers_layout() -> None:
     assert "- a note" in text
 
 
+def test_figures_for_reading_are_rounded_once() -> None:
+    row = {"input": "RGB", "variant": "baseline", "class_accuracy": 64.947, "class_accuracy_std": 3.749}
+    summary = pd.DataFrame([row])
+    assert tables.table1(summary)["Baseline"][0] == 64.95
+    assert "64.9 ± 3.7" in tables.table1_text(summary, [])
+
+
 def test_confusion_counts_true_rows() -> None:
     matrices = tables.fold_confusions([scores("rgb", RGB)], WEIGHTS, "scores")
     assert matrices[1].tolist() == [[2, 1], [1, 0]]
