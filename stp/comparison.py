@@ -79,7 +79,7 @@ def compare(reported: pd.DataFrame, summary: pd.DataFrame | None, measured_on: s
         "source",
         "note",
     ]
-    return table[order].round({"reported": 2, "measured": 2, "measured_std": 2})
+    return table[order].round({"measured": 4, "measured_std": 4})
 
 
 def comparison_text(name: str, table: pd.DataFrame, notes: Sequence[str]) -> str:

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from stp.crops import Crop, render
+from stp.devices import one_at_a_time
 from stp.errors import UserError
 from stp.memory import process_memory
 from stp.modalities import MODALITIES
@@ -242,20 +243,24 @@ def open_fields(
         UserError: "always" was asked for, but they do not fit or differ in frame size.
     """
     shapes = [fields[clip].shape for clip in clips]
-    needed, room = sum(map(math.prod, shapes)), memory_share * free_memory(device)
+    needed = sum(map(math.prod, shapes))
     alike = len({shape[1:] for shape in shapes}) == 1
-    words = f"{len(clips)} clips of {fields.modality}, {needed / 2**30:.2f} GiB; {room / 2**30:.2f} GiB may be used"
-    if resident == "always" and not (alike and needed <= room):
-        reason = "they do not fit" if alike else "their frames differ in size"
-        raise UserError(f"compute.resident: always, but {reason} ({words}); use auto, or raise compute.memory_share")
+    words = f"{len(clips)} clips of {fields.modality}, {needed / 2**30:.2f} GiB"
     if device.type == "cpu" and fields.mapped and resident != "always":
         log.info("read through memory maps: %s", words)
         return MappedFields(fields)
-    if resident == "never" or not alike or needed > room:
-        log.info("streamed from disk: %s", words)
-        return StreamedFields(fields, device)
-    log.info("resident on %s: %s", device, words)
-    return ResidentFields(fields, clips, device)
+    if resident != "never":
+        with one_at_a_time("memory"):  # or jobs that start together would all count on the same memory
+            room = memory_share * free_memory(device)
+            words += f"; {room / 2**30:.2f} GiB may be used"
+            if alike and needed <= room:
+                log.info("resident on %s: %s", device, words)
+                return ResidentFields(fields, clips, device)
+    if resident == "always":
+        reason = "they do not fit" if alike else "their frames differ in size"
+        raise UserError(f"compute.resident: always, but {reason} ({words}); use auto, or raise compute.memory_share")
+    log.info("streamed from disk: %s", words)
+    return StreamedFields(fields, device)
 
 
 def training_images(run: Run, source: DeviceFields, epoch: Sequence[TrainingBatch]) -> Iterator[tuple[Tensor, Tensor]]:

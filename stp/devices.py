@@ -6,8 +6,8 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import torch
@@ -40,31 +40,57 @@ def select_device(name: str = "auto") -> torch.device:
 def reserved_device(name: str = "auto", share: int = 1) -> Iterator[torch.device]:
     """`select_device`; where several GPUs are visible and none is named, one with fewer than `share` runs on it.
 
-    Snakemake and other local schedulers count GPUs but hand none out. SLURM does, by CUDA_VISIBLE_DEVICES, which is
-    then heeded. Waits while all are taken.
+    Snakemake and other local schedulers count GPUs but hand none out. Of GPUs that CUDA_VISIBLE_DEVICES hides, as SLURM
+    does, none is taken. Waits while all are taken.
     """
     device = select_device(name)
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if device.type != "cuda" or device.index is not None or visible is not None or torch.cuda.device_count() < 2:
+    if device.type != "cuda" or device.index is not None or torch.cuda.device_count() < 2:
         yield device
         return
-    with reserved_slot(torch.cuda.device_count(), share, Path(tempfile.gettempdir())) as index:
+    with reserved_slot(visible_gpus(), share, Path(tempfile.gettempdir())) as index:
         yield torch.device("cuda", index)
 
 
+def visible_gpus() -> list[str]:
+    """What the machine, or CUDA_VISIBLE_DEVICES, calls the GPUs that torch counts from 0."""
+    count = torch.cuda.device_count()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = visible.split(",") if visible else map(str, range(count))
+    return [re.sub(r"[^\w-]", "_", name.strip()) for name in names][:count]
+
+
+def open_lock(path: Path) -> int:
+    """A file descriptor of a file that processes lock, of other users, too; made where it is not there."""
+    if path.exists():  # Linux may refuse to open another user's file for creation
+        return os.open(path, os.O_RDONLY)
+    file = os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
+    with suppress(PermissionError):  # another user was faster
+        os.fchmod(file, 0o644)  # whatever the user's mask is
+    return file
+
+
 @contextmanager
-def reserved_slot(gpus: int, share: int, folder: Path) -> Iterator[int]:
-    """The number of a GPU of `gpus` with a free one of its `share` places, the emptiest first.
+def one_at_a_time(purpose: str) -> Iterator[None]:
+    """Of all processes of this machine, only one is within the block for this purpose; others wait."""
+    file = open_lock(Path(tempfile.gettempdir()) / f"stp-{purpose}.lock")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
+
+
+@contextmanager
+def reserved_slot(gpus: Sequence[str], share: int, folder: Path) -> Iterator[int]:
+    """Which of the GPUs of these names has a free one of its `share` places, the emptiest first.
 
     A place is a locked file in `folder`; the system frees it when the process ends, however it ends.
     """
-    places = [(gpu, place) for place in range(share) for gpu in range(gpus)]
+    places = [(gpu, place) for place in range(share) for gpu in range(len(gpus))]
     waiting = False
     while True:
         for gpu, place in places:
-            path = folder / f"stp-gpu{gpu}-{place}.lock"
-            # Another user's file can be locked too, but Linux may refuse to open it for creation.
-            file = os.open(path, os.O_RDONLY if path.exists() else os.O_RDONLY | os.O_CREAT, 0o644)
+            file = open_lock(folder / f"stp-gpu{gpus[gpu]}-{place}.lock")
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -76,13 +102,13 @@ def reserved_slot(gpus: int, share: int, folder: Path) -> Iterator[int]:
                 os.close(file)
             return
         if not waiting:
-            log.info("waiting for a free GPU: all %d have %d runs", gpus, share)
+            log.info("waiting for a free GPU: all %d have %d runs", len(gpus), share)
             waiting = True
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
-def taken_places(gpu: int, folder: Path) -> int:
-    """How many runs hold a place of `reserved_slot` on a GPU."""
+def taken_places(gpu: str, folder: Path) -> int:
+    """How many runs hold a place of `reserved_slot` on the GPU of this name."""
     taken = 0
     for path in folder.glob(f"stp-gpu{gpu}-*.lock"):
         with path.open("rb") as file:

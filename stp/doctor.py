@@ -121,14 +121,14 @@ def gpu_findings() -> list[Finding]:
     """torch, and each GPU with its memory and the runs that hold places on it."""
     import torch
 
-    from stp.devices import taken_places
+    from stp.devices import taken_places, visible_gpus
 
     built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU only"
     found = f"{torch.__version__.split('+')[0]}, built for {built}"
     if torch.cuda.is_available():
         gpus = []
-        for number in range(torch.cuda.device_count()):
-            runs = taken_places(number, Path(tempfile.gettempdir()))
+        for number, name in enumerate(visible_gpus()):
+            runs = taken_places(name, Path(tempfile.gettempdir()))
             held = "held by " + ("no run" if not runs else "1 run" if runs == 1 else f"{runs} runs")
             gpus.append(Finding(f"GPU {number}", gpu_words(number), held))
         return [Finding("torch", found), *gpus]

@@ -32,6 +32,8 @@ def extract_frames(
     """
     with write_shard(output, "rgb", {"width": width, "height": height}, storage) as shard:
         for clip in progress(clips, desc="frames", unit="clip"):
+            if not clip.frames:
+                raise UserError(f"{clip.path}: the index does not tell its number of frames; make it by stp index")
             shard.create(clip.clip, (clip.frames, 3, height, width))
             frames = 0
             for frame in decode(clip.path, width, height):

@@ -22,6 +22,7 @@ from matplotlib.ticker import MaxNLocator
 from stp.files import complete_file
 from stp.versions import versions
 
+plt.rcParams["text.parse_math"] = False  # names of clips and classes may hold $
 STYLE = "stp.paper"
 COLUMN, PAGE = 3.5, 7.16  # inches
 FEW = 15  # classes, up to which every cell and bar has room for words
@@ -69,11 +70,11 @@ def save_confusion(stem: Path, counts: np.ndarray, classes: Sequence[str], title
         axes.set_yticks(range(number), names, fontsize=size)
         axes.tick_params(length=0)
         axes.set_xlabel("predicted")
-        axes.set_ylabel("true (clips)")
+        axes.set_ylabel("true (tests)")
         axes.set_title(title)
         bar = figure.colorbar(image, cax=axes.inset_axes((1.03, 0, 0.045, 1)), label="% of the true class")
         bar.outline.set_linewidth(0.6)
-        save_figure(stem, figure, f"Confusion matrix: {title}; rows are true classes, in % of their clips.")
+        save_figure(stem, figure, f"Confusion matrix: {title}; rows are true classes, in % of their tests.")
 
 
 def _write_cells(axes: Axes, shares: np.ndarray, counts: np.ndarray) -> None:

@@ -62,6 +62,10 @@ def check_ids(clips: Sequence[Clip]) -> None:
     """Refuse ids that are not unique or cannot name an HDF5 data set (`a/b` beside `a`, empty parts, dots)."""
     seen: set[str] = set()
     for clip in clips:
+        try:
+            f"{clip.clip}{clip.path}".encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{clip.path!a}: the name is not UTF-8: rename the video or its folder") from None
         if clip.clip in seen:
             raise UserError(f"clip id '{clip.clip}' appears twice in the index: rename one of the videos")
         if any(part in ("", ".", "..") for part in clip.clip.split("/")):
@@ -86,12 +90,15 @@ def write_index(path: Path, clips: Iterable[Clip]) -> None:
 def read_index(path: Path) -> Index:
     """Read an index; columns beyond Clip's are ignored, so that users may keep their own beside them."""
     names = [field.name for field in fields(Clip)]
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:  # some programs write a mark at the beginning
         reader = csv.DictReader(file)
         missing = {"clip", "path", "label"} - set(reader.fieldnames or ())
         if missing:
             raise UserError(f"{path}: column {', '.join(sorted(missing))} is missing; an index has {', '.join(names)}")
         rows = [{name: row[name] or "" for name in names if name in row} for row in reader]
+    for row in rows:
+        if (frames := row.get("frames", "")) and not frames.isdecimal():
+            raise UserError(f"{path}: clip '{row['clip']}' has '{frames}' frames; give a whole number, or nothing")
     clips = tuple(Clip(**{**row, "frames": int(row.get("frames") or 0)}) for row in rows)  # type: ignore[arg-type]
     if not clips:
         raise UserError(f"{path}: the index has no clips")

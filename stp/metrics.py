@@ -63,7 +63,8 @@ def summarise(folds: pd.DataFrame) -> pd.DataFrame:
     """Means and sample standard deviations of every metric in `folds`, one row an input and variant.
 
     A fold's figure is its mean over seeds: NAME and NAME_std are mean and deviation of the folds' figures, and
-    NAME_seed_std is the deviation over seeds of the mean over folds, NaN for one seed. A clip counts once.
+    NAME_seed_std is the deviation over seeds of the mean over folds, NaN for one seed. `clips` are the tests of one
+    seed: a clip that several folds test counts in each.
     """
     keys = ["input", "variant"]
     names = [name for name in folds.columns if name not in KEYS]

@@ -17,6 +17,7 @@ from stp.predict import VideoPrediction
 from stp.versions import versions
 
 MILLISECONDS = 3  # decimals of a second
+MOST_TIMELINES = 100  # videos of a figure, which could otherwise be higher than a PNG may be
 
 
 def top_table(predictions: Sequence[VideoPrediction], classes: Sequence[str], most: int = 5) -> str:
@@ -45,7 +46,7 @@ def csv_table(predictions: Sequence[VideoPrediction], classes: Sequence[str]) ->
         for prediction in predictions
         for start, end, row in timed(prediction)
     ]
-    return pd.DataFrame(rows, columns=["video", "start", "end", "class", *classes])
+    return pd.DataFrame(rows, columns=["video", "start_seconds", "end_seconds", "predicted", *classes])
 
 
 def write_csv(path: Path, predictions: Sequence[VideoPrediction], classes: Sequence[str]) -> None:

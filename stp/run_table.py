@@ -66,7 +66,10 @@ def _under_way(folder: Path, now: float) -> tuple[RunStatus, float] | None:
 
 def _status(results: Path, name: str, now: float) -> RunStatus:
     model = results / "runs" / name / "model.pt"
-    under_way = _under_way(results / "state" / name, now)
+    try:
+        under_way = _under_way(results / "state" / name, now)
+    except FileNotFoundError:  # it has just ended, and its state is gone
+        under_way = None
     if under_way and not (model.is_file() and model.stat().st_mtime > under_way[1]):
         return under_way[0]
     rows = _read_rows(model.with_name("log.csv"))

@@ -31,6 +31,8 @@ def make_folds(index: Index, scheme: Scheme, folds: int, seed: int) -> list[list
     if not known.clips:
         raise UserError("splits: no clip of the index has a label")
     words = _folds_of_labelled(known, scheme, folds, seed)
+    if len(known.classes) == 1:
+        raise UserError(f"splits: '{known.classes[0]}' is the only class; there must be two to tell apart")
     fillers = [iter(fold_words) for fold_words in words]
     return [[next(filler) if clip.label else "hidden" for clip in index.clips] for filler in fillers]
 
@@ -123,6 +125,8 @@ def read_fold(path: Path, index: Index) -> list[str]:
     """The words of a fold in the order of the index; refuses a fold of another index."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
+    if not all({"clip", "set"} <= row.keys() and row["set"] in WORDS for row in rows):
+        raise UserError(f"{path}: not a fold; it has columns clip and set, and sets are {', '.join(WORDS)}")
     if [row["clip"] for row in rows] != [clip.clip for clip in index.clips]:
         raise UserError(f"{path}: the clips are not those of the index; make the splits anew")
     return [row["set"] for row in rows]

@@ -43,7 +43,7 @@ RAW = StorageFormat()
 
 
 class StoredFields(Protocol):
-    """A clip's fields (T, C, H, W) uint8, read-only: a memory map, or what reads like one and decodes on the way."""
+    """A clip's fields (T, C, H, W) uint8, read-only: a mapped array, or what reads like one and decodes on the way."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -152,14 +152,15 @@ def write_shard(
         writer.close()
 
 
-def _open_clip(path: Path, name: str, data: h5py.Dataset, ends: h5py.Dataset | None) -> StoredFields:
-    """A clip's fields: a memory map (read-only), or a reader of JPEG images over one."""
-    mapped = np.memmap(path, np.uint8, "r", data.id.get_offset(), data.shape)
+def _open_clip(mapped: np.ndarray, data: h5py.Dataset, ends: h5py.Dataset | None, name: str) -> StoredFields:
+    """A clip's fields in a mapped shard: a part of the map (read-only), or a reader of JPEG images over one."""
+    first = data.id.get_offset()
+    fields = mapped[first : first + data.size].reshape(data.shape)
     if ends is None:
-        return mapped
+        return fields
     from stp.jpeg import JpegFields
 
-    return JpegFields(mapped, ends[:], tuple(map(int, data.attrs["shape"])), f"{path}: clip '{name}'")
+    return JpegFields(fields, ends[:], tuple(map(int, data.attrs["shape"])), name)
 
 
 def _open_clips(path: Path) -> tuple[str, dict[str, Any], dict[str, StoredFields]]:
@@ -170,15 +171,24 @@ def _open_clips(path: Path) -> tuple[str, dict[str, Any], dict[str, StoredFields
             modality = str(file.attrs["modality"])
             parameters = json.loads(file.attrs["parameters"])
             ends = file["ends"] if "storage" in parameters else None
+            # One map a shard: each holds a file open, and data sets have more clips than a process may have files.
+            mapped = np.memmap(path, np.uint8, "r").view(np.ndarray)
 
             def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
                 if isinstance(item, h5py.Dataset):
-                    clips[name] = _open_clip(path, name, item, ends and ends[name])
+                    clips[name] = _open_clip(mapped, item, ends and ends[name], f"{path}: clip '{name}'")
 
             file["clips"].visititems(visit)
     except (OSError, KeyError) as error:
-        raise UserError(f"{path}: not a shard of clips ({error}); remove it and run again") from error
+        raise _unreadable(path, error) from error
     return modality, parameters, clips
+
+
+def _unreadable(path: Path, error: OSError | KeyError) -> UserError:
+    """What is wrong with a file that was to be a shard; only HDF5's own errors have no number of the system's."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return UserError(f"{path}: cannot be read ({error})")
+    return UserError(f"{path}: not a shard of clips ({error}); remove it and run again")
 
 
 def shard_modality(path: Path) -> str:
@@ -187,14 +197,14 @@ def shard_modality(path: Path) -> str:
         with h5py.File(path, "r") as file:
             return str(file.attrs["modality"])
     except (OSError, KeyError) as error:
-        raise UserError(f"{path}: not a shard of clips ({error}); remove it and run again") from error
+        raise _unreadable(path, error) from error
 
 
 class ClipFields:
     """The stored fields of one modality.
 
-    `fields[clip_id]` is a memory map; of JPEG storage, it decodes only the fields that its first index chooses. Its
-    shape is known without reading.
+    `fields[clip_id]` is an array in a memory map; of JPEG storage, it decodes only the fields that its first index
+    chooses. Its shape is known without reading.
     """
 
     def __init__(self, shards: Iterable[Path]) -> None:

@@ -1,11 +1,13 @@
 """The command line: mistakes are one line and no traceback, and logs land where they are asked for."""
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from stp.cli.app import main
 from stp.cli.options import parse_settings, parse_weights
 from stp.errors import UserError
 from stp.runs import Settings
@@ -56,3 +58,16 @@ def test_every_subcommand_has_help() -> None:
     )
     for name in (*stages, "predict", "export"):
         assert f" {name} " in result.stdout
+
+
+def test_a_full_disk_is_no_error_of_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "a.h5")
+
+    monkeypatch.setattr("stp.cli.app.app", full)
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 1
+    assert caplog.messages == ["[Errno 28] No space left on device: 'a.h5'"]

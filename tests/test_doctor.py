@@ -119,5 +119,5 @@ def test_nearest_folder_that_exists(tmp_path: Path) -> None:
 def test_places_on_gpus_that_runs_hold_are_counted(tmp_path: Path) -> None:
     with (tmp_path / "stp-gpu0-0.lock").open("w") as held, (tmp_path / "stp-gpu0-1.lock").open("w"):
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert taken_places(0, tmp_path) == 1
-        assert taken_places(1, tmp_path) == 0
+        assert taken_places("0", tmp_path) == 1
+        assert taken_places("1", tmp_path) == 0

@@ -118,3 +118,8 @@ def test_config_ends_a_page_and_is_unfolded_where_it_stands_alone() -> None:
     assert "<details open>" in paper_page([], "demo", {"seed": 3})
     assert "&quot;seed&quot;: 3" in paper_page([], "demo", {"seed": 3})
     assert "Config" not in paper_page([], "demo")
+
+
+def test_names_with_dollars_are_written_as_they_are(tmp_path: Path) -> None:
+    figures.save_confusion(tmp_path / "c", np.eye(2, dtype=np.int64), ("$_{", "$x$"), "$5_to_$10")
+    assert (tmp_path / "c.png").is_file()

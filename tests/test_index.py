@@ -1,5 +1,6 @@
 """Index, importers and the check of videos."""
 
+import os
 from pathlib import Path
 
 import cv2
@@ -66,6 +67,20 @@ def test_index_without_label_column_is_refused(tmp_path: Path) -> None:
     (tmp_path / "index.csv").write_text("clip,path\na,b\n")
     with pytest.raises(UserError, match="column label is missing"):
         read_index(tmp_path / "index.csv")
+
+
+def test_index_of_a_spreadsheet_reads(tmp_path: Path) -> None:
+    (tmp_path / "index.csv").write_text("clip,path,label,frames\na,a.mp4,nod,3\n", encoding="utf-8-sig")
+    assert read_index(tmp_path / "index.csv").clips == (Clip("a", "a.mp4", "nod", frames=3),)
+    (tmp_path / "index.csv").write_text("clip,path,label,frames\na,a.mp4,nod,3.0\n")
+    with pytest.raises(UserError, match=r"clip 'a' has '3.0' frames; give a whole number"):
+        read_index(tmp_path / "index.csv")
+
+
+def test_names_that_are_not_utf8_are_told(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.mp4")
+    with pytest.raises(UserError, match=r"caf\\udce9.mp4': the name is not UTF-8: rename the video or its folder"):
+        check_ids([Clip(name, f"videos/{name}", "nod")])
 
 
 def test_folder_importer_sorts_and_ignores_other_files(tmp_path: Path) -> None:

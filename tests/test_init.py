@@ -162,6 +162,9 @@ def test_command_writes_a_config_once(tmp_path: Path, monkeypatch: pytest.Monkey
     text = (tmp_path / "clips.yaml").read_text()
     jsonschema.validate(yaml.safe_load(text), SCHEMA)
     assert [path.name for path in tmp_path.iterdir() if path.name not in ("clips", "clips.yaml")] == []
+    other = CliRunner().invoke(app, ["init", "clips", "-o", "other.yaml"])
+    assert other.exit_code == 0, other.output
+    assert yaml.safe_load((tmp_path / "other.yaml").read_text())["results"] == "results/own/other"
     refused = CliRunner().invoke(app, ["init", "clips"])
     assert isinstance(refused.exception, UserError)
     assert "exists and is left as it is" in str(refused.exception)

@@ -215,11 +215,11 @@ def test_a_timeline_is_written_as_csv_json_and_figure(data: Data, tmp_path: Path
     files = ["--csv", written[0], "--json", written[1], "--figure", written[2]]
     table = stp_predict(video, "--run", data.model("rgb"), *options, *files)
     rows = pd.read_csv(written[0])
-    assert list(rows.columns) == ["video", "start", "end", "class", *CLASSES]
-    assert list(rows["start"]) == [0.0, 0.5, 1.0, 1.5, 1.7]
-    assert list(rows["end"]) == [1.0, 1.5, 2.0, 2.5, 2.7]
+    assert list(rows.columns) == ["video", "start_seconds", "end_seconds", "predicted", *CLASSES]
+    assert list(rows["start_seconds"]) == [0.0, 0.5, 1.0, 1.5, 1.7]
+    assert list(rows["end_seconds"]) == [1.0, 1.5, 2.0, 2.5, 2.7]
     assert rows[list(CLASSES)].sum(axis=1).to_numpy() == pytest.approx(1)
-    assert list(rows["class"]) == [CLASSES[i] for i in rows[list(CLASSES)].to_numpy().argmax(1)]
+    assert list(rows["predicted"]) == [CLASSES[i] for i in rows[list(CLASSES)].to_numpy().argmax(1)]
     content = json.loads(written[1].read_text())
     listed = [list(window["probabilities"].values()) for window in content["videos"][0]["windows"]]
     assert rows[list(CLASSES)].to_numpy() == pytest.approx(np.array(listed), rel=1e-6)
@@ -281,6 +281,7 @@ def test_mistakes_are_found_before_anything_is_computed(data: Data, tmp_path: Pa
         ([video, *run, "--csv", tmp_path / "there.csv"], r"^--csv: '.*there.csv' exists; move it away"),
         ([video, *run, "--csv", tmp_path / "x", "--json", tmp_path / "x"], "is named by another option, too"),
         ([video, *run, "--figure", tmp_path / "x.png"], "^--figure: is of windows over time; give --window"),
+        ([*[video] * 101, *run, "--window", 1, "--figure", tmp_path / "x.png"], "^--figure: draws 100 videos at most"),
         ([video, *run, "--stride", 1], "^--stride: is of windows over time"),
         ([video, video, *run, "--overlay", tmp_path / "x.mp4"], "^--overlay: draws on one video, but 2 are given"),
         ([video, *run, "--crops", 3], "^--crops: 3 is none of 1, 2, 5, 10"),

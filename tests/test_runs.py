@@ -87,6 +87,17 @@ def test_what_happened_last_counts(tmp_path: Path) -> None:
     assert status(tmp_path).cells() == ["of/3-level/fold1/seed0", "training", "0 of 10", "", "", ""]
 
 
+def test_a_training_that_ends_while_it_is_looked_at_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finished(tmp_path, "of/3-level/fold1/seed0", 3, NOW)
+    under_way(tmp_path, "of/3-level/fold1/seed0", NOW - 1)
+
+    def gone(*_: object) -> None:
+        raise FileNotFoundError("a.json")
+
+    monkeypatch.setattr("stp.run_table.json.loads", gone)
+    assert status(tmp_path).status == "done"
+
+
 def test_a_state_that_is_seldom_kept_is_not_taken_for_dead(tmp_path: Path) -> None:
     under_way(tmp_path, "of/3-level/fold1/seed0", NOW - 60 * 50, minutes=30)
     assert status(tmp_path).status == "training"

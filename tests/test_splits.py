@@ -22,7 +22,7 @@ def make_index(counts: dict[str, int], groups: int = 0) -> Index:
 
 
 @settings(deadline=None, max_examples=30)
-@given(st.lists(st.integers(3, 40), min_size=1, max_size=7), st.integers(2, 3), st.integers(0, 100))
+@given(st.lists(st.integers(3, 40), min_size=2, max_size=7), st.integers(2, 3), st.integers(0, 100))
 def test_random_folds_test_every_clip_once_and_evenly(counts: list[int], folds: int, seed: int) -> None:
     index = make_index({f"c{i}": n for i, n in enumerate(counts)})
     words = make_folds(index, "random", folds, seed)
@@ -56,8 +56,9 @@ def test_splits_depend_on_the_seed_alone() -> None:
 
 def test_official_folds_are_the_indexs() -> None:
     split = ("train;test", "test;unused", "unused;train")
-    index = Index(tuple(Clip(str(i), "", "a", "", words) for i, words in enumerate(split, start=1)))
-    assert make_folds(index, "official", 2, 0) == [["train", "test", "unused"], ["test", "unused", "train"]]
+    clips = [(label, words) for label in "ab" for words in split]
+    index = Index(tuple(Clip(str(i), "", label, "", words) for i, (label, words) in enumerate(clips, start=1)))
+    assert make_folds(index, "official", 2, 0) == [["train", "test", "unused"] * 2, ["test", "unused", "train"] * 2]
     with pytest.raises(UserError, match=r"'official' with splits.folds 3, but clip '1'"):
         make_folds(index, "official", 3, 0)
 
@@ -115,10 +116,22 @@ def test_fold_without_a_class_is_named() -> None:
         make_folds(Index(tuple(clips)), "grouped", 3, 0)
 
 
+def test_a_single_class_is_refused() -> None:
+    with pytest.raises(UserError, match="splits: 'nod' is the only class; there must be two to tell apart"):
+        make_folds(Index((Clip("a", "a.mp4", "nod"), Clip("b", "b.mp4", "nod"))), "random", 2, 0)
+
+
+@pytest.mark.parametrize("text", ["name,set\na,train\n", "clip,set\na,Train\n"])
+def test_what_is_no_fold_file_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "fold1.csv").write_text(text)
+    with pytest.raises(UserError, match=r"fold1.csv: not a fold; it has columns clip and set, and sets are train"):
+        read_fold(tmp_path / "fold1.csv", Index((Clip("a", "a.mp4", "nod"),)))
+
+
 def test_fold_file_of_another_index_is_refused(tmp_path: Path) -> None:
-    index = make_index({"a": 3})
+    index = make_index({"a": 3, "b": 3})
     words = make_folds(index, "random", 3, 0)[0]
     write_fold(tmp_path / "fold1.csv", index, words)
     assert read_fold(tmp_path / "fold1.csv", index) == words
     with pytest.raises(UserError, match="not those of the index"):
-        read_fold(tmp_path / "fold1.csv", make_index({"a": 4}))
+        read_fold(tmp_path / "fold1.csv", make_index({"a": 3, "b": 4}))

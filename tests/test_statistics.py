@@ -179,7 +179,7 @@ def test_measured_figures_stand_beside_reported_ones(tmp_path: Path) -> None:
     assert table.to_csv(index=False).splitlines() == [
         "method,pretraining,metric,reported,reported_on,measured,measured_std,measured_on,streams,variant,source,note",
         "iDT [1],None,class_accuracy,43.0,PEV,,,,,,them,",
-        "TSN [3],ImageNet,class_accuracy,77.7,PEV,86.11,19.64,demo (results),rgb+of+wof,baseline,them,ours",
+        "TSN [3],ImageNet,class_accuracy,77.7,PEV,86.1111,19.6419,demo (results),rgb+of+wof,baseline,them,ours",
         "Proposed,ImageNet,class_accuracy,,PEV,,,,rgb+of+wof,3-level,,",
     ]
     text = comparison_text("table2", table, ["a note"])

@@ -1,5 +1,7 @@
 """Shards: complete or absent, contiguous, mapped without a copy."""
 
+import os
+import resource
 from pathlib import Path
 
 import cv2
@@ -36,10 +38,33 @@ def test_clips_of_several_shards_are_mapped(tmp_path: Path) -> None:
     assert sorted(clips.clips()) == ["a/1 é", "a/2", "b"]
     assert np.array_equal(clips["a/1 é"], fields(0))
     assert np.array_equal(clips["b"], fields(1, 1))
-    assert isinstance(clips["a/2"], np.memmap)
+    assert isinstance(clips["a/2"], np.ndarray)
+    assert not clips["a/2"].flags.owndata
     assert not clips["a/2"].flags.writeable
     with pytest.raises(UserError, match="clip 'c' is not in the of shards"):
         clips["c"]
+
+
+def test_shards_hold_more_clips_than_a_process_may_have_open_files(tmp_path: Path) -> None:
+    few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    write(tmp_path / "0.h5", {f"clip{number}": fields(number % 7) for number in range(300)})
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 50, most))
+    try:
+        clips = ClipFields([tmp_path / "0.h5"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (few, most))
+    assert all(np.array_equal(clips[f"clip{number}"], fields(number % 7)) for number in range(300))
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "0.h5", {"a": fields(0)})
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("stp.storage.h5py.File", refuse)
+    with pytest.raises(UserError, match=r"0.h5: cannot be read \(\[Errno 13\] Permission denied\)"):
+        ClipFields([tmp_path / "0.h5"])
 
 
 def test_shard_holds_extras_parameters_and_versions(tmp_path: Path) -> None:

@@ -313,6 +313,7 @@ def test_explanations_that_cannot_be_made_name_their_key(tmp_path: Path) -> None
     for values, words in (
         ({"clips": ["a"], "fold": 3}, "config: explain.fold: 3 is none of the 2 folds of splits.folds"),
         ({"clips": ["a/b", "a__b"]}, "config: explain.clips: two of them would be written to one file"),
+        ({"clips": ["a"], "variants": ["2-level"]}, "config: explain.variants: '2-level' is not trained"),
     ):
         result = snakemake(tmp_path, TINY | {"explain": values}, "--dry-run")
         assert result.returncode != 0
@@ -339,6 +340,55 @@ def test_submission_of_several_folds_is_refused(tmp_path: Path) -> None:
     result = snakemake(tmp_path, TINY | {"submission": "3-level"}, "--dry-run")
     assert "config: submission: '3-level' with splits.folds 2; hidden clips are scored by the one fold" in result.stdout
     assert "Traceback" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"splits": {"folds": 1}, "submission": "2-level"},
+            "submission: '2-level' is not trained",
+        ),
+        ({"compute": {"micro_batch_videos": 2}}, "compute.micro_batch_videos: only one batch norm may learn"),
+        (
+            {"training": {"partial_bn": True}, "compute": {"micro_batch_videos": 2, "compile": "always"}},
+            "compute.compile: always, beside compute.micro_batch_videos",
+        ),
+    ],
+)
+def test_keys_that_do_not_go_together_are_named(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+    result = snakemake(tmp_path, TINY | changes, "--dry-run")
+    assert result.returncode != 0
+    assert f"config: {words}" in result.stdout
+    assert "Traceback" not in result.stdout
+
+
+def test_results_among_the_videos_are_refused(tmp_path: Path) -> None:
+    result = snakemake(tmp_path, index_config(tmp_path), "--dry-run")
+    assert result.returncode != 0
+    assert f"config: results: 'o u t' lies in dataset.path '{tmp_path}'" in result.stdout
+
+
+def test_pyramid_that_cannot_be_is_found_out_before_anything_else(tmp_path: Path) -> None:
+    result = snakemake(tmp_path, TINY | {"pyramid": {"subsegments": 6}}, "--cores", "1")
+    assert result.returncode != 0
+    assert "stp: ERROR: pyramid.subsegments 6 cannot be divided into the 4 parts of variant 3-level" in result.stdout
+    assert not (tmp_path / "o u t/videos").exists()
+
+
+def test_videos_behind_links_are_noticed_and_hidden_files_are_not(tmp_path: Path) -> None:
+    for label in ("nod", "wave"):
+        write_video(tmp_path / f"elsewhere/{label}/a.mp4")
+    (tmp_path / "videos").mkdir()
+    for label in ("nod", "wave"):
+        (tmp_path / f"videos/{label}").symlink_to(tmp_path / f"elsewhere/{label}")
+    (tmp_path / "elsewhere/nod/round").symlink_to(tmp_path / "videos")
+    config, index = index_config(tmp_path / "videos"), "o u t/index.csv"
+    assert snakemake(tmp_path, config, index).returncode == 0
+    (tmp_path / "videos/.hidden").write_text("by a file browser")
+    assert "Nothing to be done" in snakemake(tmp_path, config, index).stdout
+    write_video(tmp_path / "elsewhere/nod/b.mp4")
+    assert jobs(snakemake(tmp_path, config, "--dry-run", "--quiet", "rules", "--", index)) == {"index": 1}
 
 
 def failure(tmp_path: Path, config: dict[str, Any]) -> str:

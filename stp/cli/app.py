@@ -1,5 +1,6 @@
 """The application: how it logs, and how it ends when something is wrong."""
 
+import errno
 import logging
 import os
 import sys
@@ -15,6 +16,8 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown"
 )
 log = logging.getLogger("stp")
+# What the machine refuses, which is no mistake of the program.
+REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE)
 
 
 @app.callback()
@@ -47,6 +50,9 @@ def main() -> None:
     except UserError as error:
         log.error("%s", error)
         sys.exit(1)
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in REFUSED:
+            log.error("%s", error)
+            sys.exit(1)
         log.critical("unexpected error, please report it", exc_info=True)
         sys.exit(2)

@@ -44,14 +44,13 @@ def init(
     from stp.models.backbones import bninception_path
     from stp.video_survey import motion, survey_folder, survey_text
 
-    name = folder.resolve().name
-    config = output or Path(f"{name}.yaml")
+    config = output or Path(f"{folder.resolve().name}.yaml")
     if config.exists():
         raise UserError(f"--output: '{config}' exists and is left as it is; name another file with -o")
     survey = survey_folder(folder, processors())
     print(survey_text(survey))
     gpu = torch.cuda.is_available()
-    results = Path("results/own") / name
+    results = Path("results/own") / config.stem  # two folders of one name have two configs
     resources = Resources(processors(), process_memory().free, free_disk(results), gpu, bninception_path())
     size = frame_size(survey, gpu)
     chosen = draft(survey, folder, results, motion(survey.videos, *size), resources)
@@ -142,12 +141,14 @@ def predict(
     from stp.ensemble import find_models, load_ensemble
     from stp.memory import keep_freed_memory
     from stp.predict import predict_videos
-    from stp.prediction_report import report, save_figure, top_table, write_csv, write_json
+    from stp.prediction_report import MOST_TIMELINES, report, save_figure, top_table, write_csv, write_json
 
     check_crops(crops)
     check_new({"--csv": csv_file, "--json": json_file, "--figure": figure, "--overlay": overlay})
     if window is None and (stride or figure):
         raise UserError(f"{'--stride' if stride else '--figure'}: is of windows over time; give --window SECONDS, too")
+    if figure and len(videos) > MOST_TIMELINES:
+        raise UserError(f"--figure: draws {MOST_TIMELINES} videos at most, not {len(videos)}; call it for some of them")
     if overlay and len(videos) > 1:
         raise UserError(f"--overlay: draws on one video, but {len(videos)} are given; call once for each")
     keep_freed_memory()

@@ -32,11 +32,17 @@ def weights(
     weights: Annotated[str, typer.Option(help="none, imagenet or the path of a state dict.")] = "imagenet",
     width: Annotated[float, typer.Option(min=0.001, help="Multiplier of the channels.")] = 1.0,
     input_size: Annotated[int, typer.Option(min=1, help="Side of the network's input in pixels.")] = 224,
+    settings: Annotated[str, typer.Option(help="Settings of trainings to check, too, as JSON.")] = "{}",
+    variants: Annotated[
+        list[str] | None, typer.Option("--variant", help="A variant that they are to train, again for more.")
+    ] = None,
 ) -> None:
-    """Check that backbone, initial weights and input size fit, and write a report of the weights."""
+    """Check that backbone, initial weights, input size and pyramid fit, and write a report of the weights."""
     from stp.files import complete_file
     from stp.models.backbones import weights_report
 
+    for name in variants or ():
+        parse_settings(settings).variant(name)
     report = weights_report(backbone, weights, width, input_size)
     with complete_file(output) as temporary:
         temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
@@ -95,6 +101,8 @@ def train(
     torch.set_num_threads(threads)
     table, fields = read_index(index_file), ClipFields(clips)
     chosen = [c for c, word in zip(table.clips, read_fold(fold_file, table), strict=True) if word == "train"]
+    if not chosen:
+        raise UserError(f"{fold_file}: no clip trains")
     run = Run(fields.modality, variant, fold, table.classes, parse_settings(settings), seed)
     checkpoints = None
     with reserved_device(device, gpu_share) as where:

@@ -1,6 +1,7 @@
 import csv
 import hashlib
 import json
+import os
 import re
 import shlex
 from pathlib import Path
@@ -35,11 +36,36 @@ if (
         f"config: dataset.path: '{DATASET['path']}' lies outside of the results folder '{RESULTS}', but section demo draws "
         "videos there; remove section demo to use videos of your own"
     )
+if "demo" not in config and Path(DATASET["path"]).resolve() in (
+    Path(RESULTS).resolve(),
+    *Path(RESULTS).resolve().parents,
+):
+    raise WorkflowError(
+        f"config: results: '{RESULTS}' lies in dataset.path '{DATASET['path']}', so that results would be taken for "
+        "videos; name another folder for one of them"
+    )
+if (
+    config["training"]["partial_bn"] is False
+    and config["compute"]["micro_batch_videos"]
+):
+    raise WorkflowError(
+        "config: compute.micro_batch_videos: only one batch norm may learn from the batch, or results would change; set "
+        "training.partial_bn: true, or compute.micro_batch_videos: 0"
+    )
+if config["compute"]["compile"] == "always" and config["compute"]["micro_batch_videos"]:
+    raise WorkflowError(
+        "config: compute.compile: always, beside compute.micro_batch_videos; use never, or 0 micro-batch videos"
+    )
 SUBMISSION = config["submission"]
 if SUBMISSION != "none" and config["splits"]["folds"] != 1:
     raise WorkflowError(
         f"config: submission: '{SUBMISSION}' with splits.folds {config['splits']['folds']}; hidden clips are scored by "
         "the one fold of an official split: set splits.folds: 1, or submission: none"
+    )
+
+if SUBMISSION not in ("none", *config["variants"]):
+    raise WorkflowError(
+        f"config: submission: '{SUBMISSION}' is not trained; allowed are none, {', '.join(config['variants'])}"
     )
 
 DATA = f"{DATASET['importer']} ({RESULTS})"
@@ -76,11 +102,26 @@ def settings(wildcards):
         for key, value in config["training"].items()
         if key not in ("seeds", "checkpoint_minutes", "tensorboard", other)
     }
-    return json.dumps(config["pyramid"] | config["model"] | training, sort_keys=True)
+    unused = (
+        ("segment_length", "subsegments") if wildcards.variant == "baseline" else ()
+    )
+    pyramid = {
+        key: value for key, value in config["pyramid"].items() if key not in unused
+    }
+    return json.dumps(pyramid | config["model"] | training, sort_keys=True)
+
+
+# What else rule weights looks at before anything is computed; a function of `resources`, because Snakemake does not compare
+# what such functions give: other values make no weights anew.
+def checking(wildcards, resources):
+    options = ["--settings", json.dumps(config["pyramid"])]
+    for variant in VARIANTS:
+        options += ["--variant", variant]
+    return shlex.join(options)
 
 
 # Where a training keeps its state and its curves: no outputs, because Snakemake deletes those before it tries again.
-# A function of `resources`, because Snakemake does not compare what such functions give: other values train nothing anew.
+# A function of `resources` for the same reason: other values train nothing anew.
 def keeping(wildcards, resources):
     run = f"{wildcards.modality}/{wildcards.variant}/fold{wildcards.fold}/seed{wildcards.seed}"
     training = config["training"]
@@ -102,7 +143,7 @@ def computing(wildcards, resources):
 def placing(wildcards, resources):
     compute = config["compute"]
     options = ["--resident", compute["resident"]]
-    options += ["--memory-share", str(compute["memory_share"])]
+    options += ["--memory-share", str(compute["memory_share"] / compute["gpu_share"])]
     options += ["--gpu-share", str(compute["gpu_share"])]
     return shlex.join(options)
 
@@ -112,12 +153,27 @@ def growing(amount):
     return lambda wildcards, attempt: amount * attempt
 
 
-# Names, sizes and times of the user's videos, so that a changed folder is indexed anew.
+# A link to a folder that holds it would be walked without end.
+def leads_up(here, name):
+    above = {folder.resolve() for folder in (Path(here), *Path(here).parents)}
+    return Path(here, name).resolve() in above
+
+
+# Names, sizes and times of the user's files, also behind links, so that a changed folder is indexed anew; what is hidden
+# does not count.
 def fingerprint(folder):
-    files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
-    listing = [
-        (str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files
-    ]
+    listing = []
+    for here, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and not leads_up(here, name)
+        )
+        for name in sorted(name for name in names if not name.startswith(".")):
+            path = os.path.join(here, name)
+            if os.path.isfile(path):
+                status = os.stat(path)
+                listing.append((path, status.st_size, status.st_mtime_ns))
     return hashlib.sha256(json.dumps(listing).encode()).hexdigest()[:16]
 
 

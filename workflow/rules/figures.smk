@@ -5,6 +5,11 @@ if len(EXPLAINED) < len(EXPLAIN["clips"]):
     raise WorkflowError(
         "config: explain.clips: two of them would be written to one file, because / is written as __"
     )
+for name in EXPLAIN["variants"] if EXPLAINED else ():
+    if name not in VARIANTS:
+        raise WorkflowError(
+            f"config: explain.variants: '{name}' is not trained; variants are {', '.join(VARIANTS)}"
+        )
 if EXPLAINED and EXPLAIN["fold"] not in FOLDS:
     raise WorkflowError(
         f"config: explain.fold: {EXPLAIN['fold']} is none of the {len(FOLDS)} folds of splits.folds"
@@ -63,13 +68,13 @@ rule explain:
         folder=f"{RESULTS}/figures/explain",
         models=lambda wildcards, input: repeated("--run", input.models),
         shards=lambda wildcards, input: repeated("--clips", input.clips),
-        target=EXPLAIN["class"],
+        target=lambda wildcards: EXPLAIN["class"],
         segments=EXPLAIN["segments"],
         crops=config["scoring"]["crops"],
         device=config["compute"]["device"],
         gpu_share=config["compute"]["gpu_share"],
     shell:
-        "python -m stp --log {log:q} explain {params.models} --index {input.index:q} {params.shards} --class {params.target:q} --segments {params.segments} --crops {params.crops} --device {params.device} --gpu-share {params.gpu_share} --threads {threads} -o {params.folder:q} -- {params.clip:q}"
+        "python -m stp --log {log:q} explain {params.models} --index {input.index:q} {params.shards} --class {params.target:q} --segments {params.segments} --crops {params.crops} --device {params.device:q} --gpu-share {params.gpu_share} --threads {threads} -o {params.folder:q} -- {params.clip:q}"
 
 
 # Which clips is known only when the index is, so the output is a folder.
@@ -104,7 +109,7 @@ rule examples:
         runtime=30,
         gpu=0,
     params:
-        clips=repeated("--clip", config["examples"]["clips"]),
+        clips=lambda wildcards: repeated("--clip", config["examples"]["clips"]),
         number=config["examples"]["number"],
     shell:
         "python -m stp --log {log:q} examples {input.index:q} {input.clips:q} {params.clips} --number {params.number} -o {output:q}"

@@ -2,7 +2,7 @@
 FIGURES = [
     *expand(
         f"{RESULTS}/confusion/{{streams}}_{{variant}}.png",
-        streams=FUSIONS,
+        streams=FUSIONS or MODALITIES,
         variant=VARIANTS,
     ),
     *(

@@ -24,7 +24,7 @@ rule score:
         device=config["compute"]["device"],
         placing=placing,
     shell:
-        "python -m stp --log {log:q} score {input.model:q} {input.index:q} {input.fold:q} {input.clips:q} --set {params.scored} --segments {params.segments} --crops {params.crops} --device {params.device} {params.placing} --threads {threads} -o {output:q}"
+        "python -m stp --log {log:q} score {input.model:q} {input.index:q} {input.fold:q} {input.clips:q} --set {params.scored} --segments {params.segments} --crops {params.crops} --device {params.device:q} {params.placing} --threads {threads} -o {output:q}"
 
 
 use rule score as score_hidden with:

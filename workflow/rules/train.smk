@@ -20,8 +20,9 @@ rule weights:
         width=config["model"]["width"],
         input_size=config["model"]["input_size"],
         written=written(config["model"]["weights"]),
+        checking=checking,
     shell:
-        "python -m stp --log {log:q} weights --backbone {params.backbone:q} --weights {params.weights:q} --width {params.width} --input-size {params.input_size} -o {output:q}"
+        "python -m stp --log {log:q} weights --backbone {params.backbone:q} --weights {params.weights:q} --width {params.width} --input-size {params.input_size} {params.checking} -o {output:q}"
 
 
 rule train:
@@ -53,4 +54,4 @@ rule train:
         placing=placing,
         computing=computing,
     shell:
-        "python -m stp --log {log:q} train {input.index:q} {input.fold:q} {input.clips:q} --variant {wildcards.variant} --fold {wildcards.fold} --settings {params.settings:q} --seed {wildcards.seed} {params.keeping} --device {params.device} {params.placing} {params.computing} --threads {threads} -o {output.model:q} --log-csv {output.log:q}"
+        "python -m stp --log {log:q} train {input.index:q} {input.fold:q} {input.clips:q} --variant {wildcards.variant} --fold {wildcards.fold} --settings {params.settings:q} --seed {wildcards.seed} {params.keeping} --device {params.device:q} {params.placing} {params.computing} --threads {threads} -o {output.model:q} --log-csv {output.log:q}"
