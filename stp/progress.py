@@ -19,6 +19,8 @@ def choose_style(watched: bool, shared: bool) -> None:
 
 
 class _Lines(tqdm):
+    monitor_interval = 0  # no thread that shows again what has not changed
+
     def display(self, msg: str | None = None, pos: int | None = None) -> bool:
         if msg != "":  # what clears a bar
             self.fp.write(f"{msg or self}\n")
