@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stp.explain import Explanation
-from stp.figures import save_figure
+from stp.figures import STYLE, save_figure
 from stp.flow_files import video_writer
 from stp.versions import versions
 
@@ -103,12 +103,12 @@ def draw(frames: np.ndarray, explanations: Sequence[Explanation], notes: Sequenc
     bar = figure.colorbar(
         cm.ScalarMappable(cmap=HEAT), cax=figure.add_axes(box), orientation="horizontal", ticks=[0, 1]
     )
-    bar.ax.tick_params(labelsize=6, length=2, pad=1)
+    bar.ax.tick_params(labelsize=7, length=2, pad=1)
     figure.text(
         1 - 1.65 / size[0],
         0.21 / size[1],
         "Grad-CAM as a share of the run's largest",
-        fontsize=6,
+        fontsize=7,
         ha="right",
         va="center",
     )
@@ -125,15 +125,15 @@ def draw_band(ax: Axes, frames: np.ndarray, explanation: Explanation, note: str,
     for i, column in enumerate(columns(explanation, number)):
         first = explanation.starts[i]
         words = f"{first}–{first + explanation.variant.subsegment_length - 1}"
-        ax.text(column * (width + gap) + width / 2, -0.03 * inch, words, ha="center", va="bottom", fontsize=6)
+        ax.text(column * (width + gap) + width / 2, -0.03 * inch, words, ha="center", va="bottom", fontsize=7)
     for line, name in enumerate(LINES):
         middle = line * (height + gap) + height / 2
-        ax.text(-0.04 * inch, middle, name, ha="right", va="center", fontsize=5.5)
+        ax.text(-0.04 * inch, middle, name, ha="right", va="center", fontsize=7)
     left = -(LABEL - 0.02) * inch
     ax.text(left, -0.03 * inch, stream_name(explanation), ha="left", va="bottom", fontsize=8, weight="bold")
     lines = [*caption(explanation).splitlines(), note]
     words = "\n".join(textwrap.fill(line, LETTERS) for line in lines if line)
-    ax.text(left, 0, words, ha="left", va="top", fontsize=6, linespacing=1.4)
+    ax.text(left, 0, words, ha="left", va="top", fontsize=7, linespacing=1.4)
 
 
 def subsegments_at(explanation: Explanation, frame: int) -> np.ndarray:
@@ -198,6 +198,6 @@ def save_explanations(
     explained = f"class {classes[0]}" if len(set(classes)) == 1 else "the classes predicted"
     title = f"{parameters['clip']}: guided Grad-CAM of {explained}"
     made_with = {"versions": versions() | {"captum": version("captum")}}
-    figure = draw(frames, explanations, notes, title)
-    save_figure(stem, figure, title, parameters | runs | made_with)
+    with plt.style.context([STYLE, {"figure.constrained_layout.use": False}]):  # every place is computed
+        save_figure(stem, draw(frames, explanations, notes, title), title, parameters | runs | made_with)
     save_video(stem.with_name(f"{stem.name}.mp4"), frames, explanations)
