@@ -12,7 +12,8 @@ from pathlib import Path
 import pandas as pd
 from record import record
 
-STAGES = ("demo", "index", "frames", "flow", "splits", "weights", "train", "score", "table1", "confusion")
+STAGES = ("demo", "index", "frames", "flow", "splits", "weights", "train", "score", "table1", "comparison", "metrics")
+STAGES += ("statistics", "confusion", "classes", "curves", "explain", "examples", "table_page", "paper")
 
 
 def stages(folder: Path) -> pd.DataFrame:

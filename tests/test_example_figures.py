@@ -75,7 +75,7 @@ def test_figure_and_video_hold_every_modality_that_is_stored(tmp_path: Path, mod
     assert np.allclose(third[0], 90, atol=6)
     assert len(modalities) < 3 or third[1, 2] > third[1, 0] + 50  # motion to the right is red
     with Image.open(tmp_path / "out/nod__1.png") as figure:
-        names = ", ".join({"rgb": "RGB", "of": "flow", "wof": "warped flow"}[name] for name in modalities)
+        names = ", ".join({"rgb": "RGB", "of": "optical flow", "wof": "warped flow"}[name] for name in modalities)
         assert figure.info["Title"] == f"nod/1: {names}"
 
 
