@@ -169,3 +169,14 @@ def test_command_writes_a_config_once(tmp_path: Path, monkeypatch: pytest.Monkey
     assert isinstance(refused.exception, UserError)
     assert "exists and is left as it is" in str(refused.exception)
     assert (tmp_path / "clips.yaml").read_text() == text
+
+
+def test_results_do_not_land_among_the_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_video(tmp_path / "clips/nod/0.mp4")
+    monkeypatch.chdir(tmp_path / "clips")
+    refused = CliRunner().invoke(app, ["init", "."])
+    assert isinstance(refused.exception, UserError)
+    assert "FOLDER: '.' would hold its own results, 'results/own/clips'; call stp init from outside" in str(
+        refused.exception
+    )
+    assert not (tmp_path / "clips/clips.yaml").exists()

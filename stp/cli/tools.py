@@ -47,10 +47,12 @@ def init(
     config = output or Path(f"{folder.resolve().name}.yaml")
     if config.exists():
         raise UserError(f"--output: '{config}' exists and is left as it is; name another file with -o")
+    results = Path("results/own") / config.stem  # two folders of one name have two configs
+    if folder.resolve() in results.resolve().parents:
+        raise UserError(f"FOLDER: '{folder}' would hold its own results, '{results}'; call stp init from outside of it")
     survey = survey_folder(folder, processors())
     print(survey_text(survey))
     gpu = torch.cuda.is_available()
-    results = Path("results/own") / config.stem  # two folders of one name have two configs
     resources = Resources(processors(), process_memory().free, free_disk(results), gpu, bninception_path())
     size = frame_size(survey, gpu)
     chosen = draft(survey, folder, results, motion(survey.videos, *size), resources)
