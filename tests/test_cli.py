@@ -1,16 +1,21 @@
 """The command line: mistakes are one line and no traceback, and logs land where they are asked for."""
 
 import errno
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 
-from stp.cli.app import main
+from stp.cli.app import app, main
 from stp.cli.options import parse_settings, parse_weights
 from stp.errors import UserError
 from stp.runs import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def stp(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -40,24 +45,24 @@ def test_mistake_is_one_line_on_the_terminal_and_in_the_log(tmp_path: Path) -> N
     assert "ERROR dataset.path: folder" in (tmp_path / "logs/index.log").read_text()
 
 
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+
 def test_every_subcommand_has_help() -> None:
-    result = stp("--help")
-    assert result.returncode == 0
-    stages = (
-        "demo",
-        "index",
-        "frames",
-        "extract",
-        "flow",
-        "splits",
-        "train",
-        "score",
-        "table1",
-        "confusion",
-        "explain",
-    )
-    for name in (*stages, "predict", "export"):
-        assert f" {name} " in result.stdout
+    assert len(COMMANDS) >= 25
+    assert all(command.help for command in COMMANDS.values())
+    assert "Usage: python -m stp" in stp("--help").stdout
+
+
+@pytest.mark.parametrize("document", ["README.md", *(str(path) for path in sorted((ROOT / "docs").glob("*.md")))])
+def test_commands_of_documents_have_the_options_that_are_there(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = re.findall(r"^    stp (.+)$", text, re.MULTILINE)
+    assert lines or document != "README.md"
+    for line in lines:
+        name, *words = shlex.split(line, comments=True)
+        options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+        assert {word.partition("=")[0] for word in words if word.startswith("-")} <= options, line
 
 
 def test_a_full_disk_is_no_error_of_the_program(

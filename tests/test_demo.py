@@ -137,10 +137,10 @@ def test_whole_scene_drifts_with_the_camera() -> None:
     assert np.median(steps) < 1.2
 
 
-def test_mistakes_are_named() -> None:
+def test_mistakes_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="frames: 5"):
-        generate(Path("nowhere"), clips_per_class=1, frames=5)
+        generate(tmp_path / "videos", clips_per_class=1, frames=5)
     with pytest.raises(UserError, match="129 x 96"):
-        generate(Path("nowhere"), clips_per_class=1, width=129)
+        generate(tmp_path / "videos", clips_per_class=1, width=129)
     with pytest.raises(ValueError, match="waving"):
         sub_motions("waving", 0)

@@ -81,6 +81,7 @@ def test_gpus_are_listed_with_their_memory_and_the_runs_on_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     properties = SimpleNamespace(name="GPU X", major=9, minor=0)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: properties)
@@ -121,3 +122,12 @@ def test_places_on_gpus_that_runs_hold_are_counted(tmp_path: Path) -> None:
         fcntl.flock(held, fcntl.LOCK_EX)
         assert taken_places("0", tmp_path) == 1
         assert taken_places("1", tmp_path) == 0
+
+
+def test_doctor_says_where_the_public_weights_belong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    path = tmp_path / "checkpoints/bn_inception-52deb4733.pth"
+    assert f"at {path}, or name it in model.weights" in next(doctor.weights_findings()).mend
+    path.parent.mkdir()
+    path.write_bytes(b"half a file")
+    assert next(doctor.weights_findings()).found == f"{path} is damaged"

@@ -82,7 +82,9 @@ def test_figure_and_video_hold_every_modality_that_is_stored(tmp_path: Path, mod
 def test_unknown_clip_is_one_line(tmp_path: Path) -> None:
     shards(tmp_path, ("rgb",))
     (tmp_path / "index.csv").write_text("clip,path,label\nnod/1,a.avi,nod\n")
-    result = stp("examples", *(str(tmp_path / name) for name in ("index.csv", "rgb.h5")), "--clip", "nod/2", "-o", "o")
+    files = [str(tmp_path / name) for name in ("index.csv", "rgb.h5")]
+    result = stp("examples", *files, "--clip", "nod/2", "-o", str(tmp_path / "out"))
     assert result.returncode == 1
+    assert not (tmp_path / "out").exists()
     assert result.stderr.startswith("stp: ERROR: clip 'nod/2' is not in ")
     assert result.stderr.count("\n") == 1

@@ -17,6 +17,7 @@ from stp.frames import VideoFacts
 from stp.index import Clip
 from stp.video_survey import Survey, Video, motion, survey_folder, survey_text
 from tests.test_index import write_video
+from tests.test_workflow import jobs, snakemake
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
@@ -162,6 +163,8 @@ def test_command_writes_a_config_once(tmp_path: Path, monkeypatch: pytest.Monkey
     text = (tmp_path / "clips.yaml").read_text()
     jsonschema.validate(yaml.safe_load(text), SCHEMA)
     assert [path.name for path in tmp_path.iterdir() if path.name not in ("clips", "clips.yaml")] == []
+    run = snakemake(tmp_path, yaml.safe_load(text), "--dry-run", "--quiet", "rules")
+    assert {"frames", "flow", "train", "score", "table1"} <= jobs(run).keys(), run.stdout
     other = CliRunner().invoke(app, ["init", "clips", "-o", "other.yaml"])
     assert other.exit_code == 0, other.output
     assert yaml.safe_load((tmp_path / "other.yaml").read_text())["results"] == "results/own/other"

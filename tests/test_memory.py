@@ -27,11 +27,12 @@ def proc(folder: Path, available: int, groups: str | None) -> Path:
 
 
 def test_every_group_above_is_a_limit_in_version_2(tmp_path: Path) -> None:
-    group(tmp_path / "slurm" / "job", str(8 * GIB), 5 * GIB, 1 * GIB, 2)
-    group(tmp_path / "slurm", str(6 * GIB), 5 * GIB, 1 * GIB, 2)
-    group(tmp_path / "slurm" / "job" / "step", "max", 5 * GIB, 0, 2)
-    group(tmp_path.parent, "1", 0, 0, 2)  # above the root: not ours
-    assert list(cgroup_memory("0::/slurm/job/step\n", tmp_path)) == [(8 * GIB, 4 * GIB), (6 * GIB, 2 * GIB)]
+    root = tmp_path / "root"
+    group(root / "slurm" / "job", str(8 * GIB), 5 * GIB, 1 * GIB, 2)
+    group(root / "slurm", str(6 * GIB), 5 * GIB, 1 * GIB, 2)
+    group(root / "slurm" / "job" / "step", "max", 5 * GIB, 0, 2)
+    group(tmp_path, "1", 0, 0, 2)  # above the root: not ours
+    assert list(cgroup_memory("0::/slurm/job/step\n", root)) == [(8 * GIB, 4 * GIB), (6 * GIB, 2 * GIB)]
 
 
 def test_version_1_has_a_folder_for_memory(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def scored(data: Data, model: Path, segments: int, crops: int) -> Scores:
 
 
 def stp_predict(*arguments: object, status: int = 0) -> str:
-    result = CliRunner().invoke(app, ["predict", *map(str, arguments), "--threads", "1"])
+    result = CliRunner().invoke(app, ["predict", *map(str, arguments), "--threads", "1", "--device", "cpu"])
     if isinstance(result.exception, UserError):
         raise result.exception
     assert result.exit_code == status, result.exception

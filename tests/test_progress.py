@@ -41,6 +41,7 @@ def test_nothing_in_a_log(monkeypatch):
     ("watched", "shared", "style"), [(True, False, "bar"), (True, True, "lines"), (False, True, "none")]
 )
 def test_style_of_a_process(monkeypatch, watched, shared, style):
-    monkeypatch.delenv(STYLE, raising=False)
+    monkeypatch.setenv(STYLE, "")  # so that it is as before afterwards
+    monkeypatch.delenv(STYLE)
     choose_style(watched, shared)
     assert module.os.environ[STYLE] == style

@@ -41,7 +41,9 @@ def test_random_folds_test_every_clip_once_and_evenly(counts: list[int], folds: 
 @given(st.integers(3, 12), st.integers(0, 100))
 def test_grouped_folds_keep_groups_on_one_side(groups: int, seed: int) -> None:
     index = make_index({"a": 2 * groups, "b": 2 * groups}, groups)
-    for fold in make_folds(index, "grouped", 3, seed):
+    folds = make_folds(index, "grouped", 3, seed)
+    assert all(sorted(words) == ["test", "train", "train"] for words in zip(*folds, strict=True))
+    for fold in folds:
         sides: dict[str, set[str]] = {}
         for clip, word in zip(index.clips, fold, strict=True):
             sides.setdefault(clip.group, set()).add(word)

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from stp import tables
+from stp.cli.app import app
 from stp.errors import UserError
 from stp.metrics import summarise
 from stp.notes import table1_notes
@@ -190,3 +191,11 @@ def test_rows_and_columns_do_not_depend_on_the_order_of_files() -> None:
 def test_a_run_given_twice_is_refused() -> None:
     with pytest.raises(UserError, match="rgb/3-level/fold1/seed0 are given twice"):
         tables.fold_accuracies([scores("rgb", RGB), scores("rgb", OF)], WEIGHTS, "scores")
+
+
+def test_skipped_clips_are_named_below_the_table(tmp_path: Path) -> None:
+    write_scores(tmp_path / "s.h5", scores("rgb", RGB), {})
+    (tmp_path / "skipped.csv").write_text("clip,path,reason\nnod/bad,x,no frame\n")
+    outputs = [f"{option}={tmp_path / name}" for option, name in (("--output", "t"), ("--long", "l"), ("--text", "m"))]
+    app(["table1", str(tmp_path / "s.h5"), f"--skipped={tmp_path / 'skipped.csv'}", *outputs], standalone_mode=False)
+    assert "- Left out because they do not decode: nod/bad (no frame)." in (tmp_path / "m").read_text()

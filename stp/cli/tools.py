@@ -291,7 +291,8 @@ def examples(
 
     index = read_index(index_file)
     fields = fields_by_modality(shards)
+    chosen = chosen_clips(index, clips or first_of_classes(index, number), str(index_file))
     output.mkdir(parents=True, exist_ok=True)
-    for name, clip in chosen_clips(index, clips or first_of_classes(index, number), str(index_file)).items():
+    for name, clip in chosen.items():
         save_example(output / name, {kind: clip_fields(fields, kind, clip.clip) for kind in fields}, clip)
         log.info("%s: %s", clip.clip, output / f"{name}.png")
