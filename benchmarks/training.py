@@ -15,7 +15,7 @@ import os
 import resource
 import time
 from collections.abc import Callable, Iterator
-from itertools import cycle
+from itertools import chain, repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
@@ -97,8 +97,9 @@ def finish(device: torch.device) -> None:
 
 def engine_steps(training: Training, fields: ClipFields, clips: list[Clip]) -> Iterator[None]:
     """Steps of this engine, epoch after epoch."""
+    source = open_fields(fields, [clip.clip for clip in clips], training.device)
     while True:
-        for _ in training.steps(open_fields(fields, [clip.clip for clip in clips], training.device), clips):
+        for _ in training.steps(source, clips):
             yield
 
 
@@ -113,8 +114,9 @@ def lineage_steps(training: Training, files: PlaneFiles, videos: int, workers: i
     """Epochs of a loader with worker processes, and a float32 step."""
     network, optimiser, device = training.network.float(), training.optimiser, training.device
     network.to(memory_format=torch.contiguous_format).train()  # type: ignore[call-overload]
-    loader = DataLoader(files, videos, shuffle=True, num_workers=workers, pin_memory=device.type == "cuda")
-    for images, labels in cycle(loader):
+    pinned = device.type == "cuda"
+    loader = DataLoader(files, videos, True, num_workers=workers, pin_memory=pinned, persistent_workers=True)
+    for images, labels in chain.from_iterable(repeat(loader)):  # each epoch decodes anew
         loss = F.cross_entropy(network(images.to(device)).mean(1), labels.to(device))
         optimiser.zero_grad()
         loss.backward()
@@ -176,7 +178,7 @@ def main() -> None:
     compiled = ", compiled" if arguments.compile else ""
     per_video = variant.segments * variant.subsegments
     with TemporaryDirectory() as folder:
-        clips = write_clips(Path(folder) / "0.h5", max(2 * arguments.videos, len(CLASSES)))
+        clips = write_clips(Path(folder) / "0.h5", max(8 * arguments.videos, len(CLASSES)))
         fields = ClipFields([Path(folder) / "0.h5"])
         files = PlaneFiles(run, Path(folder), clips, fields)
         shape = (arguments.videos, variant.segments, variant.subsegments, 10, settings.input_size, settings.input_size)

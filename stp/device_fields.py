@@ -107,7 +107,8 @@ class ResidentFields(DeviceFields):
         super().__init__(fields, device)
         lengths = [len(fields[clip]) for clip in clips]
         self._data = torch.empty((sum(lengths), *fields[clips[0]].shape[1:]), dtype=torch.uint8, device=device)
-        self._first = dict(zip(clips, np.cumsum([0, *lengths[:-1]]).tolist(), strict=True))
+        # Of each clip by itself: torch picks from tensors over 2 GiB by slower code.
+        self._clips = dict(zip(clips, self._data.split(lengths), strict=True))
 
         @torch.inference_mode()  # threads do not inherit it, and without it may not write what was made in it
         def load(clip: str, target: Tensor) -> None:
@@ -122,12 +123,12 @@ class ResidentFields(DeviceFields):
             numbers, places = [], []
             for sample in samples:
                 distinct, place = sample.distinct()
-                numbers.append(self._first[sample.clip] + distinct)
+                numbers.append(distinct)
                 places.append(place)
             index = upload(torch.from_numpy(np.concatenate(numbers + places)), self.device)
             parts = index.split([len(part) for part in numbers + places])
             fields = (
-                self._data[:, :, *sample.crop.slices].index_select(0, chosen)
+                self._clips[sample.clip][:, :, *sample.crop.slices].index_select(0, chosen)
                 for sample, chosen in zip(samples, parts, strict=False)
             )
             yield Regions(samples, fields, parts[len(samples) :])

@@ -51,6 +51,12 @@ def reserved_device(name: str = "auto", share: int = 1) -> Iterator[torch.device
         yield torch.device("cuda", index)
 
 
+def use(device: torch.device) -> None:
+    """Make a GPU this process's current one, on which triton computes."""
+    if device.index is not None:
+        torch.cuda.set_device(device)
+
+
 def visible_gpus() -> list[str]:
     """What the machine, or CUDA_VISIBLE_DEVICES, calls the GPUs that torch counts from 0."""
     count = torch.cuda.device_count()
@@ -119,18 +125,18 @@ def taken_places(gpu: str, folder: Path) -> int:
     return taken
 
 
-def configure(device: torch.device, deterministic: bool = False) -> None:
+def configure(device: torch.device, deterministic: bool = False, shapes_repeat: bool = True) -> None:
     """How this process computes on a GPU, set here and nowhere else; nothing on a CPU, which always repeats exactly.
 
-    TF32 for what stays float32, and cudnn's search for the fastest algorithms; or, `deterministic`, the same result
-    every time.
+    TF32 for what stays float32, and, where `shapes_repeat`, cudnn's search for the fastest algorithms, which takes
+    seconds for every new shape; or, `deterministic`, the same result every time.
     """
     if device.type != "cuda":
         return
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
         torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.benchmark = not deterministic
+    torch.backends.cudnn.benchmark = shapes_repeat and not deterministic
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.backends.cudnn.allow_tf32 = True
 

@@ -120,7 +120,7 @@ def load_ensemble(
     if unweighted := {model.run.modality for model in models} - set(weights):
         raise UserError(f"--weights: no weight for {', '.join(sorted(unweighted))}; give rgb=1,of=1.5,wof=1")
     models.sort(key=lambda model: FUSION_ORDER.index(model.run.modality))
-    configure(device, any(model.run.settings.deterministic for model in models))
+    configure(device, any(model.run.settings.deterministic for model in models), shapes_repeat=False)
     placed = tuple(replace(model, network=ready(model.network, device)) for model in models)
     return Ensemble(placed, recipe, weights, space, segments, crops)
 

@@ -1,7 +1,8 @@
-"""The machine: processors and disk that this process may use (its memory is in `stp.memory`)."""
+"""The machine: processors, disk and compiler that this process may use (its memory is in `stp.memory`)."""
 
 import os
 import shutil
+import sysconfig
 from pathlib import Path
 
 
@@ -19,3 +20,9 @@ def existing(path: Path) -> Path:
 def free_disk(path: Path) -> int:
     """Bytes that are free where the path is or will be."""
     return shutil.disk_usage(existing(path)).free
+
+
+def builds_c() -> bool:
+    """Whether triton can build what starts its kernels: there are a C compiler and Python's headers."""
+    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+    return bool(compiler) and Path(sysconfig.get_paths()["include"], "Python.h").exists()

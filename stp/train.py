@@ -1,7 +1,8 @@
 """Training of one run: SGD over randomly sampled segments, with TSN's good practices (paper section 4.1).
 
 Every epoch visits every training clip once; order, segments and crops are drawn from the run's seed alone. A training
-that is stopped or killed and run again ends with the same weights as one left alone.
+that is stopped or killed and run again ends with the same weights as one left alone; on a GPU up to rounding, unless
+it is `deterministic`.
 """
 
 import json
@@ -25,6 +26,7 @@ from stp.devices import autocast, configure
 from stp.epoch_tally import EpochTally
 from stp.errors import UserError
 from stp.index import Clip
+from stp.machine import builds_c
 from stp.modalities import MODALITIES
 from stp.models.pyramid import TemporalPyramidNetwork
 from stp.progress import progress
@@ -96,8 +98,14 @@ class Training:
         epoch = draw_epoch(self.run, source.fields, clips, self.rng)
         left = epoch[self.tally.batches :]
         began = time.perf_counter()
-        for batch, (images, labels) in zip(left, training_images(self.run, source, left), strict=True):
-            loss, predictions = self.step(images, labels)
+        made = training_images(self.run, source, left)
+        following = next(made, None)
+        for batch in left:
+            assert following is not None
+            images, labels = following
+            mean_loss, predicted = self.step(images, labels)
+            following = next(made, None)  # made while a GPU is at this step, whose result is waited for only now
+            loss, predictions = mean_loss.item(), predicted.cpu()
             if not math.isfinite(loss):
                 raise self._diverged(f"the loss is {loss}")
             now = time.perf_counter()
@@ -105,17 +113,18 @@ class Training:
             yield self._end_epoch() if self.tally.batches == len(epoch) else None
             began = time.perf_counter()
 
-    def step(self, images: Tensor, labels: Tensor) -> tuple[float, Tensor]:
-        """One step of SGD on (B, N, K, C, size, size) and (B,): mean loss, and predicted classes (B,) on the CPU."""
+    def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """One step of SGD on (B, N, K, C, size, size) and (B,): mean loss, and predicted classes (B,)."""
         settings = self.run.settings
         with autocast(self.device, settings.precision):
-            scores = self.network(images, self.micro_batch_videos).mean(1)  # segments -> video
-            loss = F.cross_entropy(scores.float(), labels)
+            features = self.network.features(images, self.micro_batch_videos)
+        scores = self.network.scores(features.float()).mean(1)  # segments -> video
+        loss = F.cross_entropy(scores, labels)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), settings.gradient_clip)
         self.optimiser.step()
-        return loss.item(), scores.argmax(1).cpu()
+        return loss.detach(), scores.argmax(1)
 
     def _end_epoch(self) -> Row:
         self._check_finite()
@@ -171,7 +180,7 @@ def begin(run: Run, device: torch.device, checkpoints: Checkpoints | None, micro
         return training
     try:
         training.restore(state)
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, torch.AcceleratorError):  # of the GPU, not of the state
         raise
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         checkpoints.set_aside(error)
@@ -192,7 +201,7 @@ def compiles(choice: Compilation, run: Run, clips: int, device: torch.device, mi
         )
     variant = run.settings.variant(run.variant)
     images = run.epochs * clips * variant.segments * variant.subsegments
-    pays = device.type == "cuda" and not micro_batch_videos and images >= IMAGES_WORTH_COMPILING
+    pays = device.type == "cuda" and not micro_batch_videos and images >= IMAGES_WORTH_COMPILING and builds_c()
     return choice == "always" or (choice == "auto" and pays)
 
 
@@ -239,7 +248,7 @@ def train(
         source = open_fields(fields, [clip.clip for clip in clips], device, resident, memory_share)
         training = begin(run, device, checkpoints, micro_batch_videos)
         if compiles(compilation, run, len(clips), device, micro_batch_videos):
-            training.network.backbone.compile()
+            training.network.backbone.compile(dynamic=False)  # two batch sizes at most
         growing = checkpoints.log_path if checkpoints else None
         with TrainingLog(training.rows, growing, tensorboard) as rows:
             epochs = range(training.epoch, run.epochs + 1)

@@ -183,7 +183,10 @@ BLOCK = {"BLOCK": triton_engine.BLOCK}
         ("iterate", ITERATE | {"LAZY": True}, {}),
         ("conclude", {"LAZY": False, "PARTIALS": 256}, {}),
         ("conclude", {"LAZY": True, "PARTIALS": 256}, {}),
+        ("iterate", ITERATE | {"LAZY": False, "PARTIALS": 1}, {}),  # a level of one tile
+        ("conclude", {"LAZY": True, "PARTIALS": 1}, {}),
         ("compact", {"BLOCK": 512}, {}),
+        ("compact", {"BLOCK": 1}, {}),  # a single pair
         ("median_5x5", BLOCK, {}),
         ("image_gradients", BLOCK, {"image": "*u8"}),
         ("image_gradients", BLOCK, {}),
@@ -447,8 +450,8 @@ def test_gpu_result_is_bit_equal_for_any_batch(semantics: str, monkeypatch: pyte
 @both_semantics
 def test_gpu_graphs_equal_plain_launches(semantics: str) -> None:
     frames = [torch.from_numpy(frames).pin_memory() for frames in textures(70, 100, 3)]
-    workspace = Workspace(4, 70, 100, TVL1Parameters(semantics=semantics), torch.device("cuda", 0))
-    with torch.inference_mode():
+    with torch.inference_mode():  # as in production, and as the graphs of other tests
+        workspace = Workspace(4, 70, 100, TVL1Parameters(semantics=semantics), torch.device("cuda", 0))
         flow = workspace.solve(*frames).cpu()
         workspace.loops = [partial(workspace.launch_loop, level) for level in workspace.levels]
         np.testing.assert_array_equal(workspace.solve(*frames).cpu(), flow)

@@ -288,7 +288,7 @@ def test_diverging_training_keeps_its_last_good_state(
     good = checkpoints.path.read_bytes()
     step = Training.step
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "step", lambda *arguments: (float("nan"), step(*arguments)[1]))
+        patch.setattr(Training, "step", lambda *arguments: (torch.tensor(torch.nan), step(*arguments)[1]))
         with pytest.raises(UserError, match=r"^of/3-level/fold1/seed0: the loss is nan in epoch 2; lower the stream's"):
             trained(data, tmp_path / "log.csv", checkpoints=checkpoints)
     assert checkpoints.path.read_bytes() == good

@@ -187,7 +187,7 @@ def test_a_step_is_its_plain_statement() -> None:
         gradients = torch.autograd.grad(loss, [plain.get_parameter(name) for name in rates])
         norm = torch.stack([gradient.square().sum() for gradient in gradients]).sum().sqrt()
         assert norm > 0.01
-        assert training.step(images, labels)[0] == pytest.approx(loss.item(), rel=1e-5)
+        assert training.step(images, labels)[0].item() == pytest.approx(loss.item(), rel=1e-5)
         with torch.no_grad():
             for (name, (rate, decay)), gradient in zip(rates.items(), gradients, strict=True):
                 parameter = plain.get_parameter(name)
@@ -236,7 +236,7 @@ def test_a_compiled_training_differs_by_rounding_only(
     clips: tuple[ClipFields, list[Clip]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = nn.Module.compile  # without inductor, whose compiler of C++ not every machine has
-    monkeypatch.setattr(nn.Module, "compile", lambda self: plain(self, backend="aot_eager"))
+    monkeypatch.setattr(nn.Module, "compile", lambda self, **_: plain(self, backend="aot_eager"))
 
     def losses(compilation: Compilation) -> list[float]:
         short = settings(flow={"epochs": 2, "milestones": [], "learning_rate": 0.05, "dropout": 0.5, "scales": [1]})

@@ -17,6 +17,7 @@ from stp.cli.options import (
     Semantics,
     Storage,
     Threads,
+    gpu_of_flow,
     parse_options,
 )
 from stp.errors import UserError
@@ -122,7 +123,8 @@ def extract(
 
     engine, parameters = resolve_backend(backend, semantics), TVL1Parameters(semantics=semantics)
     settings = FlowSettings(engine, parameters, detector if warped else None)
-    extract_flow(frames_file, output, warped, settings, bound, threads, StorageFormat(storage, quality))
+    with gpu_of_flow(engine):
+        extract_flow(frames_file, output, warped, settings, bound, threads, StorageFormat(storage, quality))
 
 
 @app.command()

@@ -10,6 +10,7 @@ from stp.cli.options import (
     BackendName,
     Detector,
     Semantics,
+    gpu_of_flow,
     parse_size,
     parse_threads,
 )
@@ -74,4 +75,5 @@ def flow(
     engine, parameters = resolve_backend(backend, semantics), TVL1Parameters(semantics=semantics)
     settings = FlowSettings(engine, parameters, detector if warped else None, step=step)
     folder = FlowFolder(output, file_format, bound, parse_size(size) if size else None, settings)
-    make_flow(find_sources(sources), folder, parse_threads(threads))
+    with gpu_of_flow(engine):
+        make_flow(find_sources(sources), folder, parse_threads(threads))

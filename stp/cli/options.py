@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -126,3 +128,16 @@ def read_all_scores(paths: list[Path], weights: dict[str, float], hidden: bool =
     if unweighted:
         raise UserError(f"--weights: no weight for {', '.join(sorted(unweighted))}; give rgb=1,of=1.5,wof=1")
     return runs
+
+
+@contextmanager
+def gpu_of_flow(engine: str) -> Iterator[None]:
+    """While the block runs, the backend triton has a GPU reserved for it; the others need none."""
+    if engine != "triton":
+        yield
+        return
+    from stp.devices import reserved_device, use  # imports torch
+
+    with reserved_device() as device:
+        use(device)
+        yield

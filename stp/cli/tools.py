@@ -139,7 +139,7 @@ def predict(
     """
     import torch
 
-    from stp.devices import reserved_device
+    from stp.devices import reserved_device, use
     from stp.ensemble import find_models, load_ensemble
     from stp.memory import keep_freed_memory
     from stp.predict import predict_videos
@@ -158,6 +158,7 @@ def predict(
     torch.set_num_threads(workers)
     models = find_models(run, fuse)
     with reserved_device(device, gpu_share) as where:
+        use(where)  # for flow, too
         ensemble = load_ensemble(models, parse_weights(weights), space, segments, crops, where, backend)
         good, bad = predict_videos(ensemble, videos, where, window, stride, workers)
     if good:
@@ -251,7 +252,7 @@ def explain(
     explained = explained_runs(models, table, str(index_path))
     fields = fields_by_modality(files)
     with reserved_device(device, gpu_share) as where:
-        configure(where)
+        configure(where, shapes_repeat=False)
         for name, clip in chosen.items():
             explanations = [
                 explain_run(

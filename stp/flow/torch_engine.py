@@ -71,7 +71,7 @@ def build_pyramid(images: Tensor, sizes: np.ndarray, parameters: TVL1Parameters)
 def median_5x5(flow: Tensor) -> Tensor:
     """5x5 median of each plane of (N, 2, H, W), edge pixels repeated."""
     windows = functional.pad(flow, (2, 2, 2, 2), mode="replicate").unfold(2, 5, 1).unfold(3, 5, 1)
-    return windows.flatten(4).median(dim=4).values
+    return windows.flatten(4).sort(dim=4).values[..., 12]  # torch.median is no deterministic algorithm on GPUs
 
 
 # ---------------------------------------------------------------------------------------------------- linearisation

@@ -24,6 +24,7 @@ from torch import Tensor
 from stp.errors import UserError
 from stp.flow.numba_engine import pyramid_sizes
 from stp.flow.parameters import TVL1Parameters
+from stp.machine import builds_c
 
 SMALLEST_CAPABILITY = (8, 0)  # triton's own limit: Ampere
 LINE = 32  # floats of a 128-byte line; rows are padded to it
@@ -52,10 +53,10 @@ def triton_installed() -> bool:
 
 
 def triton_available() -> bool:
-    """Whether triton is installed and the current CUDA device has compute capability 8.0 (Ampere) or higher."""
+    """Whether triton can work: on a CUDA device of compute capability 8.0 (Ampere) or higher, with a C compiler."""
     if not triton_installed() or torch.version.cuda is None or not torch.cuda.is_available():
         return False
-    return torch.cuda.get_device_capability() >= SMALLEST_CAPABILITY
+    return torch.cuda.get_device_capability() >= SMALLEST_CAPABILITY and builds_c()
 
 
 def interpreted() -> bool:
@@ -318,7 +319,7 @@ def check_device(device: torch.device) -> None:
     if not (device.type == "cpu" if interpreted() else device.type == "cuda" and triton_available()):
         raise UserError(
             f"flow backend: 'triton' cannot run on device {str(device)!r}; "
-            "it needs a CUDA device of compute capability 8.0 or higher"
+            "it needs a CUDA device of compute capability 8.0 or higher, and gcc or clang with Python's headers"
         )
 
 

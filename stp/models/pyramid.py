@@ -59,10 +59,15 @@ class TemporalPyramidNetwork(nn.Module):
         scores: Tensor = self.classifier(pyramid_features(features, self.variant.parts))
         return scores
 
-    def forward(self, images: Tensor, videos_at_once: int = 0) -> Tensor:
+    def features(self, images: Tensor, videos_at_once: int = 0) -> Tensor:
+        """Sub-segment features (B, N, K, D), after dropout."""
         flat = images.flatten(0, 2)
         if 0 < videos_at_once < len(images):
             features = micro_batch_features(self.backbone, flat, videos_at_once * images.shape[1:3].numel())
         else:
             features = self.backbone(flat)
-        return self.scores(self.dropout(features).unflatten(0, images.shape[:3]))
+        dropped: Tensor = self.dropout(features).unflatten(0, images.shape[:3])
+        return dropped
+
+    def forward(self, images: Tensor, videos_at_once: int = 0) -> Tensor:
+        return self.scores(self.features(images, videos_at_once))
