@@ -228,7 +228,7 @@ def test_a_timeline_is_written_as_csv_json_and_figure(data: Data, tmp_path: Path
     lines = table.splitlines()
     assert "0.50-1.50" in lines[3]
     best = rows.iloc[1]
-    assert f"{best['class']} {best[best['class']]:.1%}" in lines[3]
+    assert f"{best['predicted']} {best[best['predicted']]:.1%}" in lines[3]
 
 
 def test_bad_videos_are_named_and_the_others_go_on(
