@@ -4,6 +4,7 @@ Nothing is shown where nobody watches, so that logs hold no bars.
 """
 
 import os
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -29,8 +30,8 @@ class _Lines(tqdm):
 
 
 def progress(steps: Iterable[Any] | None = None, **options: Any) -> tqdm:
-    """`steps` as tqdm shows them, with its options; what takes less than a minute gives no line."""
-    style = os.environ.get(STYLE, "bar")
+    """`steps` as tqdm shows them, with its options; of lines, what takes less than a minute gives none."""
+    style = os.environ.get(STYLE) or ("bar" if sys.stderr.isatty() else "none")
     if style == "lines":
         pause = SECONDS_BETWEEN_LINES
         return _Lines(steps, mininterval=pause, maxinterval=pause, delay=pause, leave=False, **options)
