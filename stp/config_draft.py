@@ -14,7 +14,7 @@ SMALL_SIZE = (170, 128)  # half of it, for CPUs
 PAPER_BOUND = 20  # pixels/frame, of PAPER_SIZE
 MOST_FOLDS = 3  # the paper's
 CLIPS_A_SHARD, MOST_BYTES_A_SHARD, USUAL_SHARDS = 8, 4 * GIB, 16
-# JPEG's share of the bytes of frames and of flow, by benchmarks/RESULTS.md.
+# JPEG's share of the bytes of frames and of flow, a little above those in benchmarks/RESULTS.md.
 JPEG_FRAMES, JPEG_FLOW = 1 / 8, 1 / 20
 
 # A CPU's recipe is config/ut_interaction.yaml's, and so are the times: on one core of the machine of
