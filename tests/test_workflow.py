@@ -285,6 +285,14 @@ def test_another_seed_trains_that_seed_alone(finished: Path, tmp_path: Path) -> 
     assert [sum(int(value) for value in row[1:]) for row in rows[1:]] == [2 * 4] * 7
 
 
+def wait_for_state(folder: Path, process: subprocess.Popen[Any]) -> None:
+    """Until a training of the process has kept its first state, or the process has ended."""
+    until = time.monotonic() + 120
+    while not list(folder.glob("*.pt")) and process.poll() is None:
+        assert time.monotonic() < until, "no state was kept"
+        time.sleep(0.01)
+
+
 def test_stopped_training_is_started_again_and_goes_on(finished: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(finished, tmp_path / "copy", symlinks=True)
     config = TINY | {
@@ -294,10 +302,7 @@ def test_stopped_training_is_started_again_and_goes_on(finished: Path, tmp_path:
     run = "rgb/baseline/fold1/seed0"
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     with subprocess.Popen(command(folder, f"o u t/runs/{run}/model.pt"), stderr=subprocess.PIPE, text=True) as process:
-        until = time.monotonic() + 120
-        while not list((folder / "o u t/state" / run).glob("*.pt")) and process.poll() is None:
-            assert time.monotonic() < until, "no state was kept"
-            time.sleep(0.01)
+        wait_for_state(folder / "o u t/state" / run, process)
         for child in psutil.Process(process.pid).children(recursive=True):
             with suppress(psutil.NoSuchProcess):
                 if child.cmdline()[1:3] == ["-m", "stp"]:
@@ -318,10 +323,7 @@ def test_what_a_killed_snakemake_left_goes_on_after_unlocking(finished: Path, tm
     target = f"o u t/runs/{run}/model.pt"
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     with subprocess.Popen(command(folder, target), stderr=subprocess.DEVNULL, start_new_session=True) as process:
-        until = time.monotonic() + 120
-        while not list((folder / "o u t/state" / run).glob("*.pt")) and process.poll() is None:
-            assert time.monotonic() < until, "no state was kept"
-            time.sleep(0.01)
+        wait_for_state(folder / "o u t/state" / run, process)
         os.killpg(process.pid, signal.SIGKILL)
     locked = snakemake(folder, config, target)
     assert locked.returncode != 0
@@ -384,10 +386,7 @@ def test_submission_of_several_folds_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        (
-            {"splits": {"folds": 1}, "submission": "2-level"},
-            "submission: '2-level' is not trained",
-        ),
+        ({"splits": {"folds": 1}, "submission": "2-level"}, "submission: '2-level' is not trained"),
         ({"compute": {"micro_batch_videos": 2}}, "compute.micro_batch_videos: only one batch norm may learn"),
         (
             {"training": {"partial_bn": True}, "compute": {"micro_batch_videos": 2, "compile": "always"}},
