@@ -20,11 +20,13 @@ import cv2
 import numpy as np
 from record import record
 
-from stp.clip_batches import FlowSettings, GreyClip
-from stp.clip_flow import FlowSummary, WriteChunk, write_flow
+from stp.extraction.engine import FlowSummary, WriteChunk, write_flow
+from stp.extraction.pairs import FlowSettings
+from stp.extraction.recipe import shard_parameters
+from stp.extraction.writers import FlowFile, write_chunks, write_h5
 from stp.flow import resolve_backend
-from stp.flow_files import FlowFile, shard_parameters, write_chunks, write_h5
-from stp.sources import examine, find_sources, grey_clip
+from stp.video.clip import GreyClip
+from stp.video.sources import examine, find_sources, grey_clip
 
 WIDTH, HEIGHT, BOUND = 340, 256, 20.0
 

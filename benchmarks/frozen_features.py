@@ -19,13 +19,13 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from stp.crops import cut, fixed_crops
-from stp.index import Index, read_index
-from stp.modalities import MODALITIES
+from stp.data.index import Index, read_index
+from stp.data.modalities import MODALITIES
+from stp.data.shards import ClipFields
+from stp.data.splits import read_fold
 from stp.models.backbones import build_backbone
-from stp.sampling import even_starts, subsegment_fields
-from stp.splits import read_fold
-from stp.storage import ClipFields
+from stp.sampling.crops import cut, fixed_crops
+from stp.sampling.segments import even_starts, subsegment_fields
 
 SNIPPETS, INPUT_SIZE, SUBSEGMENT = 16, 112, 5
 

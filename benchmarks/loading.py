@@ -24,16 +24,16 @@ import torch
 from extraction import HEIGHT, WIDTH, write_synthetic_video
 from record import gpu, record
 
-from stp.clip_batches import FlowSettings
-from stp.device_fields import DeviceFields, MappedFields, ResidentFields, StreamedFields
-from stp.extraction import extract_flow, extract_frames
+from stp.data.index import Clip
+from stp.data.shards import ClipFields, StorageFormat
+from stp.extraction.pairs import FlowSettings
+from stp.extraction.stages import extract_flow, extract_frames
 from stp.flow import resolve_backend
-from stp.frames import check_videos
-from stp.index import Clip
-from stp.memory import keep_freed_memory
-from stp.runs import Run, Settings
-from stp.samples import Sample, draw_batch
-from stp.storage import ClipFields, StorageFormat
+from stp.sampling.loading import DeviceFields, MappedFields, ResidentFields, StreamedFields
+from stp.sampling.samples import Sample, draw_batch
+from stp.system.machine import keep_freed_memory
+from stp.training.run import Run, Settings
+from stp.video.decoding import check_videos
 
 STORAGES = {"raw": StorageFormat(), "jpeg": StorageFormat("jpeg")}
 WARM_UP, BATCHES, SYNTHETIC_FRAMES = 6, 8, 90

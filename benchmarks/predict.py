@@ -18,18 +18,18 @@ import torch
 from extraction import write_synthetic_video
 from record import record
 
-from stp.clip_batches import FlowSettings
-from stp.devices import select_device
-from stp.ensemble import Ensemble, load_ensemble
+from stp.data.index import Clip
+from stp.extraction.pairs import FlowSettings
+from stp.extraction.recipe import shard_parameters
+from stp.extraction.stages import make_fields
 from stp.flow import resolve_backend
-from stp.flow_files import shard_parameters
-from stp.frames import examine_video
-from stp.index import Clip
-from stp.logs import only_warnings
-from stp.memory import keep_freed_memory
-from stp.predict import predict_video
-from stp.recipe import make_fields
-from stp.runs import Run, Settings, save_run
+from stp.predict.ensemble import Ensemble, load_ensemble
+from stp.predict.videos import predict_video
+from stp.system.devices import select_device
+from stp.system.logs import only_warnings
+from stp.system.machine import keep_freed_memory
+from stp.training.run import Run, Settings, save_run
+from stp.video.decoding import examine_video
 
 CLASSES = ("pointing", "attention", "positive", "negative", "passing", "receiving", "gesture")
 WEIGHTS = {"rgb": 1.0, "of": 1.5, "wof": 1.0}

@@ -8,7 +8,7 @@ import platform
 from datetime import date
 from pathlib import Path
 
-from stp.versions import versions
+from stp.system.versions import versions
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 

@@ -27,17 +27,17 @@ from record import record
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from stp.crops import fixed_crops, render, training_crop
-from stp.device_fields import open_fields
-from stp.devices import autocast, configure, select_device
-from stp.index import Clip
-from stp.memory import keep_freed_memory
-from stp.runs import Run, Settings
-from stp.samples import scored_segments
-from stp.sampling import even_starts, segment_subsegments, subsegment_fields, training_starts
-from stp.score import score_clips
-from stp.storage import ClipFields, write_shard
-from stp.train import Training
+from stp.data.index import Clip
+from stp.data.shards import ClipFields, write_shard
+from stp.sampling.crops import fixed_crops, render, training_crop
+from stp.sampling.loading import open_fields
+from stp.sampling.samples import scored_segments
+from stp.sampling.segments import even_starts, segment_subsegments, subsegment_fields, training_starts
+from stp.system.devices import autocast, configure, select_device
+from stp.system.machine import keep_freed_memory
+from stp.training.loop import Training
+from stp.training.run import Run, Settings
+from stp.training.scoring import score_clips
 
 CLASSES = tuple("abcdefg")
 # Of the paper's 45 trainings on PEV: clips of 3 folds' training parts, epochs of three streams, images of the variants.
@@ -127,7 +127,7 @@ def lineage_steps(training: Training, files: PlaneFiles, videos: int, workers: i
 
 def without_folding(run: Run, device: torch.device) -> Training:
     """A training whose frozen batch norms are maps of their own, as in this lineage."""
-    with patch("stp.runs.fold_batch_norms"):
+    with patch("stp.training.run.fold_batch_norms"):
         return Training(run, device)
 
 

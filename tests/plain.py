@@ -1,11 +1,11 @@
-"""The plain statement of how a sample becomes images, beside which the ways of `stp.device_fields` are tested."""
+"""The plain statement of how a sample becomes images, beside which the ways of `stp.sampling.loading` are tested."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from stp.crops import Crop, render
-from stp.storage import StoredFields
+from stp.data.shards import StoredFields
+from stp.sampling.crops import Crop, render
 
 
 def cut(fields: StoredFields, indices: np.ndarray, crop: Crop, size: int, is_flow: bool) -> Tensor:

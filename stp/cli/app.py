@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from stp.errors import UserError
-from stp.progress import choose_style
+from stp.system.progress import choose_style
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown"

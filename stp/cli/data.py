@@ -56,10 +56,10 @@ def index(
     threads: Threads = 1,
 ) -> None:
     """Find the clips of a data set, decode each to its end, and write the index."""
+    from stp.data.index import check_ids, write_index
     from stp.datasets import find_clips
-    from stp.files import complete_file
-    from stp.frames import check_videos
-    from stp.index import check_ids, write_index
+    from stp.system.files import complete_file
+    from stp.video.decoding import check_videos
 
     clips = find_clips(importer, folder, lists, parse_options(option or []))
     check_ids(clips)
@@ -94,9 +94,9 @@ def frames(
     quality: Quality = 95,
 ) -> None:
     """Decode the clips of one shard into RGB frames."""
-    from stp.extraction import extract_frames
-    from stp.index import read_index
-    from stp.storage import StorageFormat
+    from stp.data.index import read_index
+    from stp.data.shards import StorageFormat
+    from stp.extraction.stages import extract_frames
 
     chosen = StorageFormat(storage, quality)
     extract_frames(read_index(index_file).shard(shard, shards), output, width, height, chosen)
@@ -116,10 +116,10 @@ def extract(
     threads: Threads = 1,
 ) -> None:
     """Compute TV-L1 flow, and warped flow if a file is named for it, of the clips of one shard."""
-    from stp.clip_batches import FlowSettings
-    from stp.extraction import extract_flow
+    from stp.data.shards import StorageFormat
+    from stp.extraction.pairs import FlowSettings
+    from stp.extraction.stages import extract_flow
     from stp.flow import TVL1Parameters, resolve_backend
-    from stp.storage import StorageFormat
 
     engine, parameters = resolve_backend(backend, semantics), TVL1Parameters(semantics=semantics)
     settings = FlowSettings(engine, parameters, detector if warped else None)
@@ -135,8 +135,8 @@ def splits(
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Divide the clips into folds."""
-    from stp.index import read_index
-    from stp.splits import make_folds, write_fold
+    from stp.data.index import read_index
+    from stp.data.splits import make_folds, write_fold
 
     table = read_index(index_file)
     folds = make_folds(table, scheme, len(outputs), seed)

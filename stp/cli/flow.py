@@ -67,10 +67,10 @@ def flow(
         stp flow videos/ -o flow --format jpg --warped --size 340x256
         stp flow clip.avi -o look --format mp4 --bound 5
     """
-    from stp.clip_batches import FlowSettings
+    from stp.extraction.flow_folder import FlowFolder, make_flow
+    from stp.extraction.pairs import FlowSettings
     from stp.flow import TVL1Parameters, resolve_backend
-    from stp.flow_tool import FlowFolder, make_flow
-    from stp.sources import find_sources
+    from stp.video.sources import find_sources
 
     engine, parameters = resolve_backend(backend, semantics), TVL1Parameters(semantics=semantics)
     settings = FlowSettings(engine, parameters, detector if warped else None, step=step)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from stp.errors import UserError
-from stp.machine import processors
+from stp.system.machine import processors
 
 if TYPE_CHECKING:
-    from stp.runs import Settings
-    from stp.scores import Scores
+    from stp.evaluation.scores import Scores
+    from stp.training.run import Settings
 
 Output = Annotated[Path, typer.Option("-o", "--output", help="File to write.")]
 Stem = Annotated[Path, typer.Option("-o", "--output", help="Stem of the files to write.")]
@@ -89,7 +89,7 @@ def parse_threads(text: str) -> int:
 
 def parse_settings(text: str) -> "Settings":
     """Settings from JSON; UserError for what is not JSON or has unknown names."""
-    from stp.runs import Settings
+    from stp.training.run import Settings
 
     try:
         values = json.loads(text)
@@ -100,7 +100,7 @@ def parse_settings(text: str) -> "Settings":
 
 def check_crops(crops: int) -> None:
     """UserError unless there are so many test crops."""
-    from stp.crops import TEST_CROPS
+    from stp.sampling.crops import TEST_CROPS
 
     if crops not in TEST_CROPS:
         raise UserError(f"--crops: {crops} is none of {', '.join(map(str, TEST_CROPS))}")
@@ -118,7 +118,7 @@ def check_new(files: dict[str, Path | None]) -> None:
 
 def read_all_scores(paths: list[Path], weights: dict[str, float], hidden: bool = False) -> "list[Scores]":
     """Scores of all files, of clips whose labels are known or hidden; every modality must have a weight."""
-    from stp.scores import read_scores
+    from stp.evaluation.scores import read_scores
 
     runs = [read_scores(path) for path in paths]
     for path, run in zip(paths, runs, strict=True):
@@ -136,7 +136,7 @@ def gpu_of_flow(engine: str) -> Iterator[None]:
     if engine != "triton":
         yield
         return
-    from stp.devices import reserved_device, use  # imports torch
+    from stp.system.devices import reserved_device, use  # imports torch
 
     with reserved_device() as device:
         use(device)

@@ -25,14 +25,14 @@ from stp.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from stp.predictions import Predictions
+    from stp.evaluation.fused import Predictions
 
 log = logging.getLogger("stp")
 
 
 def predict_all(paths: list[Path], weights: str, space: Space) -> "list[Predictions]":
     """Predictions of every input and variant that the scores files allow."""
-    from stp.predictions import predict
+    from stp.evaluation.fused import predict
 
     shares = parse_weights(weights)
     return predict(read_all_scores(paths, shares), shares, space)
@@ -40,7 +40,7 @@ def predict_all(paths: list[Path], weights: str, space: Space) -> "list[Predicti
 
 def write_table(output: Path, table: "pd.DataFrame", text: Path, words: str) -> None:
     """Write a table as csv, and for reading."""
-    from stp.files import complete_file
+    from stp.system.files import complete_file
 
     with complete_file(text) as temporary:
         temporary.write_text(words, encoding="utf-8")
@@ -60,10 +60,10 @@ def table1(
     space: Space = "scores",
 ) -> None:
     """Fuse streams and write the paper's Table 1 from scores of all runs."""
-    from stp import tables
-    from stp.files import complete_file
-    from stp.metrics import summarise
-    from stp.notes import table1_notes
+    from stp.evaluation import table1 as tables
+    from stp.evaluation.markdown import table1_notes
+    from stp.evaluation.metrics import summarise
+    from stp.system.files import complete_file
 
     shares = parse_weights(weights)
     runs = read_all_scores(scores, shares)
@@ -87,9 +87,9 @@ def comparison(
     space: Space = "scores",
 ) -> None:
     """Write what others report beside what is measured here, as the paper's Tables 2 and 3."""
-    from stp.comparison import compare, comparison_text, read_reported
-    from stp.metrics import fold_metrics, summarise
-    from stp.notes import version_note
+    from stp.evaluation.comparison import compare, comparison_text, read_reported
+    from stp.evaluation.markdown import version_note
+    from stp.evaluation.metrics import fold_metrics, summarise
 
     summary = summarise(fold_metrics(predict_all(scores, weights, space))) if scores else None
     table = compare(read_reported(reported), summary, data)
@@ -105,7 +105,7 @@ def metrics(
     space: Space = "scores",
 ) -> None:
     """Fuse streams and write accuracy, top-5 accuracy and F1 scores of every input and variant."""
-    from stp.metrics import fold_metrics, metrics_table, metrics_text
+    from stp.evaluation.metrics import fold_metrics, metrics_table, metrics_text
 
     table = metrics_table(fold_metrics(predict_all(scores, weights, space)))
     write_table(output, table, text, metrics_text(table))
@@ -122,7 +122,7 @@ def statistics(
     space: Space = "scores",
 ) -> None:
     """Fuse streams and write spreads, bootstrap intervals and McNemar's tests against the baseline."""
-    from stp.statistics import statistics_notes, statistics_table, statistics_text
+    from stp.evaluation.significance import statistics_notes, statistics_table, statistics_text
 
     predictions = predict_all(scores, weights, space)
     table = statistics_table(predictions, resamples, seed)
@@ -141,11 +141,11 @@ def confusion(
     import numpy as np
     import pandas as pd
 
-    from stp.figures import save_confusion
-    from stp.files import complete_file
-    from stp.predictions import input_name
-    from stp.scores import FUSION_ORDER
-    from stp.tables import fold_confusions
+    from stp.evaluation.fused import input_name
+    from stp.evaluation.scores import FUSION_ORDER
+    from stp.evaluation.table1 import fold_confusions
+    from stp.figures.plots import save_confusion
+    from stp.system.files import complete_file
 
     shares = parse_weights(weights)
     runs = read_all_scores(scores, shares)
@@ -176,9 +176,9 @@ def classes(
     space: Space = "scores",
 ) -> None:
     """Accuracy of each class of the comparison's measured methods, as STEM.csv, .png and .pdf."""
-    from stp.comparison import class_accuracies, read_reported
-    from stp.figures import save_class_accuracies
-    from stp.files import complete_file
+    from stp.evaluation.comparison import class_accuracies, read_reported
+    from stp.figures.plots import save_class_accuracies
+    from stp.system.files import complete_file
 
     table = class_accuracies(read_reported(reported), predict_all(scores, weights, space))
     with complete_file(output.with_name(f"{output.name}.csv")) as temporary:
@@ -195,8 +195,8 @@ def curves(
     title: Annotated[str, typer.Option(help="What was trained.")] = "",
 ) -> None:
     """Draw loss and training accuracies over epochs, as STEM.png and STEM.pdf."""
-    from stp.figures import save_curves
-    from stp.training_log import read_log
+    from stp.figures.plots import save_curves
+    from stp.training.log import read_log
 
     save_curves(output, [read_log(path) for path in logs], title)
 
@@ -211,8 +211,8 @@ def paper(
     config: Annotated[str, typer.Option(help="The config that made them, as JSON; it ends the page.")] = "",
 ) -> None:
     """Put tables and figures, in the order given, on one page that opens offline."""
-    from stp.files import complete_file
-    from stp.page import paper_page
+    from stp.figures.page import paper_page
+    from stp.system.files import complete_file
 
     try:
         values = json.loads(config) if config else None
@@ -235,8 +235,8 @@ def submission(
     The csv has a row a clip with numbers of actions and of coarser classes (body parts), which add up their actions'
     probabilities; numbers count in the order of the index.
     """
-    from stp.files import complete_file
-    from stp.submission import submission_table
+    from stp.evaluation.submission import submission_table
+    from stp.system.files import complete_file
 
     shares = parse_weights(weights)
     table = submission_table(read_all_scores(scores, shares, hidden=True), shares, space)

@@ -37,12 +37,11 @@ def init(
     """
     import torch
 
-    from stp.config_draft import Resources, command, config_text, draft, frame_size
-    from stp.files import complete_file
-    from stp.machine import free_disk, processors
-    from stp.memory import process_memory
     from stp.models.backbones import bninception_path
-    from stp.video_survey import motion, survey_folder, survey_text
+    from stp.setup.draft import Resources, command, config_text, draft, frame_size
+    from stp.setup.survey import motion, survey_folder, survey_text
+    from stp.system.files import complete_file
+    from stp.system.machine import free_disk, process_memory, processors
 
     config = output or Path(f"{folder.resolve().name}.yaml")
     if config.exists():
@@ -69,7 +68,7 @@ def doctor(
 
     Exit status 0 means that `make table1` can run here.
     """
-    from stp.doctor import can_run, examine_machine, report
+    from stp.setup.doctor import can_run, examine_machine, report
 
     findings = examine_machine(results)
     print(report(findings))
@@ -139,11 +138,11 @@ def predict(
     """
     import torch
 
-    from stp.devices import reserved_device, use
-    from stp.ensemble import find_models, load_ensemble
-    from stp.memory import keep_freed_memory
-    from stp.predict import predict_videos
-    from stp.prediction_report import MOST_TIMELINES, report, save_figure, top_table, write_csv, write_json
+    from stp.predict.ensemble import find_models, load_ensemble
+    from stp.predict.reports import MOST_TIMELINES, report, save_figure, top_table, write_csv, write_json
+    from stp.predict.videos import predict_videos
+    from stp.system.devices import reserved_device, use
+    from stp.system.machine import keep_freed_memory
 
     check_crops(crops)
     check_new({"--csv": csv_file, "--json": json_file, "--figure": figure, "--overlay": overlay})
@@ -170,7 +169,7 @@ def predict(
     if figure and good:
         save_figure(figure, good, ensemble.classes)
     if overlay and good:
-        from stp.overlay import write_overlay
+        from stp.predict.overlay import write_overlay
 
         write_overlay(overlay, good[0], ensemble.classes)
     if bad:
@@ -189,8 +188,8 @@ def export(
     float32 (segments, classes), before softmax. The file tells its classes and how its input is made, and is written
     only if onnxruntime gives torch's scores to 1e-4 of their size.
     """
-    from stp.ensemble import find_models
-    from stp.export import export_onnx
+    from stp.predict.ensemble import find_models
+    from stp.predict.onnx_export import export_onnx
 
     if not onnx:
         raise UserError("export: name the format, --onnx")
@@ -237,11 +236,12 @@ def explain(
     """
     import torch
 
-    from stp.devices import configure, reserved_device
-    from stp.explain import chosen_clips, clip_fields, explained_runs, fields_by_modality, find_data
-    from stp.explain import explain as explain_run
-    from stp.explanation_figures import save_explanations
-    from stp.index import read_index
+    from stp.data.index import read_index
+    from stp.data.selection import chosen_clips, clip_fields, fields_by_modality
+    from stp.explain.explanation import explain as explain_run
+    from stp.explain.explanation import explained_runs, find_data
+    from stp.figures.explanations import save_explanations
+    from stp.system.devices import configure, reserved_device
 
     check_crops(crops)
     torch.set_num_threads(threads)
@@ -286,9 +286,9 @@ def examples(
     number: Annotated[int, typer.Option(min=0, help="Clips to draw, where none is named.")] = 4,
 ) -> None:
     """Draw clips as they are stored: frames with flow and warped flow in colours, as figures and as videos."""
-    from stp.example_figures import first_of_classes, save_example
-    from stp.explain import chosen_clips, clip_fields, fields_by_modality
-    from stp.index import read_index
+    from stp.data.index import read_index
+    from stp.data.selection import chosen_clips, clip_fields, fields_by_modality
+    from stp.figures.clips import first_of_classes, save_example
 
     index = read_index(index_file)
     fields = fields_by_modality(shards)

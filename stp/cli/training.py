@@ -38,8 +38,8 @@ def weights(
     ] = None,
 ) -> None:
     """Check that backbone, initial weights, input size and pyramid fit, and write a report of the weights."""
-    from stp.files import complete_file
     from stp.models.backbones import weights_report
+    from stp.system.files import complete_file
 
     for name in variants or ():
         parse_settings(settings).variant(name)
@@ -87,15 +87,15 @@ def train(
     """
     import torch
 
-    from stp.checkpoints import Checkpoints, training_definition
-    from stp.devices import reserved_device
-    from stp.index import read_index
-    from stp.memory import keep_freed_memory
-    from stp.runs import Run, save_run
-    from stp.splits import read_fold
-    from stp.stop_request import EXIT_STATUS, Stopped, StopRequest
-    from stp.storage import ClipFields
-    from stp.train import train as train_run
+    from stp.data.index import read_index
+    from stp.data.shards import ClipFields
+    from stp.data.splits import read_fold
+    from stp.system.devices import reserved_device
+    from stp.system.machine import keep_freed_memory
+    from stp.system.signals import EXIT_STATUS, Stopped, StopRequest
+    from stp.training.checkpoints import Checkpoints, training_definition
+    from stp.training.loop import train as train_run
+    from stp.training.run import Run, save_run
 
     keep_freed_memory()
     torch.set_num_threads(threads)
@@ -156,15 +156,14 @@ def score(
 
     import torch
 
-    from stp.devices import configure, reserved_device
-    from stp.index import read_index
-    from stp.memory import keep_freed_memory
-    from stp.runs import load_run, training_clips
-    from stp.score import score as score_run
-    from stp.scores import write_scores
-    from stp.splits import read_fold
-    from stp.storage import ClipFields
-    from stp.train import full_memory_named
+    from stp.data.index import read_index
+    from stp.data.shards import ClipFields
+    from stp.data.splits import read_fold
+    from stp.evaluation.scores import write_scores
+    from stp.system.devices import configure, full_memory_named, reserved_device
+    from stp.system.machine import keep_freed_memory
+    from stp.training.run import load_run, training_clips
+    from stp.training.scoring import score as score_run
 
     check_crops(crops)
     keep_freed_memory()
@@ -183,7 +182,7 @@ def score(
             f"{model}: trained on {len(trained)} of the clips to score, as '{min(trained)}'; give its own fold"
         )
     keys = "model.input_size or compute.memory_share, or take another compute.device"
-    with reserved_device(device, gpu_share) as where, full_memory_named(run, keys):
+    with reserved_device(device, gpu_share) as where, full_memory_named(run.name, keys):
         configure(where, run.settings.deterministic)
         scores = score_run(run, network, fields, chosen, segments, crops, where, resident, memory_share)
     write_scores(output, replace(scores, coarse=table.coarse), {"segments": segments, "crops": crops})
@@ -194,7 +193,7 @@ def runs(
     results: Annotated[Path, typer.Argument(help="The config's results folder.")] = Path("results"),
 ) -> None:
     """List the runs of a results folder: done, training or interrupted, with epoch, loss, accuracy and time left."""
-    from stp.run_table import run_statuses, run_table
+    from stp.training.status import run_statuses, run_table
 
     statuses = run_statuses(results)
     print(run_table(statuses) if statuses else f"no runs in {results}")

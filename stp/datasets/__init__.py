@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stp.data.index import Clip
 from stp.datasets import demo, folder, hmdb51, ma52, pev, ut_interaction
 from stp.errors import UserError
-from stp.index import Clip
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,11 @@
 
 from pathlib import Path
 
+from stp.data.index import Clip
 from stp.errors import UserError
-from stp.index import Clip
+from stp.video.decoding import VIDEO_SUFFIXES, is_video
 
-VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
 BOXES_SUFFIX = ".boxes.csv"
-
-
-def is_video(path: Path) -> bool:
-    """Whether the name is a visible video file's."""
-    return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
 
 
 def class_folders(folder: Path) -> list[Path]:
@@ -27,7 +22,7 @@ def class_folders(folder: Path) -> list[Path]:
 def find_clips(folder: Path) -> list[Clip]:
     """Clips of CLASS/clip.avi; id CLASS/clip, no groups, classes in the order of their names.
 
-    CLASS/clip.boxes.csv beside a video holds its person boxes (`stp.boxes`).
+    CLASS/clip.boxes.csv beside a video holds its person boxes (`stp.data.boxes`).
 
     Raises:
         UserError: the folder or a class in it has no videos, or boxes have no video.

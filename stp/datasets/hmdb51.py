@@ -7,10 +7,10 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+from stp.data.index import Clip
 from stp.datasets import folder as folder_importer
 from stp.datasets.lists import check_agreement, read_list
 from stp.errors import UserError
-from stp.index import Clip
 
 OPTIONS = {"complete": (True, False)}
 CLASSES, CLIPS = 51, 6766

@@ -7,10 +7,10 @@ names do not have.
 from bisect import bisect_left
 from pathlib import Path
 
-from stp.datasets.folder import is_video
+from stp.data.index import Clip
 from stp.datasets.lists import check_agreement, read_list
 from stp.errors import UserError
-from stp.index import Clip
+from stp.video.decoding import is_video
 
 OPTIONS = {"complete": (True, False)}
 COUNTS = {"train": 11250, "val": 5586, "test": 5586}

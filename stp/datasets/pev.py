@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
+from stp.data.index import Clip
 from stp.datasets.lists import read_list
 from stp.datasets.pev_persons import read_pairs
 from stp.errors import UserError
-from stp.index import Clip
 
 OPTIONS: dict[str, tuple[str | bool, ...]] = {
     "view": ("second", "first"),

@@ -6,8 +6,8 @@ The group is the recording SEQ (1 to 10 is set 1, 11 to 20 is set 2), whose clip
 import re
 from pathlib import Path
 
+from stp.data.index import Clip
 from stp.errors import UserError
-from stp.index import Clip
 
 CLASSES = ("handshake", "hug", "kick", "point", "punch", "push")
 NAME = re.compile(r"(?P<number>\d+)_(?P<recording>\d+)_(?P<label>[0-5])\.avi")

@@ -6,7 +6,7 @@ from stp.errors import UserError
 from stp.flow.numba_engine import tvl1_numba
 from stp.flow.opencv_engines import opencv_available, opencv_cuda_available, tvl1_opencv, tvl1_opencv_cuda
 from stp.flow.parameters import SEMANTICS, TVL1Parameters
-from stp.machine import processors
+from stp.system.machine import processors
 
 # Backends and the semantics that they compute; modules of those that need torch are imported on use.
 BACKENDS = {

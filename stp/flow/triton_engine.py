@@ -24,7 +24,7 @@ from torch import Tensor
 from stp.errors import UserError
 from stp.flow.numba_engine import pyramid_sizes
 from stp.flow.parameters import TVL1Parameters
-from stp.machine import builds_c
+from stp.system.machine import builds_c
 
 SMALLEST_CAPABILITY = (8, 0)  # triton's own limit: Ampere
 LINE = 32  # floats of a 128-byte line; rows are padded to it

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from stp.models.backbones import Backbone
 from stp.models.micro_batches import micro_batch_features
-from stp.variants import Variant
+from stp.sampling.segments import Variant
 
 
 def pyramid_features(features: Tensor, parts: tuple[int, ...]) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 
 from stp.flow import TVL1Parameters, resolve_backend, tvl1
 from stp.flow.opencv_engines import opencv_threads
-from stp.machine import processors
+from stp.system.machine import processors
 from stp.warped.alignment import HomographyEstimate, estimate_homography
 from stp.warped.keypoints import background_mask, detect_keypoints
 from stp.warped.parameters import WarpedFlowParameters

@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stp.data.index import Clip
 from stp.datasets import folder as folder_importer
 from stp.datasets.demo.drawing import draw_clip
 from stp.datasets.demo.movement import CLASSES
 from stp.errors import UserError
-from stp.index import Clip
 
 NAME = re.compile(rf"(?P<label>{'|'.join(CLASSES)})/(?P=label)_a\d+_\d+")
 

@@ -1,0 +1,110 @@
+"""The index: one row a clip, the table from which everything downstream takes its clips, labels and groups."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from stp.errors import UserError
+from stp.system.files import complete_file
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One trimmed video of one action.
+
+    `clip` is the unique id; `label` is empty where it is hidden (an official test set), which is no class; `group`
+    names what must not straddle a split (an actor, a recording) and is empty where unknown; `split` holds the official
+    splits' words (train, test, unused or hidden), separated by `;`, and is empty where there are none; `frames` is the
+    number of frames that decode, 0 before anybody looked; `boxes` is the path of a csv with person boxes
+    (`stp.data.boxes`), empty where there is none; `coarse` is the label of a coarser class (the body part of an
+    action), empty where there is none.
+    """
+
+    clip: str
+    path: str
+    label: str
+    group: str = ""
+    split: str = ""
+    frames: int = 0
+    boxes: str = ""
+    coarse: str = ""
+
+
+@dataclass(frozen=True)
+class Index:
+    """The clips of a data set in a fixed order; classes are numbered in the order in which they first appear."""
+
+    clips: tuple[Clip, ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(clip.label for clip in self.clips if clip.label))
+
+    @property
+    def coarse(self) -> tuple[str, ...]:
+        """The coarser class of each class; empty where there are none."""
+        names = {clip.label: clip.coarse for clip in self.clips if clip.label}
+        return tuple(names.values()) if any(names.values()) else ()
+
+    @property
+    def labels(self) -> list[int]:
+        """The number of each clip's class; -1 where the label is hidden."""
+        number = {name: i for i, name in enumerate(self.classes)}
+        return [number.get(clip.label, -1) for clip in self.clips]
+
+    def shard(self, number: int, shards: int) -> tuple[Clip, ...]:
+        """The clips of shard `number` of `shards`: every `shards`-th one, so that shards are of similar size."""
+        return self.clips[number::shards]
+
+
+def check_ids(clips: Sequence[Clip]) -> None:
+    """Refuse ids that are not unique or cannot name an HDF5 data set (`a/b` beside `a`, empty parts, dots)."""
+    seen: set[str] = set()
+    for clip in clips:
+        try:
+            f"{clip.clip}{clip.path}".encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{clip.path!a}: the name is not UTF-8: rename the video or its folder") from None
+        if clip.clip in seen:
+            raise UserError(f"clip id '{clip.clip}' appears twice in the index: rename one of the videos")
+        if any(part in ("", ".", "..") for part in clip.clip.split("/")):
+            raise UserError(f"clip id '{clip.clip}' has an empty or dotted part: rename the video or its folder")
+        seen.add(clip.clip)
+    for clip in clips:
+        parents = clip.clip.split("/")[:-1]
+        for depth in range(1, len(parents) + 1):
+            if "/".join(parents[:depth]) in seen:
+                raise UserError(f"clip id '{clip.clip}' lies below another clip's id: rename one of the videos")
+
+
+def write_index(path: Path, clips: Iterable[Clip]) -> None:
+    """Write the clips as csv, under the final name only when complete."""
+    names = [field.name for field in fields(Clip)]
+    with complete_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows([getattr(clip, name) for name in names] for clip in clips)
+
+
+def read_index(path: Path) -> Index:
+    """Read an index; columns beyond Clip's are ignored, so that users may keep their own beside them."""
+    names = [field.name for field in fields(Clip)]
+    with path.open(newline="", encoding="utf-8-sig") as file:  # some programs write a mark at the beginning
+        reader = csv.DictReader(file)
+        missing = {"clip", "path", "label"} - set(reader.fieldnames or ())
+        if missing:
+            raise UserError(f"{path}: column {', '.join(sorted(missing))} is missing; an index has {', '.join(names)}")
+        rows = [{name: row[name] or "" for name in names if name in row} for row in reader]
+    for row in rows:
+        if (frames := row.get("frames", "")) and not frames.isdecimal():
+            raise UserError(f"{path}: clip '{row['clip']}' has '{frames}' frames; give a whole number, or nothing")
+    clips = tuple(Clip(**{**row, "frames": int(row.get("frames") or 0)}) for row in rows)  # type: ignore[arg-type]
+    if not clips:
+        raise UserError(f"{path}: the index has no clips")
+    check_ids(clips)
+    index = Index(clips)
+    coarse = {(clip.label, clip.coarse) for clip in clips if clip.label}
+    if len(coarse) != len(index.classes) or len({bool(name) for _, name in coarse}) > 1:
+        raise UserError(f"{path}: column coarse must give every class one coarser class, or be empty for all clips")
+    return index

@@ -1,0 +1,139 @@
+"""Comparisons with other methods (paper section 4.2, Table 2; section 5, Table 3): reported beside measured figures.
+
+Reported figures are data (`config/reported/NAME.csv`), one row a method and metric:
+
+    method, pretraining   as the paper prints them
+    metric                one of `stp.evaluation.metrics.METRICS`
+    reported              percent; empty where nobody has reported any
+    source                whose figure it is
+    data                  on what it was reported
+    streams, variant      what of ours is that method, as rgb+of+wof and 3-level; both empty where nothing is
+    note
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from stp.errors import UserError
+from stp.evaluation.fused import INPUTS, Predictions, clip_outcomes, clip_shares, input_name
+from stp.evaluation.markdown import table_text, with_deviation
+from stp.evaluation.metrics import METRICS
+from stp.sampling.segments import NAME
+
+COLUMNS = ("method", "pretraining", "metric", "reported", "source", "data", "streams", "variant", "note")
+
+
+def read_reported(path: Path) -> pd.DataFrame:
+    """Reported figures; `reported` is float, NaN where empty, everything else text.
+
+    Raises:
+        UserError: other columns, or a row with a metric, figure, streams or variant that is none.
+    """
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)  # "None" is a word here
+    if tuple(table.columns) != COLUMNS:
+        raise UserError(f"{path}: columns are {', '.join(table.columns)}; they must be {', '.join(COLUMNS)}")
+    streams = ["+".join(names) for names in INPUTS]
+    for number, row in enumerate(table.to_dict("records"), start=2):
+        where = f"{path}, line {number}"
+        if row["metric"] not in METRICS:
+            raise UserError(f"{where}: metric '{row['metric']}' is unknown; allowed are {', '.join(METRICS)}")
+        if (row["streams"] or row["variant"]) and (row["streams"] not in streams or not NAME.fullmatch(row["variant"])):
+            raise UserError(
+                f"{where}: streams '{row['streams']}' and variant '{row['variant']}' are no run of ours; give one of "
+                f"{', '.join(streams)}, and baseline or T-level, or leave both empty"
+            )
+        try:
+            float(row["reported"] or 0)
+        except ValueError:
+            raise UserError(f"{where}: reported '{row['reported']}' is not a number; give percent or nothing") from None
+    return table.assign(reported=pd.to_numeric(table["reported"]))
+
+
+def compare(reported: pd.DataFrame, summary: pd.DataFrame | None, measured_on: str) -> pd.DataFrame:
+    """The reported figures with ours beside them.
+
+    `summary` is that of `stp.evaluation.metrics.summarise`, None before anything is scored; `measured_on` names its
+    data. A method of which no scores are given is measured nowhere: its cells stay empty.
+    """
+    found = {} if summary is None else {(row["input"], row["variant"]): row for _, row in summary.iterrows()}
+    rows = []
+    for row in reported.to_dict("records"):
+        ours = found.get((input_name(row["streams"].split("+")), row["variant"]))
+        metric = row["metric"]
+        measured = (float("nan"), float("nan")) if ours is None else (ours[metric], ours[f"{metric}_std"])
+        rows.append((*measured, "" if pd.isna(measured[0]) else measured_on))
+    columns = ["measured", "measured_std", "measured_on"]
+    table = pd.concat([reported, pd.DataFrame(rows, columns=columns, index=reported.index)], axis=1)
+    table = table.rename(columns={"data": "reported_on"})
+    order = [
+        "method",
+        "pretraining",
+        "metric",
+        "reported",
+        "reported_on",
+        *columns,
+        "streams",
+        "variant",
+        "source",
+        "note",
+    ]
+    return table[order].round({"measured": 4, "measured_std": 4})
+
+
+def comparison_text(name: str, table: pd.DataFrame, notes: Sequence[str]) -> str:
+    """The comparison for reading, as Markdown; sources and notes below it."""
+    title = f"Table {name.removeprefix('table')}" if name.startswith("table") else f"Comparison {name}"
+    measured = zip(table["measured"], table["measured_std"], strict=True)
+    shown = pd.DataFrame(
+        {
+            "Method": table["method"],
+            "Pretraining": table["pretraining"],
+            "Metric": table["metric"].str.replace("_", " "),
+            "Reported": [with_deviation(value, float("nan")) for value in table["reported"]],
+            "on": table["reported_on"].where(table["reported"].notna(), ""),
+            "Measured": [with_deviation(value, deviation) for value, deviation in measured],
+            "on ": table["measured_on"],
+        }
+    )
+    if table["metric"].nunique() == 1:
+        shown = shown.drop(columns="Metric")
+    sources = table[table["source"] != ""].groupby("source", sort=False)["method"].unique()
+    words = [f"{', '.join(methods)}: {source}" for source, methods in sources.to_dict().items()]
+    words += dict.fromkeys(f"{row['method']}: {row['note']}" for row in table.to_dict("records") if row["note"])
+    caption = "Figures in %, reported by others and measured here, ± standard deviation of the folds."
+    return table_text(title, caption, shown, ["Pretraining is that of the reported figure.", *words, *notes])
+
+
+def class_accuracies(reported: pd.DataFrame, predictions: Sequence[Predictions]) -> pd.DataFrame:
+    """Accuracy of each class (paper's Figure 6): one row a measured method and class: method, class, clips, accuracy.
+
+    Accuracy is the share of the class's clips recognised, in percent, over all folds and seeds; it is NaN for a class
+    without test clips. Methods are those of `reported` of which there are predictions.
+    """
+    tables = []
+    methods = reported[reported["streams"] != ""].drop_duplicates("method").to_dict("records")
+    for row in methods:
+        key = (input_name(row["streams"].split("+")), row["variant"])
+        chosen = [item for item in predictions if (item.input, item.variant) == key]
+        if not chosen:
+            continue
+        by_class = clip_shares(clip_outcomes(chosen)).groupby("label")["share"].agg(["size", "mean"])
+        by_class = by_class.reindex(range(len(chosen[0].classes)))
+        tables.append(
+            pd.DataFrame(
+                {
+                    "method": row["method"],
+                    "class": chosen[0].classes,
+                    "clips": by_class["size"].fillna(0).astype(int),
+                    "accuracy": (100 * by_class["mean"]).round(4),
+                }
+            )
+        )
+    if not tables:
+        raise UserError(
+            "no method of the comparison is measured; give scores of "
+            + " or of ".join(f"{row['streams']} {row['variant']}" for row in methods)
+        )
+    return pd.concat(tables, ignore_index=True)

@@ -1,0 +1,51 @@
+"""Tables for reading: Markdown with a heading, a caption, the table, and notes on what its figures depend on."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from stp.evaluation.scores import Scores
+from stp.system.versions import versions
+
+
+def with_deviation(value: float, deviation: float, digits: int = 1) -> str:
+    """`81.7 ± 0.4`; without the deviation where there is none (NaN), and empty where there is no value."""
+    if pd.isna(value):
+        return ""
+    return f"{value:.{digits}f}" + ("" if pd.isna(deviation) else f" ± {deviation:.{digits}f}")
+
+
+def table_text(title: str, caption: str, table: pd.DataFrame, notes: Sequence[str]) -> str:
+    """The file; cells that are empty or missing stay empty."""
+    cells = table.astype(object).where(table.notna(), "")
+    lines = [f"# {title}", "", caption, "", cells.to_markdown(index=False, disable_numparse=True), ""]
+    return "\n".join(lines + [f"- {note}" for note in notes]) + "\n"
+
+
+def table1_notes(runs: Sequence[Scores], weights: Mapping[str, float], space: str, skipped: Sequence[str]) -> list[str]:
+    """Sentences on data, fusion, the choice of level 4 and skipped clips."""
+    by_fold = {run.fold: len(run.clips) for run in runs}
+    folds = ", ".join(str(by_fold[fold]) for fold in sorted(by_fold))
+    seeds = sorted({run.seed for run in runs})
+    average = "scores before softmax" if space == "scores" else "probabilities"
+    notes = [
+        f"{len(runs[0].classes)} classes; {len(by_fold)} folds of {folds} test clips.",
+        f"Trained from seed {seeds[0]}."
+        if len(seeds) == 1
+        else f"Trained from seeds {', '.join(map(str, seeds))}; the figure of a fold is its mean over them.",
+        "Class accuracy is the mean over classes; accuracy over all clips stands in table1_long.csv.",
+        f"Fusion: weighted average of {average}, " + ", ".join(f"{k.upper()} {v:g}" for k, v in weights.items()) + ".",
+    ]
+    if any(run.variant not in ("baseline", "1-level", "2-level", "3-level") for run in runs):
+        notes.append(
+            "Level 4 needs 8 parts, which 4 sub-segments cannot give (the paper does not say how): there K = 8 "
+            "sub-segments overlap, spread evenly over the same segment."
+        )
+    if skipped:
+        notes.append(f"Left out because they do not decode: {'; '.join(skipped)}.")
+    return [*notes, version_note()]
+
+
+def version_note() -> str:
+    """The versions of everything that can change a number."""
+    return "Versions: " + ", ".join(f"{name} {number}" for name, number in versions().items()) + "."

@@ -1,0 +1,177 @@
+"""Statistics of the tables: how sure a class accuracy is, and whether a variant differs from the baseline.
+
+Three spreads stand side by side, because they answer different questions: between folds (other clips and other training
+data), between seeds (the same data, trained anew), and a bootstrap over test clips (the networks as they are).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
+
+from stp.errors import UserError
+from stp.evaluation.fused import Predictions, clip_outcomes, clip_shares
+from stp.evaluation.markdown import table_text, version_note, with_deviation
+from stp.evaluation.metrics import fold_metrics, summarise
+
+DRAWS_AT_ONCE = 2**22  # of clips, so that the resamples in memory take some 100 MB
+
+
+def bootstrap_intervals(
+    labels: np.ndarray, shares: np.ndarray, resamples: int, seed: int, level: float = 0.95
+) -> np.ndarray:
+    """Percentile intervals of the class accuracies of several methods, by resampling clips.
+
+    Args:
+        labels: int (clips,).
+        shares: float (clips, methods), how often each method recognised each clip, 0..1.
+        resamples: how often as many clips as there are are drawn from them with replacement, whatever their class.
+        seed: of the drawing; every method is measured on the same resamples.
+        level: of the interval.
+
+    Returns:
+        float (methods, 2), low and high in percent. A class of which a resample has no clip does not count in it.
+    """
+    classes, number = np.unique(labels, return_inverse=True)
+    member = np.eye(len(classes))[number]  # (clips, classes)
+    rng, clips, accuracies = np.random.default_rng(seed), len(labels), []
+    at_once = max(1, DRAWS_AT_ONCE // clips)
+    for first in range(0, resamples, at_once):
+        rows = min(at_once, resamples - first)
+        drawn = rng.integers(0, clips, (rows, clips)) + clips * np.arange(rows)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=rows * clips).reshape(rows, clips).astype(float)
+        totals = counts @ member
+        hits = np.stack([counts @ (member * method[:, None]) for method in shares.T])  # (methods, rows, classes)
+        recalls = np.divide(hits, totals, out=np.full(hits.shape, np.nan), where=totals > 0)
+        accuracies.append(100 * np.nanmean(recalls, axis=2))
+    sides = [50 * (1 - level), 50 * (1 + level)]
+    intervals: np.ndarray = np.percentile(np.concatenate(accuracies, axis=1), sides, axis=1).T
+    return intervals
+
+
+def mcnemar(first: np.ndarray, second: np.ndarray) -> tuple[int, int, float]:
+    """McNemar's exact test of two methods on the same clips, bool (clips,): recognised or not.
+
+    Returns the clips that only the first and only the second recognises, and the two-sided p of that or a more
+    unequal division if both were as likely (binomial; 1 where they never differ).
+    """
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    different = only_first + only_second
+    p = binomtest(only_first, different, 0.5).pvalue if different else 1.0
+    return only_first, only_second, float(p)
+
+
+def _first_outcomes(outcomes: pd.DataFrame) -> pd.Series:
+    """What became of each clip with the lowest seed, in the first fold that tests it: bool by clip."""
+    lowest = outcomes[outcomes["seed"] == outcomes["seed"].min()]
+    return lowest.drop_duplicates("clip").set_index("clip")["correct"].astype(bool)
+
+
+def against_baseline(baseline: pd.DataFrame | None, outcomes: pd.DataFrame, name: str) -> tuple[object, object, object]:
+    """McNemar's test of a variant against the baseline from their `clip_outcomes`; empty without a baseline."""
+    if baseline is None or baseline is outcomes:
+        return None, None, None
+    first, second = _first_outcomes(baseline), _first_outcomes(outcomes)
+    if not first.index.equals(second.index):
+        raise UserError(f"scores of {name} and of its baseline are of other folds; give the same folds of both")
+    return mcnemar(first.to_numpy(), second.to_numpy())
+
+
+def _intervals(
+    clips: Mapping[tuple[str, str], pd.DataFrame], resamples: int, seed: int
+) -> dict[tuple[str, str], np.ndarray]:
+    """Bootstrap intervals by input and variant; those of the same clips in the same resamples."""
+    alike: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+    for key, shares in clips.items():
+        alike.setdefault(tuple(shares.index), []).append(key)
+    found: dict[tuple[str, str], np.ndarray] = {}
+    for keys in alike.values():
+        columns = np.stack([clips[key]["share"].to_numpy() for key in keys], axis=1)
+        intervals = bootstrap_intervals(clips[keys[0]]["label"].to_numpy(), columns, resamples, seed)
+        found |= dict(zip(keys, intervals, strict=True))
+    return found
+
+
+def statistics_table(predictions: Sequence[Predictions], resamples: int, seed: int) -> pd.DataFrame:
+    """One row an input and variant.
+
+    clips                          test clips, each counted once
+    class_accuracy, fold_std, seed_std
+                                   as in Table 1: mean over folds and seeds, and the deviations of both in percent
+    pooled, low, high              class accuracy of the pooled clips of all folds, and its 95 % bootstrap interval;
+                                   a clip counts with its share recognised over seeds and over the folds that test it
+    only_baseline, only_variant, p McNemar's exact test against the baseline of the same input: clips that only one of
+                                   them recognises; with the lowest seed, and in the first fold that tests a clip,
+                                   because its tests are not independent
+    """
+    groups: dict[tuple[str, str], list[Predictions]] = {}
+    for item in predictions:
+        groups.setdefault((item.input, item.variant), []).append(item)
+    outcomes = {key: clip_outcomes(items) for key, items in groups.items()}
+    clips = {key: clip_shares(tests) for key, tests in outcomes.items()}
+    intervals = _intervals(clips, resamples, seed)
+    rows = []
+    for (name, variant), tests in outcomes.items():
+        shares = clips[name, variant]
+        pooled = 100 * shares.groupby("label")["share"].mean().mean()
+        test = against_baseline(outcomes.get((name, "baseline")), tests, f"{name} {variant}")
+        rows.append((name, variant, len(shares), pooled, *intervals[name, variant], *test))
+    columns = ["input", "variant", "clips", "pooled", "low", "high", "only_baseline", "only_variant", "p"]
+    table = pd.DataFrame(rows, columns=columns).astype({"only_baseline": "Int64", "only_variant": "Int64", "p": float})
+    summary = summarise(fold_metrics(predictions)).rename(
+        columns={"class_accuracy_std": "fold_std", "class_accuracy_seed_std": "seed_std"}
+    )
+    means = summary[["input", "variant", "class_accuracy", "fold_std", "seed_std"]]
+    table = means.merge(table, on=["input", "variant"], validate="one_to_one")
+    table["p"] = [float(f"{p:.4g}") for p in table["p"]]
+    figures = ["class_accuracy", "fold_std", "seed_std", "pooled", "low", "high"]
+    return table[["input", "variant", "clips", *figures, "only_baseline", "only_variant", "p"]].round(
+        dict.fromkeys(figures, 4)
+    )
+
+
+def statistics_notes(table: pd.DataFrame, trained_from: int, resamples: int, seed: int) -> list[str]:
+    """What the columns are, and first of all the paper's claim: the 3-level pyramid against the baseline.
+
+    `trained_from` is the seed of the networks that are tested, `resamples` and `seed` are the bootstrap's.
+    """
+    claims = table[(table["variant"] == "3-level") & table["p"].notna()]
+    notes = [
+        f"{row.input}, 3-level against baseline: {row.only_variant} clips are recognised by 3-level only, "
+        f"{row.only_baseline} by the baseline only, p = {row.p:.2g}."
+        for row in claims.tail(1).itertuples()
+    ]
+    return [
+        *notes,
+        f"95 % interval: percentiles of {resamples} bootstrap resamples (seed {seed}) of the pooled test clips; what "
+        "other training data or another seed would change is not in it.",
+        "p: McNemar's exact test, two-sided, of the variant against the baseline of the same input. It goes clip by "
+        f"clip, so it is about accuracy over all clips; networks of seed {trained_from}; not corrected for the number "
+        "of rows.",
+        version_note(),
+    ]
+
+
+def statistics_text(table: pd.DataFrame, notes: Sequence[str]) -> str:
+    """The table for reading, as Markdown."""
+    means = zip(table["class_accuracy"], table["fold_std"], strict=True)
+    shown = pd.DataFrame(
+        {
+            "Input": table["input"],
+            "Variant": table["variant"],
+            "Clips": table["clips"],
+            "Class accuracy ± folds": [with_deviation(mean, deviation) for mean, deviation in means],
+            "± seeds": [with_deviation(value, float("nan")) for value in table["seed_std"]],
+            "Pooled": [f"{value:.1f}" for value in table["pooled"]],
+            "95 % interval": [
+                f"{low:.1f} to {high:.1f}" for low, high in zip(table["low"], table["high"], strict=True)
+            ],
+            "Only baseline": table["only_baseline"],
+            "Only variant": table["only_variant"],
+            "p": ["" if np.isnan(p) else f"{p:.2g}" for p in table["p"]],
+        }
+    )
+    if table["seed_std"].isna().all():
+        shown = shown.drop(columns="± seeds")
+    return table_text("Statistics", "Class accuracy in %, its spreads, and tests against the baseline.", shown, notes)

@@ -1,0 +1,68 @@
+"""Tables: accuracies of every input and variant over the folds (paper section 4.2, Table 1)."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import confusion_matrix
+
+from stp.evaluation.fused import group_by_fold, predict
+from stp.evaluation.markdown import table_text, with_deviation
+from stp.evaluation.metrics import KEYS, fold_metrics, summarise
+from stp.evaluation.scores import FusionSpace, Scores, fuse
+
+ACCURACIES = ("class_accuracy", "accuracy")
+
+
+def fold_accuracies(scores: Sequence[Scores], weights: Mapping[str, float], space: FusionSpace) -> pd.DataFrame:
+    """One row an input, variant, fold and seed: number of test clips, class accuracy and accuracy, both 0..100."""
+    return fold_metrics(predict(scores, weights, space))[[*KEYS, *ACCURACIES]]
+
+
+def long_table(folds: pd.DataFrame) -> pd.DataFrame:
+    """Every fold and seed, and below those of each input and variant their mean with standard deviations."""
+    summary = summarise(folds).assign(fold="mean", seed="mean")
+    order = {key: i for i, key in enumerate(zip(summary["input"], summary["variant"], strict=True))}
+    table = pd.concat([folds.astype({"fold": str, "seed": str}), summary], ignore_index=True)
+    place = [order[key] for key in zip(table["input"], table["variant"], strict=True)]
+    table = table.assign(place=place, last=table["fold"] == "mean").sort_values(["place", "last"], kind="stable")
+    figures = [f"{name}{part}" for name in ACCURACIES for part in ("", "_std", "_seed_std")]
+    return table[["input", "variant", "fold", "seed", "clips", *figures]].round(4).reset_index(drop=True)
+
+
+def table1(summary: pd.DataFrame) -> pd.DataFrame:
+    """The paper's Table 1: inputs down, variants across, mean class accuracy over folds and seeds in percent."""
+    return _by_variant(summary, summary["class_accuracy"].round(2))
+
+
+def table1_text(summary: pd.DataFrame, notes: Sequence[str]) -> str:
+    """Table 1 for reading: mean class accuracy and standard deviation over folds, with notes, as Markdown."""
+    figures = zip(summary["class_accuracy"], summary["class_accuracy_std"], strict=True)
+    cells = pd.Series([with_deviation(*figure) for figure in figures], summary.index)
+    caption = "Mean class accuracy over the folds in %, ± standard deviation of the folds."
+    return table_text("Table 1", caption, _by_variant(summary, cells), notes)
+
+
+def _by_variant(summary: pd.DataFrame, cells: pd.Series) -> pd.DataFrame:
+    """One cell a row of the summary, laid out with inputs down and variants across, in the summary's order."""
+    variants = list(dict.fromkeys(summary["variant"]))
+    table = summary.assign(cell=cells).pivot(index="input", columns="variant", values="cell")
+    table = table.loc[list(dict.fromkeys(summary["input"])), variants]
+    table.columns = [name.capitalize().replace("-level", "-Level") for name in variants]
+    return table.rename_axis("Input Modality").reset_index()
+
+
+def fold_confusions(
+    scores: Sequence[Scores], weights: Mapping[str, float], space: FusionSpace
+) -> dict[int, np.ndarray]:
+    """Confusion matrix of each fold, rows true and columns predicted, int64 (classes, classes).
+
+    Streams are fused, and a clip counts once a seed.
+    """
+    matrices: dict[int, np.ndarray] = {}
+    for (_, fold, _), runs in group_by_fold(scores).items():
+        chosen = list(runs.values())
+        predicted = fuse(chosen, weights, space).argmax(1)
+        matrix = confusion_matrix(chosen[0].labels, predicted, labels=range(len(chosen[0].classes)))
+        matrices[fold] = matrices.get(fold, 0) + matrix
+    return matrices

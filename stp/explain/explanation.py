@@ -1,0 +1,197 @@
+"""Explanations: where in a clip a trained run finds what speaks for a class (paper Fig. 3).
+
+A run scores a clip as in testing, over segments and crops; maps of all crops are put back where they came from and
+averaged, so that an explanation covers the whole frame.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.special import softmax
+from torch import Tensor
+from torch.nn import functional as F
+
+from stp.data.index import Clip, Index
+from stp.data.modalities import MODALITIES
+from stp.data.shards import ClipFields
+from stp.errors import UserError
+from stp.explain.grad_cam import guidable, guided_grad_cam, last_maps, share_weights
+from stp.models.pyramid import TemporalPyramidNetwork
+from stp.sampling.crops import Crop
+from stp.sampling.loading import open_fields
+from stp.sampling.samples import scored_segments
+from stp.sampling.segments import Variant
+from stp.system.progress import progress
+from stp.training.run import Run, load_run, training_clips
+from stp.training.scoring import divide, score_clips
+
+IMAGES_AT_ONCE = 32  # a backward pass keeps every layer's maps: 3 GB with BN-Inception at 224
+
+
+@dataclass(frozen=True, eq=False)
+class ExplainedRun:
+    """A trained run, and the ids of the clips on which it was trained."""
+
+    run: Run
+    network: TemporalPyramidNetwork
+    trained_on: frozenset[str]
+
+    def note(self, clip: str) -> str:
+        """Whether the run knew the clip, in a few words."""
+        return f"fold {self.run.fold}, {'training clip' if clip in self.trained_on else 'unseen clip'}"
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Where a run sees a class in a clip, for each of its n distinct sub-segments.
+
+    `starts` (n,) int64 are their first frames, ascending; `heat` and `guided`, float32 (n, H, W), are Grad-CAM and
+    guided Grad-CAM in the stored frames' pixels, nowhere negative, of the class number `target`; `scores` float32
+    (classes,) are the clip's before softmax.
+    """
+
+    run: Run
+    target: int
+    scores: np.ndarray
+    starts: np.ndarray
+    heat: np.ndarray
+    guided: np.ndarray
+
+    @property
+    def variant(self) -> Variant:
+        return self.run.settings.variant(self.run.variant)
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """Of the classes, float64 (classes,)."""
+        shares: np.ndarray = softmax(self.scores.astype(np.float64))
+        return shares
+
+    @property
+    def frames(self) -> np.ndarray:
+        """The frame by which a sub-segment is shown: the one that an RGB stream sees, the middle one of flow: (n,)."""
+        is_flow = MODALITIES[self.run.modality].is_flow
+        middle: np.ndarray = self.starts + (self.variant.subsegment_length // 2 if is_flow else 0)
+        return middle
+
+
+def place_back(maps: Tensor, crop: Crop, height: int, width: int) -> Tensor:
+    """Maps of a crop (m, size, size) in the frames they were cut from, zero around it: (m, height, width)."""
+    antialias = maps.shape[-1] > min(crop.height, crop.width)
+    size = (crop.height, crop.width)
+    maps = F.interpolate(maps[:, None], size, mode="bilinear", align_corners=False, antialias=antialias)[:, 0]
+    if crop.flip:
+        maps = maps.flip(-1)
+    return F.pad(maps, (crop.left, width - crop.left - crop.width, crop.top, height - crop.top - crop.height))
+
+
+def crop_weight(crop: Crop, height: int, width: int) -> Tensor:
+    """How much a crop counts in the mean of overlapping crops: less towards its sides, so that no seams show.
+
+    (height, width) float32, positive inside the crop and zero around it.
+    """
+    rows, columns = (
+        torch.minimum(torch.arange(side) + 0.5, side - torch.arange(side) - 0.5) / side
+        for side in (crop.height, crop.width)
+    )
+    weight = torch.zeros(height, width)
+    weight[crop.slices] = rows[:, None] * columns
+    return weight
+
+
+def target_class(word: str, clip: Clip, scores: np.ndarray, classes: Sequence[str]) -> int:
+    """Number of the class to explain: the clip's `own`, the `predicted` one, or the one of that name."""
+    if word == "predicted":
+        return int(scores.argmax())
+    name = clip.label if word == "own" else word
+    if name not in classes:
+        raise UserError(f"--class: '{name}' is unknown; allowed are own, predicted, {', '.join(classes)}")
+    return list(classes).index(name)
+
+
+def explain(
+    run: Run,
+    network: TemporalPyramidNetwork,
+    fields: ClipFields,
+    clip: Clip,
+    target: str,
+    segments: int,
+    crops: int,
+    device: torch.device,
+) -> Explanation:
+    """Guided Grad-CAM of a clip over `segments` evenly spread segments, seen in 1, 2, 5 or 10 `crops`.
+
+    `target` is as for `target_class`.
+
+    Raises:
+        UserError: the class is unknown, or the network has no maps or no rectifiers.
+    """
+    network = network.to(device).eval()
+    source = open_fields(fields, [clip.clip], device)
+    chosen = scored_segments(fields, clip.clip, network.variant, segments, crops)
+    with torch.inference_mode():
+        scores = next(iter(score_clips(run, network, source, [chosen]))).mean(0)
+    number = target_class(target, clip, scores, run.classes)
+    weights = share_weights(network, torch.from_numpy(chosen.places).to(device), number)
+    backbone, layer = guidable(network.backbone), None
+    height, width = fields[clip.clip].shape[2:]
+    sums = torch.zeros((2, len(weights), height, width), device=device)  # of heat and guided
+    seen = torch.zeros((height, width), device=device)
+    for view in progress(chosen.views, desc=f"explain {run.name}", unit="crop"):
+        crop_share = crop_weight(view.crop, height, width).to(device)
+        seen += crop_share
+        first = 0
+        for images in source.images(divide([view], IMAGES_AT_ONCE), run.settings.input_size):
+            layer = layer or last_maps(backbone, images[:1])
+            rows = slice(first, first + len(images))
+            for total, maps in zip(sums, guided_grad_cam(backbone, layer, images, weights[rows]), strict=True):
+                total[rows] += crop_share * place_back(maps, view.crop, height, width)
+            first += len(images)
+    heat, guided = torch.where(seen > 0, sums / seen, 0).cpu().numpy()
+    return Explanation(run, number, scores, chosen.views[0].indices[:, 0], heat, guided)
+
+
+def results_folder(model: Path) -> Path:
+    """The results folder in which a run lies: the one that holds the folder `runs` above it."""
+    for folder in model.absolute().parents:
+        if folder.name == "runs":
+            return folder.parent
+    raise UserError(f"{model}: lies in no folder 'runs' of a results folder; name --index and --clips")
+
+
+def find_data(models: Sequence[Path], index: Path | None, shards: Sequence[Path] | None) -> tuple[Path, list[Path]]:
+    """The index and the shards that are named, or those of the results folder in which the runs lie.
+
+    Raises:
+        UserError: the runs lie in no results folder or in several, or it has no index.
+    """
+    if index and shards:
+        return index, list(shards)
+    folders = sorted({results_folder(model) for model in models})
+    if len(folders) > 1:
+        raise UserError(
+            f"the runs lie in {' and '.join(map(str, folders))}; explain those of one results folder at a time"
+        )
+    index = index or folders[0] / "index.csv"
+    if not index.is_file():
+        raise UserError(f"{index}: does not exist; name the runs' index with --index")
+    return index, list(shards or sorted(folders[0].glob("clips/*/*.h5")))
+
+
+def explained_runs(models: Sequence[Path], index: Index, source: str) -> list[ExplainedRun]:
+    """Read runs; UserError for one of other classes than the index, which was read from `source`."""
+    runs = []
+    for path in models:
+        if not path.is_file():
+            raise UserError(f"{path}: does not exist; --run takes the folder of a trained run, in which model.pt is")
+        run, network = load_run(path)
+        if set(run.classes) != set(index.classes):
+            raise UserError(
+                f"{path}: trained on classes {', '.join(run.classes)}, but {source} has {', '.join(index.classes)}; "
+                "name the run's own index with --index"
+            )
+        runs.append(ExplainedRun(run, network, training_clips(path)))
+    return runs

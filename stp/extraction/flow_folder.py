@@ -1,0 +1,172 @@
+"""Flow of whatever videos and folders of frames a user has, in files of his choice; resumable."""
+
+import json
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stp.errors import UserError
+from stp.extraction.engine import WriteChunk, write_flow
+from stp.extraction.pairs import FlowSettings
+from stp.extraction.recipe import shard_parameters
+from stp.extraction.writers import FORMATS, Append, FlowFile, write_chunks
+from stp.system.files import complete_file
+from stp.system.progress import progress
+from stp.system.versions import versions
+from stp.video.clip import GreyClip
+from stp.video.decoding import UndecodableError
+from stp.video.sources import Source, examine, grey_clip
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FlowFolder:
+    """A folder of flow: OUT/of/NAME.ext, warped flow in OUT/wof/NAME.ext, and OUT/flow.json on how it was made."""
+
+    path: Path
+    format: str
+    bound: float  # pixels that map to the ends of 0..255, or to full colour
+    size: tuple[int, int] | None  # width and height of the frames; None: each source's own
+    settings: FlowSettings  # with the backend resolved
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        return ("of", "wof") if self.settings.detector else ("of",)
+
+    def output(self, modality: str, name: str) -> Path:
+        """Where a clip's flow or warped flow lies."""
+        return self.path / modality / f"{name}{FORMATS[self.format].suffix}"
+
+    def is_complete(self, name: str) -> bool:
+        """Whether everything of a clip is there: files appear only when they are complete."""
+        return all(self.output(modality, name).exists() for modality in self.modalities)
+
+    def options(self) -> dict[str, Any]:
+        """All that decides on the content of the files, by the names of the command line's options."""
+        settings = self.settings
+        return {
+            "format": self.format,
+            "warped": settings.detector is not None,
+            "bound": None if self.format == "npy" else self.bound,
+            "size": "x".join(map(str, self.size)) if self.size else "own",
+            "backend": settings.backend,
+            "semantics": settings.tvl1.semantics,
+            "detector": settings.detector,
+            "step": settings.step,
+        }
+
+
+def claim(folder: FlowFolder, sources: Sequence[Source]) -> dict[str, str]:
+    """Sources that the folder's flow.json knows, by name, after making sure that the folder is for these.
+
+    Raises:
+        UserError: the folder was made with other options or of other sources, or holds files of other origin.
+    """
+    known = _known_sources(folder)
+    for source in sources:
+        if known.get(source.name, _location(source)) != _location(source):
+            raise UserError(
+                f"'{source.path}' and '{known[source.name]}', of which '{folder.path}' has the flow, are both named "
+                f"'{source.name}'; rename one of them or choose another output folder"
+            )
+        for modality in folder.modalities:
+            output = folder.output(modality, source.name)
+            if output.exists() and source.name not in known:
+                raise UserError(f"'{output}' exists but was not made by stp flow; choose another output folder")
+    return known
+
+
+def _known_sources(folder: FlowFolder) -> dict[str, str]:
+    """What flow.json says, after comparing its options with the folder's."""
+    path = folder.path / "flow.json"
+    if folder.path.exists() and not folder.path.is_dir():
+        raise UserError(f"--output: '{folder.path}' is a file; name a folder")
+    if not path.exists():
+        return {}
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        before, made_by, known = report["options"], report["versions"], dict(report["sources"])
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path}: is no report of stp flow; move it away or choose another output folder") from None
+    for key, value in folder.options().items():
+        if before.get(key) != value:
+            raise UserError(
+                f"--{key}: {value}, but '{folder.path}' was made with {before.get(key)}; "
+                "repeat the former value or choose another output folder"
+            )
+    changed = [f"{name} {made_by.get(name)} -> {now}" for name, now in versions().items() if made_by.get(name) != now]
+    if changed:
+        log.warning("%s was made with other versions: %s", folder.path, ", ".join(changed))
+    return known
+
+
+def _location(source: Source) -> str:
+    return str(source.path.resolve())
+
+
+def examine_all(
+    sources: Sequence[Source], folder: FlowFolder, threads: int
+) -> tuple[list[tuple[Source, GreyClip]], list[str]]:
+    """Decode sources to their end: clips that can be read, and for each of the others its path and the reason."""
+
+    def look(source: Source) -> GreyClip | str:
+        try:
+            facts = examine(source)
+        except UndecodableError as error:
+            return f"{source.path}: {error}"
+        step = folder.settings.step
+        if facts.frames <= step:
+            return f"{source.path}: {facts.frames} frames; flow of step {step} needs {step + 1} or more"
+        return grey_clip(source, facts, folder.size)
+
+    with ThreadPoolExecutor(threads) as pool:
+        found = list(progress(pool.map(look, sources), total=len(sources), desc="check", unit="source"))
+    good = [(source, clip) for source, clip in zip(sources, found, strict=True) if isinstance(clip, GreyClip)]
+    return good, [reason for reason in found if isinstance(reason, str)]
+
+
+def make_flow(sources: Sequence[Source], folder: FlowFolder, threads: int) -> None:
+    """Compute the flow of sources into a folder; what is complete there stays as it is.
+
+    Raises:
+        UserError: what `claim` raises; or at the end, when some sources cannot be read, how many.
+    """
+    known = claim(folder, sources)
+    missing = [source for source in sources if not folder.is_complete(source.name)]
+    if len(missing) < len(sources):
+        log.info("%d of %d sources are complete and skipped", len(sources) - len(missing), len(sources))
+    good, bad = examine_all(missing, folder, threads)
+    for reason in bad:
+        log.warning("skipped %s", reason)
+    if good:
+        known |= {source.name: _location(source) for source, _ in good}
+        with complete_file(folder.path / "flow.json") as temporary:
+            report = {"options": folder.options(), "versions": versions(), "sources": known}
+            temporary.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        compute([clip for _, clip in good], folder, threads)
+    if bad:
+        raise UserError(f"{len(bad)} of {len(sources)} sources cannot be used and were skipped; the reasons are above")
+
+
+def compute(clips: Sequence[GreyClip], folder: FlowFolder, threads: int) -> None:
+    """Compute and write the flow of clips, with a progress bar, and log a summary."""
+    settings = folder.settings
+
+    def open_clip(clip: GreyClip, pool: ThreadPoolExecutor) -> AbstractContextManager[WriteChunk]:
+        def writer(modality: str) -> AbstractContextManager[Append]:
+            path, parameters = folder.output(modality, clip.name), shard_parameters(settings, folder.bound, modality)
+            file = FlowFile(path, modality, clip, clip.pairs(settings.step), folder.bound, parameters)
+            return FORMATS[folder.format].write(file, pool)
+
+        return write_chunks({modality: writer(modality) for modality in folder.modalities})
+
+    with progress(total=sum(clip.pairs(settings.step) for clip in clips), desc="flow", unit="pair") as bar:
+        summary = write_flow(clips, settings, threads, open_clip, bar.update)
+    log.info("%s", summary)
+    if settings.detector:
+        log.info("camera motion unknown, flow kept as it was: %d of %d pairs", summary.identities, summary.pairs)

@@ -1,0 +1,139 @@
+"""Extraction: the clips of one shard, from video files to stored RGB frames, flow and warped flow."""
+
+import logging
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from stp.data.boxes import read_boxes
+from stp.data.index import Clip
+from stp.data.shards import RAW, ClipFields, StorageFormat, StoredFields, read_extra, write_shard
+from stp.errors import UserError
+from stp.extraction.engine import WriteChunk, write_flow
+from stp.extraction.pairs import FlowSettings
+from stp.extraction.recipe import Recipe, shard_parameters
+from stp.extraction.writers import clip_in_shard, write_chunks
+from stp.system.progress import progress
+from stp.video.clip import GreyClip
+from stp.video.decoding import decode, video_size
+
+log = logging.getLogger(__name__)
+
+
+def extract_frames(
+    clips: tuple[Clip, ...], output: Path, width: int, height: int, storage: StorageFormat = RAW
+) -> None:
+    """Decode clips into `output`: (T, 3, height, width) uint8 RGB each.
+
+    Of clips with person boxes these are stored, too, in pixels of the stored frames: /boxes/CLIP_ID, float32 (m, 5) of
+    frame, x0, y0, x1, y1.
+    """
+    with write_shard(output, "rgb", {"width": width, "height": height}, storage) as shard:
+        for clip in progress(clips, desc="frames", unit="clip"):
+            if not clip.frames:
+                raise UserError(f"{clip.path}: the index does not tell its number of frames; make it by stp index")
+            shard.create(clip.clip, (clip.frames, 3, height, width))
+            frames = 0
+            for frame in decode(clip.path, width, height):
+                if frames < clip.frames:
+                    shard.fill(clip.clip, frames, frame.transpose(2, 0, 1)[None])
+                frames += 1
+            if frames != clip.frames:
+                raise UserError(f"{clip.path}: {frames} frames, but the index says {clip.frames}; index it anew")
+            if clip.boxes:
+                own_width, own_height = video_size(clip.path)
+                boxes = read_boxes(clip.boxes, frames, width / own_width, height / own_height)
+                shard.add(clip.clip, boxes=boxes_to_rows(boxes))
+
+
+def boxes_to_rows(boxes: list[np.ndarray]) -> np.ndarray:
+    """Boxes (n, 4) of every frame -> (m, 5) float32 with the frame's number before each box."""
+    numbers = np.repeat(np.arange(len(boxes)), [len(some) for some in boxes])
+    return np.column_stack([numbers, np.concatenate(boxes)]).astype(np.float32)
+
+
+def rows_to_boxes(rows: np.ndarray, frames: int) -> list[np.ndarray]:
+    """The inverse of `boxes_to_rows`."""
+    return [rows[rows[:, 0] == t, 1:] for t in range(frames)]
+
+
+def grey(frames: StoredFields) -> Iterator[np.ndarray]:
+    """Luma of RGB frames (T, 3, H, W) uint8, one by one: uint8 (H, W)."""
+    for frame in frames:
+        yield cv2.cvtColor(np.ascontiguousarray(frame.transpose(1, 2, 0)), cv2.COLOR_RGB2GRAY)
+
+
+def grey_clip(name: str, frames: StoredFields, rows: np.ndarray | None) -> GreyClip:
+    """A stored clip (T, 3, H, W) with its boxes; a single frame comes twice, so that it has a field, which is still."""
+    boxes = None if rows is None else rows_to_boxes(rows, len(frames))
+    if len(frames) == 1:
+        frames, boxes = frames[[0, 0]], boxes and boxes * 2
+    return GreyClip(name, len(frames), frames.shape[2], frames.shape[3], lambda: grey(frames), boxes)
+
+
+def extract_flow(
+    frames: Path,
+    output: Path,
+    warped_output: Path | None,
+    settings: FlowSettings,
+    bound: float,
+    threads: int,
+    storage: StorageFormat = RAW,
+) -> None:
+    """TV-L1 flow of every clip of an RGB shard, (T - 1, 2, H, W) uint8 each, and with `warped_output` its warped flow.
+
+    A clip of a single frame gives one still field. The warped shard also holds each pair's homography, the number of
+    its inliers, and whether it fell back to the identity. `settings.detector` is needed for warped flow, and only then.
+    Both shards' parameters say under "frames" how the frames were made.
+    """
+    source, boxes = ClipFields([frames]), read_extra(frames, "boxes")
+    clips = [grey_clip(name, source[name], boxes.get(name)) for name in source.clips()]
+    outputs = {"of": output} | ({"wof": warped_output} if warped_output else {})
+    with ExitStack() as stack:
+        shards = {
+            modality: stack.enter_context(
+                write_shard(
+                    path, modality, shard_parameters(settings, bound, modality) | {"frames": source.parameters}, storage
+                )
+            )
+            for modality, path in outputs.items()
+        }
+
+        def open_clip(clip: GreyClip, pool: ThreadPoolExecutor) -> AbstractContextManager[WriteChunk]:
+            pairs = clip.pairs(settings.step)
+            return write_chunks(
+                {name: clip_in_shard(shard, clip, pairs, bound, pool) for name, shard in shards.items()}
+            )
+
+        with progress(total=sum(clip.pairs(settings.step) for clip in clips), desc="flow", unit="pair") as bar:
+            summary = write_flow(clips, settings, threads, open_clip, bar.update)
+    log.info("%s", summary)
+    if warped_output:
+        log.info(
+            "warped flow: %d of %d pairs had too few matches and kept the identity", summary.identities, summary.pairs
+        )
+
+
+def make_fields(recipe: Recipe, clip: Clip, folder: Path, threads: int) -> dict[str, ClipFields]:
+    """Make a clip's fields in a folder, by the code of `stp frames` and `stp extract`: fields by modality.
+
+    Raises:
+        UserError: the disk is too small, or what `extract_frames` raises.
+    """
+    needed, free = recipe.bytes_needed(clip.frames), shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(
+            f"{clip.path}: frames and flow need up to {needed / 2**30:.1f} GiB in '{folder.parent}', where "
+            f"{free / 2**30:.1f} are free; name another folder by the environment variable TMPDIR"
+        )
+    files = {modality: folder / f"{modality}.h5" for modality in ("rgb", "of", "wof")}
+    extract_frames((clip,), files["rgb"], recipe.width, recipe.height, recipe.frame_storage)
+    if recipe.flow:
+        warped = files["wof"] if recipe.flow.detector else None
+        extract_flow(files["rgb"], files["of"], warped, recipe.flow, recipe.bound, threads, recipe.flow_storage)
+    return {modality: ClipFields([path]) for modality, path in files.items() if path.exists()}

@@ -1,0 +1,59 @@
+"""One page of tables and figures that opens offline: everything is inside the file, no script, nothing from outside."""
+
+import base64
+import html
+import json
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import markdown
+from PIL import Image
+
+from stp.errors import UserError
+from stp.evaluation.markdown import version_note
+
+
+def _figure(path: Path) -> str:
+    """A png with the caption that it carries (see `stp.figures.plots`), or its name where it carries none."""
+    try:
+        with Image.open(path) as image:
+            caption = str(image.info.get("Title", path.stem))
+    except OSError:
+        raise UserError(f"{path}: cannot be read as a png; remove it and make it again") from None
+    source = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    words = html.escape(caption)
+    return f'<figure><img src="{source}" alt="{words}"><figcaption>{words}</figcaption></figure>'
+
+
+def _table(path: Path) -> str:
+    """A Markdown file with its table and notes."""
+    text = html.escape(path.read_text(encoding="utf-8"), quote=False)
+    return f"<section>{markdown.markdown(text, extensions=['tables', 'sane_lists'])}</section>"
+
+
+def _footer(config: Mapping[str, Any], alone: bool) -> str:
+    """Config, unfolded where it stands alone, and versions."""
+    settings = html.escape(json.dumps(config, indent=2))
+    details = f"<details{' open' if alone else ''}><summary>Config</summary><pre>{settings}</pre></details>"
+    return f"<footer>\n{details}\n<p>{html.escape(version_note())}</p>\n</footer>"
+
+
+def paper_page(paths: Sequence[Path], title: str, config: Mapping[str, Any] | None = None) -> str:
+    """The page as HTML: tables (md) and figures (png) in the order given, then the config, if given, and the versions.
+
+    Raises:
+        UserError: a file is neither.
+    """
+    kinds = {".md": _table, ".png": _figure}
+    parts = []
+    for path in paths:
+        if path.suffix not in kinds:
+            raise UserError(f"{path}: neither a table (.md) nor a figure (.png)")
+        parts.append(kinds[path.suffix](path))
+    if config is not None:
+        parts.append(_footer(config, not paths))
+    template = Template(files("stp.figures").joinpath("page.html").read_text(encoding="utf-8"))
+    return template.substitute(title=html.escape(title), body="\n".join(parts))

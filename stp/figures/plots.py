@@ -1,0 +1,172 @@
+"""Figures as a paper prints them, each as vector pdf and as png: confusion matrices, classes, training curves.
+
+The look is in `paper.mplstyle`. Sizes are those on paper, so that labels stay readable for 6 classes as for 51.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+
+matplotlib.use("Agg")  # before pyplot: no display on servers
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.ticker import MaxNLocator
+
+from stp.figures.style import COLUMN, PAGE, STYLE, save_figure
+from stp.system.files import complete_file
+
+FEW = 15  # classes, up to which every cell and bar has room for words
+SMALL = 5  # points
+
+
+def save_confusion(stem: Path, counts: np.ndarray, classes: Sequence[str], title: str) -> None:
+    """A confusion matrix (paper's Figure 5), rows the true classes in percent of their clips.
+
+    Up to 15 classes have percent and, in brackets, counts in the cells; more have percent alone, and colours that show
+    rare confusions, too.
+    """
+    totals = counts.sum(1, keepdims=True)
+    shares = np.divide(100 * counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    few, number = len(classes) <= FEW, len(classes)
+    with plt.style.context(STYLE):
+        width = float(np.clip(1.6 + 0.42 * number, 2.5, PAGE)) if few else PAGE
+        figure, axes = plt.subplots(figsize=(width, width * 0.86))
+        image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(1 if few else 0.5, 0, 100))
+        axes.spines[:].set_visible(True)
+        _write_cells(axes, shares, counts)
+        size = 7 if few else SMALL
+        names = [f"{name} ({total})" for name, total in zip(classes, totals[:, 0], strict=True)]
+        turn = 45 if few else 90
+        axes.set_xticks(
+            range(number), classes, rotation=turn, ha="right", va="center", rotation_mode="anchor", fontsize=size
+        )
+        axes.set_yticks(range(number), names, fontsize=size)
+        axes.tick_params(length=0)
+        axes.set_xlabel("predicted")
+        axes.set_ylabel("true (tests)")
+        axes.set_title(title)
+        bar = figure.colorbar(image, cax=axes.inset_axes((1.03, 0, 0.045, 1)), label="% of the true class")
+        bar.outline.set_linewidth(0.6)
+        save_figure(stem, figure, f"Confusion matrix: {title}; rows are true classes, in % of their tests.")
+
+
+def _write_cells(axes: Axes, shares: np.ndarray, counts: np.ndarray) -> None:
+    """Percent, and counts where there is room, in the cells that have any."""
+    few = len(counts) <= FEW
+    dark = 55 if few else 30
+    for row, column in np.argwhere(counts if few else shares > 0.5):
+        words = f"{shares[row, column]:.0f}" + (f"\n({counts[row, column]})" if few else "")
+        colour = "white" if shares[row, column] > dark else "black"
+        size = 6 if few else min(6, 200 / len(counts))
+        axes.text(column, row, words, ha="center", va="center", fontsize=size, linespacing=1.05, color=colour)
+
+
+def save_class_accuracies(
+    stem: Path, shares: Mapping[str, np.ndarray], classes: Sequence[str], clips: np.ndarray
+) -> None:
+    """Accuracy of each class (paper's Figure 6): a bar a class and method.
+
+    `shares` is percent (classes,) by method, NaN where a class has no clip, and `clips` the number of them. Up to 15
+    classes stand side by side, more below one another.
+    """
+    few, number = len(classes) <= FEW, len(classes)
+    names = [f"{name} ({count})" for name, count in zip(classes, clips, strict=True)]
+    places, thickness = np.arange(number), 0.8 / len(shares)
+    with plt.style.context(STYLE):
+        width = float(np.clip(0.8 + number * (0.3 + 0.14 * len(shares)), COLUMN, PAGE))
+        figure, axes = plt.subplots(figsize=(width, 2.3) if few else (PAGE, 0.6 + 0.165 * number))
+        for place, (method, values) in enumerate(shares.items()):
+            at = places + (place - (len(shares) - 1) / 2) * thickness
+            if few:
+                bars = axes.bar(at, values, thickness, label=method, edgecolor="black")
+                axes.bar_label(bars, [f"{v:.0f}" if np.isfinite(v) else "" for v in values], fontsize=6, padding=1)
+            else:
+                axes.barh(at, values, thickness, label=method, edgecolor="black", linewidth=0.25)
+        _label_classes(axes, names, few)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(shares), borderaxespad=0.2)
+        save_figure(stem, figure, "Accuracy of each class; clips of the class in brackets.")
+
+
+def _label_classes(axes: Axes, names: Sequence[str], few: bool) -> None:
+    """Axes of the bars: classes across and percent upwards, or classes downwards and percent across."""
+    places = range(len(names))
+    if few:
+        axes.set_xticks(places, names, rotation=30, ha="right", rotation_mode="anchor")
+        axes.set(ylim=(0, 108), ylabel="accuracy in %", yticks=range(0, 101, 20))
+        axes.grid(axis="y")
+        axes.tick_params(axis="x", length=0)
+    else:
+        axes.set_yticks(places, names, fontsize=SMALL + 1)
+        axes.set(xlim=(0, 100), ylim=(len(names) - 0.5, -0.5), xlabel="accuracy in %")
+        axes.grid(axis="x")
+        axes.tick_params(axis="y", length=0)
+
+
+def save_curves(stem: Path, logs: Sequence[pd.DataFrame], title: str) -> None:
+    """Loss and training accuracies over epochs: every fold and seed thin, their mean bold.
+
+    `logs` have a row an epoch with epoch, loss, accuracy, class_accuracy and learning_rate; epochs after which the
+    learning rate falls are marked.
+    """
+    runs = pd.concat(logs, keys=range(len(logs)), names=["run", None])
+    with plt.style.context(STYLE):
+        figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.2))
+        _draw_curve(left, runs, "loss", "loss", "C0", 1)
+        _draw_curve(right, runs, "accuracy", "accuracy", "C0", 100)
+        _draw_curve(right, runs, "class_accuracy", "class accuracy", "C1", 100)
+        rate = logs[0].set_index("epoch")["learning_rate"]
+        for axes in (left, right):
+            for epoch in rate.index[rate.diff() < 0]:
+                axes.axvline(epoch - 0.5, color="0.6", linewidth=0.6, linestyle=":")
+            axes.set_xlabel("epoch")
+            axes.grid(axis="y")
+            axes.set_xlim(*((1, rate.index.max()) if len(rate) > 1 else (0.5, 1.5)))
+            axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
+        left.set(ylabel="training loss", ylim=(0, None))
+        right.set(ylabel="training accuracy in %", ylim=(0, 103))
+        right.legend(loc="lower right")
+        number = f"{len(logs)} runs" if len(logs) > 1 else "1 run"
+        figure.suptitle(f"{title} ({number})", fontsize=8)
+        thin = "each fold and seed thin, their mean bold; dotted lines: the learning rate falls"
+        save_figure(stem, figure, f"Training: {title}; {thin}.")
+
+
+def _draw_curve(axes: Axes, runs: pd.DataFrame, name: str, label: str, colour: str, scale: float) -> None:
+    """One column of the logs."""
+    marker = "o" if runs["epoch"].nunique() == 1 else None
+    for _, run in runs.groupby(level="run"):
+        axes.plot(run["epoch"], scale * run[name], color=colour, linewidth=0.5, alpha=0.4, marker=marker, markersize=2)
+    mean = scale * runs.groupby("epoch")[name].mean()
+    axes.plot(mean.index, mean, color=colour, linewidth=1.6, label=label, marker=marker, markersize=3)
+
+
+def save_timeline(path: Path, videos: Mapping[str, tuple[np.ndarray, np.ndarray]], classes: tuple[str, ...]) -> None:
+    """Draw class probabilities over time as PNG, one plot a video.
+
+    `videos` gives, by title, the middles of the windows in seconds, (n,), and their probabilities, (n, classes).
+    Classes that are nowhere the most probable are grey and without name.
+    """
+    named = sorted({int(i) for _, rows in videos.values() for i in rows.argmax(1)})
+    colours = plt.get_cmap("tab10" if len(named) <= 10 else "tab20").colors  # type: ignore[attr-defined]
+    figure, all_axes = plt.subplots(
+        len(videos), figsize=(9, 2.6 * len(videos) + 0.6), layout="constrained", squeeze=False
+    )
+    for axes, (title, (times, rows)) in zip(all_axes[:, 0], videos.items(), strict=True):
+        for i in range(len(classes)):
+            if i not in named:
+                axes.plot(times, 100 * rows[:, i], color="0.8", linewidth=0.8)
+        for place, i in enumerate(named):
+            colour = colours[place % len(colours)]
+            axes.plot(times, 100 * rows[:, i], color=colour, marker=".", markersize=4, label=classes[i])
+        axes.set_title(title, fontsize=10)
+        axes.set_ylim(0, 100)
+        axes.set_ylabel("probability in %")
+    all_axes[-1, 0].set_xlabel("seconds, middle of the window")
+    figure.legend(*all_axes[0, 0].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
+    with complete_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)
+    plt.close(figure)

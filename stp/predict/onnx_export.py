@@ -1,0 +1,129 @@
+"""Export: a trained run's network as an ONNX file, checked against torch with onnxruntime."""
+
+import json
+import warnings
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stp.data.modalities import MODALITIES
+from stp.errors import UserError
+from stp.models.pyramid import TemporalPyramidNetwork
+from stp.system.files import complete_file
+from stp.system.logs import only_warnings
+from stp.system.versions import versions
+from stp.training.run import Run, load_run, training_fields
+
+OPSET = 18
+TOLERANCE = 1e-4  # largest difference from torch, relative to the largest score
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+
+
+class SegmentNetwork(nn.Module):
+    """A run's network on segments by themselves: (B, K, C, H, W) float of 0..255 -> scores (B, classes)."""
+
+    def __init__(self, network: TemporalPyramidNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores: Tensor = self.network(images.unsqueeze(1)).squeeze(1)
+        return scores
+
+
+def input_shape(run: Run) -> tuple[int, int, int, int]:
+    """(K, C, H, W) of a segment's images."""
+    variant, size = run.settings.variant(run.variant), run.settings.input_size
+    return variant.subsegments, MODALITIES[run.modality].image_channels(variant.subsegment_length), size, size
+
+
+def random_segments(run: Run, number: int) -> Tensor:
+    """Segments of random bytes as float32 (number, K, C, H, W)."""
+    shape = (number, *input_shape(run))
+    return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(number)).float()
+
+
+def metadata(run: Run, fields: dict[str, object]) -> dict[str, str]:
+    """What an ONNX file says of itself; everything but plain words is JSON."""
+    colours = "red, green, blue" if run.modality == "rgb" else "x, y of consecutive flow fields, 128 is no motion"
+    variant = run.settings.variant(run.variant)
+    values = {
+        "classes": run.classes,
+        "modality": run.modality,
+        "variant": asdict(variant),
+        "subsegment_starts": variant.subsegment_starts,
+        "run": run.name,
+        "fields": fields,
+        "versions": versions() | {name: version(name) for name in PACKAGES},
+    }
+    words = f"float32 (segments, sub-segments, channels, height, width), values 0..255; channels: {colours}"
+    return {"input": words, "output": "scores before softmax"} | {k: json.dumps(v) for k, v in values.items()}
+
+
+def to_onnx(network: SegmentNetwork, run: Run, properties: dict[str, str]) -> bytes:
+    """The network as the content of an ONNX file with any number of segments."""
+    import onnx
+
+    program = torch.onnx.export(
+        network,
+        (random_segments(run, 2),),
+        dynamo=True,
+        opset_version=OPSET,
+        input_names=["images"],
+        output_names=["scores"],
+        dynamic_shapes={"images": {0: torch.export.Dim("segments")}},
+        verbose=False,
+    )
+    assert program is not None
+    model = program.model_proto
+    onnx.helper.set_model_props(model, properties)
+    onnx.checker.check_model(model)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def difference(content: bytes, network: SegmentNetwork, run: Run) -> float:
+    """Largest difference between onnxruntime's and torch's scores over torch's largest, of 1 and of 3 segments."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    worst = 0.0
+    for number in (1, 3):
+        images = random_segments(run, number)
+        with torch.inference_mode():
+            expected = network(images).numpy()
+        (found,) = session.run(["scores"], {"images": images.numpy()})
+        worst = max(worst, float(np.abs(found - expected).max() / np.abs(expected).max()))
+    return worst
+
+
+def export_onnx(model: Path, output: Path) -> float:
+    """Write a trained run as ONNX; returns the `difference` from torch.
+
+    Raises:
+        UserError: a package is missing, or the difference is over TOLERANCE: then nothing is written.
+    """
+    try:
+        for name in PACKAGES:
+            __import__(name)
+    except ImportError as error:
+        raise UserError(f"export: package {error.name} is missing; pip install 'stp[export]'") from None
+    run, trained = load_run(model)
+    network = SegmentNetwork(trained).eval()
+    properties = metadata(run, training_fields(model))
+    with only_warnings("onnxscript", "onnx_ir"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of torch's own code
+        content = to_onnx(network, run, properties)
+    worst = difference(content, network, run)
+    if not worst <= TOLERANCE:
+        raise UserError(
+            f"export: onnxruntime's scores of {model} differ from torch's by {worst:.1e} of their size, more than "
+            f"{TOLERANCE:.0e}; nothing is written"
+        )
+    with complete_file(output) as temporary:
+        temporary.write_bytes(content)
+    return worst

@@ -1,0 +1,81 @@
+"""Overlays: a video with its most probable classes and bars of their probabilities drawn on every frame."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from stp.predict.videos import VideoPrediction
+from stp.predict.windows import Window
+from stp.video.decoding import decode
+from stp.video.writing import video_writer
+
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+BARS = 3  # classes shown
+HEIGHT_OF_SCALE_1 = 560  # of a frame on which OpenCV's letters have the right size
+SMALLEST_SCALE = 0.4  # letters of 9 pixels
+NAME_SHARE = 0.5  # of the width that names may take
+PANEL_SHARE = 0.3  # brightness that is left of the video below the letters
+WHITE, GREY, BAR = (255, 255, 255), (170, 170, 170), (80, 200, 255)  # BGR
+
+
+def nearest_window(windows: tuple[Window, ...], frame: int) -> int:
+    """Number of the window whose middle is nearest to a frame; the earlier one of two."""
+    middles = np.array([window.first + (window.frames - 1) / 2 for window in windows])
+    return int(np.abs(middles - frame).argmin())
+
+
+def drawable(text: str) -> str:
+    """The text with a question mark for every letter that OpenCV's fonts lack."""
+    return "".join(letter if letter.isascii() else "?" for letter in text)
+
+
+def draw(image: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...], title: str = "") -> None:
+    """Draw the most probable classes into an image, uint8 (H, W, 3) BGR, in its upper left corner.
+
+    The letters grow with the image, but no further than the longest name leaves room for bars beside it.
+    """
+    height, width = image.shape[:2]
+    names = [drawable(name) for name in (*classes, title)]
+    longest = max(cv2.getTextSize(name, FONT, 1.0, 1)[0][0] for name in names)
+    scale = min(max(SMALLEST_SCALE, height / HEIGHT_OF_SCALE_1), NAME_SHARE * width / longest)
+    thick = max(1, round(1.6 * scale))
+    step, margin, percent = round(34 * scale), round(12 * scale), round(80 * scale)
+    letters = max(cv2.getTextSize(name, FONT, scale, thick)[0][0] for name in names)
+    left = letters + 2 * margin
+    bar = max(1, min(round(180 * scale), width - left - margin - percent))
+
+    def write(text: str, x: int, row: int, colour: tuple[int, int, int]) -> None:
+        cv2.putText(image, text, (x, row * step), FONT, scale, colour, thick, cv2.LINE_AA)
+
+    best = probabilities.argsort(kind="stable")[::-1][:BARS]
+    above = bool(title)
+    panel = image[: (len(best) + above) * step + margin, : left + bar + margin + percent]
+    panel[:] = (panel * PANEL_SHARE).astype(np.uint8)
+    if title:
+        write(names[-1], margin, 1, GREY)
+    for row, i in enumerate(best, start=1 + above):
+        top, bottom, filled = row * step - round(20 * scale), row * step, round(bar * float(probabilities[i]))
+        write(names[i], margin, row, WHITE)
+        cv2.rectangle(image, (left, top), (left + bar, bottom), GREY, 1)
+        cv2.rectangle(image, (left, top), (left + filled, bottom), BAR, cv2.FILLED)
+        write(f"{probabilities[i]:.0%}", left + bar + margin, row, WHITE)
+
+
+def write_overlay(path: Path, prediction: VideoPrediction, classes: tuple[str, ...]) -> None:
+    """Write the video as MPEG-4 with what is predicted drawn on it, of a timeline the window around each frame.
+
+    Sound is left out; sides are made even by repeating the last row or column.
+    """
+    facts = prediction.facts
+    odd = facts.height % 2, facts.width % 2
+    size = facts.width + odd[1], facts.height + odd[0]
+    timeline = len(prediction.windows) > 1
+    with video_writer(path, *size, facts.rate, facts.frames) as video:
+        for number, frame in enumerate(decode(str(prediction.path), facts.width, facts.height)):
+            image = np.pad(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge")
+            window = nearest_window(prediction.windows, number)
+            start, end = prediction.times(prediction.windows[window])
+            title = f"{start:.1f} - {end:.1f} s" if timeline else ""
+            draw(image, prediction.probabilities[window], classes, title)
+            video.write(image)

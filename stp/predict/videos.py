@@ -1,0 +1,107 @@
+"""Prediction: class probabilities of any videos, as a whole or in windows over time, by trained runs.
+
+A video takes the way of the data set's clips: the same code decodes it, computes its flow and scores it, with the
+parameters that its runs were trained with. A clip of the data set gets the scores that `stp score` gives it.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+
+from stp.data.index import Clip
+from stp.datasets.folder import BOXES_SUFFIX
+from stp.errors import UserError
+from stp.extraction.stages import make_fields
+from stp.predict.ensemble import Ensemble, ensemble_scores
+from stp.predict.windows import Window, windows
+from stp.system.logs import only_warnings
+from stp.video.decoding import BadVideo, UndecodableError, VideoFacts, examine_video
+from stp.video.sources import DEFAULT_RATE
+
+log = logging.getLogger(__name__)
+
+CLIP = "video"  # the only one in the files of its fields
+
+
+@dataclass(frozen=True)
+class VideoPrediction:
+    """Class probabilities of a video's windows, float64 (windows, classes); of the whole video, a single window's."""
+
+    path: Path
+    facts: VideoFacts  # with the rate that seconds are counted by
+    windows: tuple[Window, ...]
+    probabilities: np.ndarray
+    elapsed: float  # seconds that it took
+
+    @property
+    def seconds(self) -> float:
+        """Duration of the video."""
+        return self.facts.frames / self.facts.rate
+
+    def times(self, window: Window) -> tuple[float, float]:
+        """Start and end of a window in seconds."""
+        return window.first / self.facts.rate, (window.first + window.frames) / self.facts.rate
+
+
+def predict_video(
+    ensemble: Ensemble,
+    path: Path,
+    device: torch.device,
+    window: float | None = None,
+    stride: float | None = None,
+    threads: int = 1,
+) -> VideoPrediction:
+    """Predict a video as a whole, or in windows of `window` seconds, one every `stride` seconds (half a window).
+
+    `VIDEO.boxes.csv` beside it, if there, keeps people out of the estimate of the camera's motion, as in extraction.
+    Frames and flow lie in a temporary folder meanwhile.
+
+    Raises:
+        UndecodableError: the video does not decode to its end.
+        UserError: what `make_fields` raises.
+    """
+    began = time.perf_counter()
+    facts = examine_video(str(path))
+    if facts.rate <= 0:
+        facts = replace(facts, rate=DEFAULT_RATE)
+        log.warning("%s does not say its rate; seconds are counted at %g frames/s", path, DEFAULT_RATE)
+    chosen = [Window(0, facts.frames)]
+    if window:
+        chosen = windows(facts.frames, facts.rate, window, stride or window / 2)
+    boxes = path.with_name(f"{path.stem}{BOXES_SUFFIX}")
+    clip = Clip(CLIP, str(path), "", frames=facts.frames, boxes=str(boxes) if boxes.exists() else "")
+    # What these tell of whole shards is noise beside a single video.
+    with TemporaryDirectory(prefix="stp-") as folder, only_warnings("stp.extraction.stages", "stp.sampling.loading"):
+        fields = make_fields(ensemble.recipe, clip, Path(folder), threads)
+        scores = ensemble_scores(ensemble, fields, CLIP, chosen, facts.frames, device)
+    elapsed = time.perf_counter() - began
+    return VideoPrediction(path, facts, tuple(chosen), ensemble.probabilities(scores), elapsed)
+
+
+def predict_videos(
+    ensemble: Ensemble,
+    paths: Sequence[Path],
+    device: torch.device,
+    window: float | None = None,
+    stride: float | None = None,
+    threads: int = 1,
+) -> tuple[list[VideoPrediction], list[BadVideo]]:
+    """Predict videos one by one, as `predict_video`; those that cannot be used are named, and the others go on."""
+    good: list[VideoPrediction] = []
+    bad: list[BadVideo] = []
+    for path in paths:
+        try:
+            prediction = predict_video(ensemble, path, device, window, stride, threads)
+        except (UndecodableError, UserError) as error:
+            bad.append(BadVideo(Clip(CLIP, str(path), ""), str(error).removeprefix(f"{path}: ")))
+            log.warning("skipped %s", bad[-1])
+            continue
+        good.append(prediction)
+        log.info("%s: %.1f s of video in %.1f s", path, prediction.seconds, prediction.elapsed)
+    return good, bad

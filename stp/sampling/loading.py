@@ -1,0 +1,263 @@
+"""Where the fields of a run live, and how images are made of them on the device that computes.
+
+    ResidentFields      in the device's memory as bytes, loaded once
+    StreamedFields      in their files; threads gather the regions that the next batches need and send them ahead
+    MappedFields        in memory maps, on a CPU: regions are read when their turn comes
+
+Wherever they come from, regions become images on the device, by the same code: the images are the same.
+"""
+
+import logging
+import math
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stp.data.modalities import MODALITIES
+from stp.data.shards import ClipFields
+from stp.errors import UserError
+from stp.sampling.crops import Crop, render
+from stp.sampling.samples import Sample
+from stp.system.gpu_slots import one_at_a_time
+from stp.system.machine import process_memory
+
+log = logging.getLogger(__name__)
+
+Residence = Literal["auto", "always", "never"]
+MEMORY_SHARE = 0.6
+BATCHES_AHEAD = 3
+
+
+@dataclass(frozen=True)
+class Regions:
+    """What a batch of samples needs, on the device: of each sample its distinct fields, cropped, uint8 (n, C, h, w).
+
+    `fields` gives one sample's after another, perhaps made on the way, and only until the next batch is asked for;
+    `places` (M * stack,) int64 says of each sample which of the n its images are stacked from.
+    """
+
+    samples: Sequence[Sample]
+    fields: Iterable[Tensor]
+    places: Sequence[Tensor]
+
+
+def upload(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on the device, on its way there if that is a GPU; the caller goes on at once."""
+    return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
+
+
+class DeviceFields(ABC):
+    """A modality's fields, from which images are made on `device`."""
+
+    def __init__(self, fields: ClipFields, device: torch.device) -> None:
+        self.fields = fields
+        self._modality = MODALITIES[fields.modality]
+        self.device = device
+
+    @abstractmethod
+    def regions(self, batches: Iterable[Sequence[Sample]]) -> Iterator[Regions]:
+        """The regions of every batch, in order; batches may be taken ahead of their use."""
+
+    def images(self, batches: Iterable[Sequence[Sample]], size: int) -> Iterator[Tensor]:
+        """All images of every batch, one sample after another: float32 (images, stack * C, size, size) of 0..255."""
+        for regions in self.regions(batches):
+            yield self._render(regions, size)
+
+    def _render(self, regions: Regions, size: int) -> Tensor:
+        channels, lengths = self._modality.channels, [len(places) for places in regions.places]
+        planes = torch.empty((sum(lengths), channels, size, size), device=self.device)
+        targets = planes.split(lengths)
+        for sample, fields, places, target in zip(
+            regions.samples, regions.fields, regions.places, targets, strict=True
+        ):
+            images = render(fields, sample.crop.flip, size, self._modality.is_flow)
+            torch.index_select(images, 0, places, out=target)
+        return planes.view(-1, regions.samples[0].indices.shape[1] * channels, size, size)
+
+
+class MappedFields(DeviceFields):
+    """Fields in memory maps, read by a CPU."""
+
+    def __init__(self, fields: ClipFields) -> None:
+        super().__init__(fields, torch.device("cpu"))
+
+    def regions(self, batches: Iterable[Sequence[Sample]]) -> Iterator[Regions]:
+        for samples in batches:
+            chosen = [sample.distinct() for sample in samples]
+            fields = (
+                torch.from_numpy(np.asarray(self.fields[sample.clip][distinct, :, *sample.crop.slices]))
+                for sample, (distinct, _) in zip(samples, chosen, strict=True)
+            )
+            yield Regions(samples, fields, [torch.from_numpy(place) for _, place in chosen])
+
+
+class ResidentFields(DeviceFields):
+    """Fields of clips of one frame size in the device's memory, as one tensor uint8 (all fields, C, H, W)."""
+
+    def __init__(self, fields: ClipFields, clips: Sequence[str], device: torch.device) -> None:
+        super().__init__(fields, device)
+        lengths = [len(fields[clip]) for clip in clips]
+        self._data = torch.empty((sum(lengths), *fields[clips[0]].shape[1:]), dtype=torch.uint8, device=device)
+        # Of each clip by itself: torch picks from tensors over 2 GiB by slower code.
+        self._clips = dict(zip(clips, self._data.split(lengths), strict=True))
+
+        @torch.inference_mode()  # threads do not inherit it, and without it may not write what was made in it
+        def load(clip: str, target: Tensor) -> None:
+            target.copy_(torch.from_numpy(np.array(fields[clip][:])))
+
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            for job in [pool.submit(load, *pair) for pair in zip(clips, self._data.split(lengths), strict=True)]:
+                job.result()
+
+    def regions(self, batches: Iterable[Sequence[Sample]]) -> Iterator[Regions]:
+        for samples in batches:
+            numbers, places = [], []
+            for sample in samples:
+                distinct, place = sample.distinct()
+                numbers.append(distinct)
+                places.append(place)
+            index = upload(torch.from_numpy(np.concatenate(numbers + places)), self.device)
+            parts = index.split([len(part) for part in numbers + places])
+            fields = (
+                self._clips[sample.clip][:, :, *sample.crop.slices].index_select(0, chosen)
+                for sample, chosen in zip(samples, parts, strict=False)
+            )
+            yield Regions(samples, fields, parts[len(samples) :])
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """Regions on their way to the GPU; all of them lie in `tensors`."""
+
+    regions: Regions
+    tensors: tuple[Tensor, ...]
+    event: torch.cuda.Event | None  # when they have come; None on a CPU
+
+
+class StreamedFields(DeviceFields):
+    """Fields in their files, of which threads gather what the next batches need."""
+
+    def __init__(self, fields: ClipFields, device: torch.device) -> None:
+        super().__init__(fields, device)
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+
+    def regions(self, batches: Iterable[Sequence[Sample]]) -> Iterator[Regions]:
+        waiting: deque[Future[Shipment]] = deque()
+        source = iter(batches)
+        pool = ThreadPoolExecutor(torch.get_num_threads())
+        try:
+            for samples in islice(source, BATCHES_AHEAD):
+                waiting.append(self._start(samples, pool))
+            while waiting:
+                shipment = waiting.popleft().result()
+                for samples in islice(source, 1):
+                    waiting.append(self._start(samples, pool))
+                yield self._receive(shipment)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _start(self, samples: Sequence[Sample], pool: ThreadPoolExecutor) -> Future[Shipment]:
+        """Begin to gather a batch, and to send it when it is complete."""
+        chosen = [sample.distinct() for sample in samples]
+        shapes = [
+            (len(distinct), self.fields[sample.clip].shape[1], sample.crop.height, sample.crop.width)
+            for sample, (distinct, _) in zip(samples, chosen, strict=True)
+        ]
+        # Pinned memory is cached by torch, which waits for copies under way before it hands it out again.
+        buffer = torch.empty(sum(map(math.prod, shapes)), dtype=torch.uint8, pin_memory=self._stream is not None)
+        targets = unpack(buffer, shapes)
+        jobs = [
+            pool.submit(self._gather, sample.clip, distinct, sample.crop, target)
+            for sample, (distinct, _), target in zip(samples, chosen, targets, strict=True)
+        ]
+        places = [place for _, place in chosen]
+        # A pool starts jobs in the order of submission, so one that waits for earlier ones is never in their way.
+        return pool.submit(self._send, samples, jobs, buffer, shapes, places)
+
+    def _gather(self, clip: str, distinct: np.ndarray, crop: Crop, target: Tensor) -> None:
+        target.numpy()[...] = self.fields[clip][distinct, :, *crop.slices]
+
+    def _send(
+        self,
+        samples: Sequence[Sample],
+        jobs: list[Future[None]],
+        buffer: Tensor,
+        shapes: Sequence[tuple[int, ...]],
+        places: list[np.ndarray],
+    ) -> Shipment:
+        for job in jobs:
+            job.result()
+        index = torch.from_numpy(np.concatenate(places))
+        event = None
+        if self._stream is not None:
+            with torch.cuda.stream(self._stream):  # copies beside the computation
+                buffer, index = buffer.to(self.device, non_blocking=True), upload(index, self.device)
+                event = self._stream.record_event()
+        regions = Regions(samples, unpack(buffer, shapes), index.split([len(place) for place in places]))
+        return Shipment(regions, (buffer, index), event)
+
+    def _receive(self, shipment: Shipment) -> Regions:
+        """The regions, which what is computed from now on may use."""
+        if shipment.event is not None:
+            current = torch.cuda.current_stream(self.device)
+            current.wait_event(shipment.event)
+            for tensor in shipment.tensors:
+                tensor.record_stream(current)
+        return shipment.regions
+
+
+def unpack(buffer: Tensor, shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
+    """Views of these shapes, one after another in a flat buffer."""
+    parts = buffer.split([math.prod(shape) for shape in shapes])
+    return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes of memory that are free on the device; on a CPU those that this process could still have."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return process_memory().free
+
+
+def open_fields(
+    fields: ClipFields,
+    clips: Sequence[str],
+    device: torch.device,
+    resident: Residence = "auto",
+    memory_share: float = MEMORY_SHARE,
+) -> DeviceFields:
+    """The fields of these clips for a device.
+
+    `resident`: "auto" loads them where they take at most `memory_share` of the free memory, unless the device is a CPU
+    and they need no decoding: memory maps then do as well, for all processes together.
+
+    Raises:
+        UserError: "always" was asked for, but they do not fit or differ in frame size.
+    """
+    shapes = [fields[clip].shape for clip in clips]
+    needed = sum(map(math.prod, shapes))
+    alike = len({shape[1:] for shape in shapes}) == 1
+    words = f"{len(clips)} clips of {fields.modality}, {needed / 2**30:.2f} GiB"
+    if device.type == "cpu" and fields.mapped and resident != "always":
+        log.info("read through memory maps: %s", words)
+        return MappedFields(fields)
+    if resident != "never":
+        with one_at_a_time("memory"):  # or jobs that start together would all count on the same memory
+            room = memory_share * free_memory(device)
+            words += f"; {room / 2**30:.2f} GiB may be used"
+            if alike and needed <= room:
+                log.info("resident on %s: %s", device, words)
+                return ResidentFields(fields, clips, device)
+    if resident == "always":
+        reason = "they do not fit" if alike else "their frames differ in size"
+        raise UserError(f"compute.resident: always, but {reason} ({words}); use auto, or raise compute.memory_share")
+    log.info("streamed from disk: %s", words)
+    return StreamedFields(fields, device)

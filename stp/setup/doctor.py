@@ -1,0 +1,268 @@
+"""What a machine offers, what will be used of it, and how to mend what is missing."""
+
+import importlib
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+from stp import __version__
+from stp.system.machine import existing, free_disk, process_memory, processors
+
+GIB = 2**30
+# Of `make table1`, by benchmarks/RESULTS.md: the largest job has 0.95 GiB, the results folder 0.5 GB.
+DEMO_MEMORY = 1 * GIB
+DEMO_DISK = 1 * GIB
+OLDEST_PYTHON = (3, 11)
+NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
+# Containers and codecs that are tried: what the demo and `stp flow --format mp4` write, and usual ones for own videos.
+CODECS = (("mp4", "mp4v"), ("avi", "XVID"), ("avi", "MJPG"))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that was looked at: what was found, what of it will be used, and how to mend what is missing.
+
+    `blocking` says that `make table1` cannot run without it.
+    """
+
+    subject: str
+    found: str
+    used: str = ""
+    mend: str = ""
+    blocking: bool = False
+
+
+def report(findings: Sequence[Finding]) -> str:
+    """The findings as aligned text, what to mend below each line, and whether `make table1` can run."""
+    header = Finding("", "found", "used")
+    widths = [max(len(getattr(item, name)) for item in (header, *findings)) for name in ("subject", "found")]
+    lines = []
+    for item in (header, *findings):
+        line = f"{item.subject:{widths[0]}}  {item.found:{widths[1]}}  {item.used}"
+        lines.append(line.rstrip())
+        if item.mend:
+            lines.append(f"{'':{widths[0]}}  {'MISSING' if item.blocking else 'mend'}: {item.mend}")
+    verdict = "make table1 can run here" if can_run(findings) else "make table1 cannot run here: mend what is MISSING"
+    return "\n".join([*lines, "", verdict])
+
+
+def can_run(findings: Sequence[Finding]) -> bool:
+    """Whether nothing is missing that `make table1` needs."""
+    return not any(item.blocking for item in findings)
+
+
+def examine_machine(results: Path) -> list[Finding]:
+    """Everything that is looked at; `results` is the folder that will hold the results.
+
+    Where a package is missing, what depends on it is left out.
+    """
+    findings = [python_finding(), *package_findings()]
+    if not can_run(findings):
+        return findings
+    return [
+        *findings,
+        *gpu_findings(),
+        training_finding(),
+        *opencv_findings(),
+        flow_finding(),
+        *weights_findings(),
+        *room_findings(results),
+        slurm_finding(),
+    ]
+
+
+def python_finding() -> Finding:
+    old = sys.version_info < OLDEST_PYTHON
+    mend = f"install Python {'.'.join(map(str, OLDEST_PYTHON))} or newer, and stp again" if old else ""
+    return Finding("Python", f"{platform.python_version()}, {sys.executable}", mend=mend, blocking=old)
+
+
+def package_findings() -> Iterator[Finding]:
+    """The packages that stp needs: whether they are installed in versions that it takes, and whether they load."""
+    wrong = [*missing_packages()]
+    for name in () if wrong else ("cv2", "h5py", "numba", "torch"):  # whose libraries may fail to load
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            wrong.append(f"{name} does not load ({error})")
+    mend = "pip install -e . in the project's folder, or make table1, which installs the locked versions"
+    found = "; ".join(wrong) if wrong else f"all that stp {__version__} needs"
+    yield Finding("packages", found, mend=mend if wrong else "", blocking=bool(wrong))
+
+
+def missing_packages() -> Iterator[str]:
+    """What stp requires and is not installed, or in another version."""
+    try:
+        from packaging.requirements import Requirement
+
+        requirements = [Requirement(text) for text in requires("stp") or ()]
+    except (ImportError, PackageNotFoundError) as error:
+        yield f"not installed: {error}"
+        return
+    for requirement in requirements:
+        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            if not requirement.specifier.contains(have := version(requirement.name), prereleases=True):
+                yield f"{requirement.name} is {have}, not {requirement.specifier}"
+        except PackageNotFoundError:
+            yield f"{requirement.name} is not installed"
+
+
+def gpu_findings() -> list[Finding]:
+    """torch, and each GPU with its memory and the runs that hold places on it."""
+    import torch
+
+    from stp.system.devices import visible_gpus
+    from stp.system.gpu_slots import taken_places
+
+    built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU only"
+    found = f"{torch.__version__.split('+')[0]}, built for {built}"
+    if torch.cuda.is_available():
+        gpus = []
+        for number, name in enumerate(visible_gpus()):
+            runs = taken_places(name, Path(tempfile.gettempdir()))
+            held = "held by " + ("no run" if not runs else "1 run" if runs == 1 else f"{runs} runs")
+            gpus.append(Finding(f"GPU {number}", gpu_words(number), held))
+        return [Finding("torch", found), *gpus]
+    if not NVIDIA_DRIVER.exists():
+        return [Finding("torch", found), Finding("GPU", "none")]
+    hidden = torch.version.cuda and os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    mend = (
+        "set CUDA_VISIBLE_DEVICES to a GPU's number, or leave it unset"
+        if hidden
+        else "the driver does not serve this torch: nvidia-smi says which CUDA it has; install a torch built for that"
+    )
+    return [Finding("torch", found, mend=mend), Finding("GPU", "an NVIDIA driver, but no GPU that torch can use")]
+
+
+def gpu_words(number: int) -> str:
+    """Name, compute capability and memory of a GPU."""
+    import torch
+
+    properties = torch.cuda.get_device_properties(number)
+    words = f"{properties.name}, compute capability {properties.major}.{properties.minor}"
+    try:
+        free, total = torch.cuda.mem_get_info(number)
+    except RuntimeError as error:  # all of it taken, or reserved for one process
+        return f"{words}, cannot be used now ({str(error).splitlines()[0]})"
+    return f"{words}, {free / GIB:.1f} of {total / GIB:.1f} GiB free"
+
+
+def training_finding() -> Finding:
+    """What `auto` means for training here: device, precision, compilation."""
+    from stp.system.devices import select_device
+
+    device = select_device("auto")
+    if device.type == "cpu":
+        return Finding("training", f"{processors()} processors", "the CPU, float32, not compiled")
+    return Finding("training", f"{processors()} processors", "a free GPU, bfloat16, compiled where trainings are long")
+
+
+def opencv_findings() -> Iterator[Finding]:
+    """OpenCV, its CUDA, and the codecs that it can write and read again."""
+    import cv2
+
+    from stp.flow.opencv_engines import opencv_available, opencv_cuda_available
+
+    parts = [cv2.__version__, "with TV-L1 (contrib)" if opencv_available() else "without TV-L1 (contrib)"]
+    parts.append("CUDA" if opencv_cuda_available() else "no CUDA")
+    yield Finding("OpenCV", ", ".join(parts))
+    with tempfile.TemporaryDirectory() as folder:
+        works = {codec: codec_works(Path(folder), *codec) for codec in CODECS}
+    words = ", ".join(f"{suffix} ({code}) {'yes' if fine else 'no'}" for (suffix, code), fine in works.items())
+    broken = not works[CODECS[0]]
+    mend = "OpenCV lacks FFmpeg here: pip install --force-reinstall opencv-contrib-python-headless" if broken else ""
+    yield Finding("codecs", words, "mp4v for the demo", mend, broken)
+
+
+def codec_works(folder: Path, suffix: str, code: str, frames: int = 3) -> bool:
+    """Whether a tiny video can be written and decoded to its end."""
+    import cv2
+    import numpy as np
+
+    from stp.video.decoding import UndecodableError, examine_video
+
+    path = folder / f"{code}.{suffix}"
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*code), 25, (64, 48))
+    for value in range(frames):
+        writer.write(np.full((48, 64, 3), 50 * value, np.uint8))
+    writer.release()
+    try:
+        return examine_video(str(path)).frames == frames
+    except UndecodableError:
+        return False
+
+
+def flow_finding() -> Finding:
+    """The backends of TV-L1, and whether the default one computes."""
+    import numba
+    import numpy as np
+
+    from stp.flow import available_backends, resolve_backend, tvl1
+
+    names = dict.fromkeys([*available_backends("opencv-cpu"), *available_backends("opencv-cuda")])
+    frame = np.zeros((1, 16, 16), np.uint8)
+    used = f"{resolve_backend('auto')}, {numba.get_num_threads()} threads at most"
+    try:
+        tvl1(frame, frame, threads=1)
+    except Exception as error:  # numba raises many kinds where it cannot compile or keep what it compiled
+        reason = str(error).splitlines()[0]
+        mend = f"numba cannot compile ({reason}); set NUMBA_CACHE_DIR to a folder that can be written"
+        return Finding("flow", ", ".join(names), used, mend, blocking=True)
+    return Finding("flow", ", ".join(names), used)
+
+
+def weights_findings() -> Iterator[Finding]:
+    """ImageNet weights of BN-Inception and of EfficientNet-Lite0; the demo needs neither."""
+    from stp.models.backbones import BN_INCEPTION_FILE, BN_INCEPTION_SHA256, bninception_path
+    from stp.models.state_dicts import sha256_of
+
+    path = bninception_path()
+    if not path.is_file():
+        mend = f"for the paper's recipe put the public file {BN_INCEPTION_FILE} at {path}, or name it in model.weights"
+        yield Finding("BN-Inception", "no ImageNet weights", "not by the demo", mend)
+    elif sha256_of(path) != BN_INCEPTION_SHA256:
+        yield Finding("BN-Inception", f"{path} is damaged", "not by the demo", "fetch the file again")
+    else:
+        yield Finding("BN-Inception", "ImageNet weights are there", "not by the demo")
+    yield Finding("EfficientNet", "ImageNet weights come with a package", "not by the demo")
+
+
+def room_findings(results: Path) -> Iterator[Finding]:
+    """Memory, and disk of the results folder."""
+    total, free = process_memory()
+    jobs = min(processors(), free // DEMO_MEMORY)
+    mend = "end other programs, or ask the cluster for more memory" if not jobs else ""
+    if 0 < jobs < processors():
+        mend = f"no more than {jobs} jobs at once: make table1 CORES={jobs}"
+    room = f"{free / GIB:.1f} of {total / GIB:.1f} GiB free"
+    yield Finding("memory", room, f"{DEMO_MEMORY / GIB:.0f} GiB a job of the demo", mend, blocking=not jobs)
+    folder = existing(results)
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        yield Finding("disk", f"{folder} cannot be written", mend="work in a folder of your own", blocking=True)
+        return
+    free = free_disk(results)
+    short = free < DEMO_DISK
+    mend = "make room, or name a results folder on another disk" if short else ""
+    yield Finding("disk", f"{free / GIB:.1f} GiB free in {folder}", "0.5 GiB by the demo", mend, short)
+
+
+def slurm_finding() -> Finding:
+    """Whether jobs can go to a SLURM cluster."""
+    if not shutil.which("sbatch"):
+        return Finding("SLURM", "no sbatch", "jobs run on this machine")
+    inside = f", inside of job {os.environ['SLURM_JOB_ID']}" if "SLURM_JOB_ID" in os.environ else ""
+    if importlib.util.find_spec("snakemake_executor_plugin_slurm"):
+        return Finding(
+            "SLURM", f"sbatch and Snakemake's plugin{inside}", "on request: --workflow-profile workflow/profiles/slurm"
+        )
+    mend = "to submit jobs: pip install snakemake-executor-plugin-slurm"
+    return Finding("SLURM", f"sbatch{inside}", "jobs run on this machine", mend)

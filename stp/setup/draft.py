@@ -1,0 +1,216 @@
+"""A config for a folder of videos: every choice follows from what was seen, and says so in a comment."""
+
+import json
+import math
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from stp.setup.survey import Survey
+
+GIB = 2**30
+PAPER_SIZE = (340, 256)  # pixels (section 4.1)
+SMALL_SIZE = (170, 128)  # half of it, for CPUs
+PAPER_BOUND = 20  # pixels/frame, of PAPER_SIZE
+MOST_FOLDS = 3  # the paper's
+CLIPS_A_SHARD, MOST_BYTES_A_SHARD, USUAL_SHARDS = 8, 4 * GIB, 16
+# JPEG's share of the bytes of frames and of flow, a little above those in benchmarks/RESULTS.md.
+JPEG_FRAMES, JPEG_FLOW = 1 / 8, 1 / 20
+
+# A CPU's recipe is config/ut_interaction.yaml's, and so are the times: on one core of the machine of
+# benchmarks/RESULTS.md, seconds an image trained, a clip scored by a stream, a frame's flow and warped flow.
+BATCH_VIDEOS = 8
+EPOCHS, CLIPS_OF_EPOCHS = {"rgb": 16, "flow": 30}, 80  # so many clips train there
+IMAGES_A_VIDEO = {"baseline": 3, "3-level": 12}
+SECONDS_TRAINING, SECONDS_SCORING, SECONDS_FLOW = 0.012, 0.25, 0.012
+CPU_JOB_MB = 5000
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What there is to compute with."""
+
+    processors: int
+    memory: int  # bytes that are free
+    disk: int  # bytes that are free where the results will be
+    gpu: bool
+    weights: Path  # where BN-Inception's public file belongs
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The choices; `bytes` is the size of frames, flow and warped flow on disk."""
+
+    folder: Path
+    results: Path
+    size: tuple[int, int]
+    motion: float  # pixels/frame, as `stp.setup.survey.motion` measures it
+    bound: int
+    folds: int
+    shards: int
+    storage: str
+    bytes: int
+    epochs: dict[str, int]
+
+
+def frame_size(survey: Survey, gpu: bool) -> tuple[int, int]:
+    """Width and height of the stored frames: the paper's, half of it on CPUs, upright where the median video is.
+
+    Videos of less than half as many pixels keep their median size, because enlarging them shows nothing new.
+    """
+    width, height = survey.median("width"), survey.median("height")
+    size = PAPER_SIZE if gpu else SMALL_SIZE
+    if 2 * width * height < size[0] * size[1]:
+        return max(width, 32), max(height, 32)
+    return (size[1], size[0]) if height > width else size
+
+
+def flow_bound(motion: float, size: tuple[int, int]) -> int:
+    """Pixels/frame that hold the motion, whole, from 2 to the paper's 20 in the proportion of the frames' sizes."""
+    most = max(2, round(PAPER_BOUND * min(size) / min(PAPER_SIZE)))
+    return min(most, max(2, math.ceil(motion)))
+
+
+def stored_bytes(survey: Survey, size: tuple[int, int]) -> tuple[int, int]:
+    """Bytes of the frames, and of flow and warped flow, as they are: 3 and 2 x 2 bytes a pixel."""
+    pixels = survey.frames * size[0] * size[1]
+    return 3 * pixels, 4 * pixels
+
+
+def draft(survey: Survey, folder: Path, results: Path, motion: float, resources: Resources) -> Draft:
+    """Choose what suits the videos and the machine."""
+    size = frame_size(survey, resources.gpu)
+    frames, flow = stored_bytes(survey, size)
+    raw = 2 * (frames + flow) <= resources.disk
+    stored = frames + flow if raw else int(frames * JPEG_FRAMES + flow * JPEG_FLOW)
+    clips, folds = len(survey.videos), min(MOST_FOLDS, *survey.classes.values())
+    few = min(USUAL_SHARDS, math.ceil(clips / CLIPS_A_SHARD))
+    shards = min(clips, max(few, math.ceil(frames / MOST_BYTES_A_SHARD)))
+    # As many steps of SGD as there, within bounds.
+    share = min(2.5, max(0.5, CLIPS_OF_EPOCHS / (clips - clips // folds)))
+    epochs = {stream: round(share * number) for stream, number in EPOCHS.items()}
+    bound = flow_bound(motion, size)
+    return Draft(folder, results, size, motion, bound, folds, shards, "raw" if raw else "jpeg", stored, epochs)
+
+
+def cpu_minutes(survey: Survey, draft: Draft, processors: int) -> float:
+    """Minutes that a CPU's recipe takes, roughly."""
+    trained = len(survey.videos) * (draft.folds - 1)  # over all folds
+    epochs = draft.epochs["rgb"] + 2 * draft.epochs["flow"]
+    training = SECONDS_TRAINING * trained * epochs * sum(IMAGES_A_VIDEO.values())
+    scoring = SECONDS_SCORING * len(survey.videos) * 3 * len(IMAGES_A_VIDEO)
+    area = draft.size[0] * draft.size[1] / (SMALL_SIZE[0] * SMALL_SIZE[1])
+    return (training + scoring + SECONDS_FLOW * area * survey.frames) / processors / 60
+
+
+def config_text(survey: Survey, draft: Draft, resources: Resources) -> str:
+    """The config file; keys that are left out have the paper's values."""
+    bad = len(survey.bad)
+    skip = f"on_bad_video: skip  # {bad} of {bad + len(survey.videos)} videos do not decode; error would stop there\n\n"
+    short = sum(video.facts.frames < 20 for video in survey.videos)
+    shorter = f"; {short} are shorter than a segment of 20 frames and repeat their last" if short else ""
+    rare = min(survey.classes.values())
+    measured = f"99.9 % of the flow of every pair looked at is below {draft.motion:.1f}"
+    return f"""\
+# {len(survey.videos)} clips of {len(survey.classes)} classes, {survey.frames} frames{shorter}.
+# Drafted by `stp init`. All keys are explained in config.yaml; those left out have the paper's values.
+
+results: {_quoted(draft.results)}  # folder of everything that is computed
+
+dataset:
+  importer: folder  # CLASS/clip.avi
+  path: {_quoted(draft.folder)}
+
+{skip if bad else ""}shards: {draft.shards}  # files of each modality; each is a job of decoding and one of flow
+
+frames:
+  width: {draft.size[0]}  # pixels; {_size_words(draft.size)}
+  height: {draft.size[1]}
+
+storage:
+  format: {draft.storage}  # {draft.bytes / GIB:.2f} GiB of frames, flow and warped flow; \
+{resources.disk / GIB:.0f} GiB are free
+
+flow:
+  bound: {draft.bound}  # +-{draft.bound} pixels/frame map to 0..255; {measured}
+
+splits:
+  scheme: random  # clips of one person or recording may then train and test; stp knows of no groups in this layout
+  folds: {draft.folds}  # the rarest class has {rare} clips
+  seed: 0
+
+{_gpu_recipe(resources) if resources.gpu else _cpu_recipe(survey, draft, resources)}"""
+
+
+def _quoted(path: Path) -> str:
+    """As YAML, whatever characters are in it."""
+    return json.dumps(str(path), ensure_ascii=False)
+
+
+def _size_words(size: tuple[int, int]) -> str:
+    known = {PAPER_SIZE: "the paper's size", SMALL_SIZE: "half the paper's size, for a CPU"}
+    upright = {(height, width): f"{words}, upright" for (width, height), words in known.items()}
+    return (known | upright).get(size, "the videos' own size")
+
+
+def _gpu_recipe(resources: Resources) -> str:
+    where = "is there" if resources.weights.is_file() else f"belongs at {resources.weights}"
+    return f"""\
+# A GPU is here, so this is the paper's recipe: BN-Inception on 224x224 pixels, 80 epochs of RGB and 320 of flow.
+model:
+  backbone: bninception
+  weights: imagenet  # the public file {resources.weights.name} {where}
+
+compute:
+  gpus: 1  # of a job
+  threads: {min(4, resources.processors)}
+  mem_mb: 16000
+"""
+
+
+def _cpu_recipe(survey: Survey, draft: Draft, resources: Resources) -> str:
+    minutes = cpu_minutes(survey, draft, resources.processors)
+    time = f"{minutes / 60:.1f} hours" if minutes >= 120 else f"{math.ceil(minutes)} minutes"
+    rgb, flow = draft.epochs["rgb"], draft.epochs["flow"]
+    return f"""\
+# No GPU is here, so this is a small network on 112x112 pixels, which {resources.processors} processors train in about \
+{time}, flow
+# and scores included. Fewer variants, modalities, folds or epochs take proportionally less.
+variants: [baseline, 3-level]  # the paper has 1-level, 2-level and 4-level, too
+
+model:
+  backbone: efficientnet_lite0
+  weights: imagenet  # carried by an installed package
+  input_size: 112  # pixels
+
+training:
+  batch_videos: {BATCH_VIDEOS}
+  rgb:
+    epochs: {rgb}  # passes over the training clips; more of them if the loss in log.csv still falls at the end
+    milestones: [{rgb * 3 // 4}]  # epochs after which the learning rate falls to a tenth
+    learning_rate: 0.0006
+    dropout: 0.5
+  flow:  # optical flow (of) and warped flow (wof)
+    epochs: {flow}
+    milestones: [{flow * 3 // 4}]
+    learning_rate: 0.0006
+    dropout: 0.5
+
+scoring:
+  segments: 8  # of a test clip; the paper's are 25 segments and 10 crops, 15 times the work
+  crops: 2
+
+compute:
+  gpus: 0
+  threads: 1  # of a job; as many jobs run at once as --cores allows
+  mem_mb: {CPU_JOB_MB}  # of a job
+"""
+
+
+def command(config: Path, resources: Resources) -> str:
+    """What to type next; where memory is too short for as many jobs as processors, it says so to Snakemake."""
+    words = f"snakemake --cores all --configfile {shlex.quote(str(config))}"
+    megabytes = resources.memory // 10**6
+    if not resources.gpu and megabytes < CPU_JOB_MB * resources.processors:
+        words += f" --resources mem_mb={max(CPU_JOB_MB, megabytes)}"
+    return words

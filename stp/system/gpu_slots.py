@@ -1,0 +1,74 @@
+"""Places on GPUs, and other things that only one process of a machine may hold at a time: locked files."""
+
+import fcntl
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_LOOKS = 2.0
+
+
+def open_lock(path: Path) -> int:
+    """A file descriptor of a file that processes lock, of other users, too; made where it is not there."""
+    if path.exists():  # Linux may refuse to open another user's file for creation
+        return os.open(path, os.O_RDONLY)
+    file = os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
+    with suppress(PermissionError):  # another user was faster
+        os.fchmod(file, 0o644)  # whatever the user's mask is
+    return file
+
+
+@contextmanager
+def one_at_a_time(purpose: str) -> Iterator[None]:
+    """Of all processes of this machine, only one is within the block for this purpose; others wait."""
+    file = open_lock(Path(tempfile.gettempdir()) / f"stp-{purpose}.lock")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
+
+
+@contextmanager
+def reserved_slot(gpus: Sequence[str], share: int, folder: Path) -> Iterator[int]:
+    """Which of the GPUs of these names has a free one of its `share` places, the emptiest first.
+
+    A place is a locked file in `folder`; the system frees it when the process ends, however it ends.
+    """
+    places = [(gpu, place) for place in range(share) for gpu in range(len(gpus))]
+    waiting = False
+    while True:
+        for gpu, place in places:
+            file = open_lock(folder / f"stp-gpu{gpus[gpu]}-{place}.lock")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(file)
+                continue
+            try:
+                yield gpu
+            finally:
+                os.close(file)
+            return
+        if not waiting:
+            log.info("waiting for a free GPU: all %d have %d runs", len(gpus), share)
+            waiting = True
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def taken_places(gpu: str, folder: Path) -> int:
+    """How many runs hold a place of `reserved_slot` on the GPU of this name."""
+    taken = 0
+    for path in folder.glob(f"stp-gpu{gpu}-*.lock"):
+        with path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                taken += 1
+    return taken

@@ -1,0 +1,126 @@
+"""The state of a training under way, kept so that a killed training goes on where it was.
+
+A folder holds, for one run, files that are named by a hash of everything that defines the training:
+
+    KEY.pt      the state; plain tensors and values, with checksums, complete or absent
+    KEY.csv     the log of the epochs so far, growing
+    KEY.json    what `stp runs` shows: name of the run, number of epochs
+
+States of another definition are left alone. A file that is not a whole state is renamed to KEY.pt.corrupt.
+"""
+
+import hashlib
+import json
+import logging
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stp.data.index import Clip
+from stp.data.shards import ClipFields
+from stp.system.files import complete_file
+from stp.system.versions import versions
+from stp.training.run import Run
+
+log = logging.getLogger(__name__)
+
+SAVING_SHARE = 0.05  # of the time, at most, goes into states of ended epochs, which may take less than a second
+
+
+def _written(path: Path) -> tuple[int, int]:
+    """Size in bytes and time of writing, by which a file is taken for the same."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def training_definition(
+    run: Run, clips: Sequence[Clip], fields: ClipFields, shards: Sequence[Path], device: torch.device
+) -> dict[str, Any]:
+    """All that the result of a training depends on, as plain values."""
+    weights = Path(run.settings.weights)
+    return {
+        "run": asdict(run),
+        "clips": [(clip.clip, clip.label) for clip in clips],
+        "fields": fields.parameters,
+        "shards": [_written(path) for path in shards],
+        "weights": _written(weights) if weights.is_file() else None,
+        "device": device.type,
+        "versions": versions(),
+    }
+
+
+class Checkpoints:
+    """Where one training keeps its state: loaded once, saved often, removed when the training is complete."""
+
+    def __init__(self, folder: Path, definition: dict[str, Any], minutes: float = 5.0) -> None:
+        """`folder` is the run's own; a state is due `minutes` after the last one, and when an epoch ends."""
+        text = json.dumps(definition, sort_keys=True)
+        self.key = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self.path, self.log_path, self.summary_path = (folder / f"{self.key}.{kind}" for kind in ("pt", "csv", "json"))
+        self._seconds = 60 * minutes
+        self._last, self._cost = time.monotonic(), 0.0
+
+    @contextmanager
+    def under_way(self, name: str, epochs: int) -> Iterator[None]:
+        """While the block runs, the run counts as training; when it fails, as interrupted."""
+        self._summarise(name, epochs, stopped=False)
+        try:
+            yield
+        except BaseException:
+            self._summarise(name, epochs, stopped=True)
+            raise
+
+    def _summarise(self, name: str, epochs: int, stopped: bool) -> None:
+        summary = {"run": name, "epochs": epochs, "checkpoint_minutes": self._seconds / 60, "stopped": stopped}
+        with complete_file(self.summary_path) as temporary:
+            temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+
+    def due(self, epoch_ended: bool) -> bool:
+        """Whether to keep a state now: the last one is too old, or an epoch has ended that was worth it."""
+        age = time.monotonic() - self._last
+        return age >= self._seconds or (epoch_ended and self._cost <= SAVING_SHARE * age)
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Write the state; the one before stays until this one is complete."""
+        began = time.monotonic()
+        with complete_file(self.path) as temporary:
+            torch.save({"key": self.key, **state}, temporary)
+        self._last = time.monotonic()
+        self._cost = self._last - began
+
+    def load(self) -> dict[str, Any] | None:
+        """The state, tensors on the CPU; None where there is none or it had to be set aside."""
+        if not self.path.exists():
+            return None
+        try:
+            # torch does not look at the archive's checksums: flipped bits would go unnoticed.
+            with zipfile.ZipFile(self.path) as archive:
+                if damaged := archive.testzip():
+                    raise ValueError(f"checksum of {damaged}")
+            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+            if state.pop("key") != self.key:
+                raise ValueError("the state of another training")
+        except Exception as error:  # zipfile and torch raise many kinds for a foreign file
+            self.set_aside(error)
+            return None
+        return state
+
+    def set_aside(self, error: Exception) -> None:
+        """Rename a state that cannot be used."""
+        aside = self.path.with_name(f"{self.path.name}.corrupt")
+        self.path.replace(aside)
+        log.warning("%s: not a whole state of this training (%s); renamed to %s", self.path, error, aside.name)
+
+    def remove(self) -> None:
+        """Forget the training, when its result is complete."""
+        for path in (self.path, self.log_path, self.summary_path):
+            path.unlink(missing_ok=True)
+        folder = self.path.parent
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()

@@ -1,0 +1,131 @@
+"""The log of a training: one row an epoch, in a csv that grows and, on request, as TensorBoard's curves."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stp.errors import UserError
+from stp.system.files import complete_file
+
+LOG_COLUMNS = (
+    *("epoch", "loss", "accuracy", "learning_rate", "seconds", "images_per_second"),
+    *("class_accuracy", "gpu_mib"),
+)
+Row = list[str]
+
+
+@dataclass
+class EpochTally:
+    """Sums over the batches done; `correct` and `videos` count by class, `loss` is summed over videos."""
+
+    correct: list[int]
+    videos: list[int]
+    batches: int = 0
+    loss: float = 0.0
+    images: int = 0
+    seconds: float = 0.0
+
+    @classmethod
+    def empty(cls, classes: int) -> "EpochTally":
+        return cls([0] * classes, [0] * classes)
+
+    def add(self, loss: float, labels: np.ndarray, predictions: np.ndarray, images: int, seconds: float) -> None:
+        """A batch: its mean loss, true and predicted classes int64 (B,), its images and what it took."""
+        for label, prediction in zip(labels.tolist(), predictions.tolist(), strict=True):
+            self.videos[label] += 1
+            self.correct[label] += label == prediction
+        self.batches += 1
+        self.loss += loss * len(labels)
+        self.images += images
+        self.seconds += seconds
+
+    def mean_loss(self) -> float:
+        return self.loss / sum(self.videos)
+
+    def accuracy(self) -> float:
+        """Share of all videos, 0..1."""
+        return sum(self.correct) / sum(self.videos)
+
+    def class_accuracy(self) -> float:
+        """Mean over the classes of the share of their videos, 0..1."""
+        return float(np.mean([c / n for c, n in zip(self.correct, self.videos, strict=True) if n]))
+
+
+def log_row(epoch: int, tally: EpochTally, learning_rate: float, gpu_mib: int) -> Row:
+    """The row of a finished epoch, in the order of LOG_COLUMNS; `gpu_mib` is the peak of the process, 0 on a CPU."""
+    return [
+        str(epoch),
+        f"{tally.mean_loss():.5f}",
+        f"{tally.accuracy():.4f}",
+        f"{learning_rate:.3g}",
+        f"{tally.seconds:.2f}",
+        f"{tally.images / tally.seconds:.1f}",
+        f"{tally.class_accuracy():.4f}",
+        str(gpu_mib),
+    ]
+
+
+def write_log(path: Path, rows: Sequence[Row]) -> None:
+    """The log of a complete training as csv."""
+    with complete_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([LOG_COLUMNS, *rows])
+
+
+def read_log(path: Path) -> pd.DataFrame:
+    """The log of a training: a row an epoch, the columns LOG_COLUMNS."""
+    table = pd.read_csv(path)
+    if missing := [name for name in LOG_COLUMNS if name not in table.columns]:
+        raise UserError(f"{path}: column {', '.join(missing)} is missing; train the run again")
+    return table
+
+
+def _summary_writer(folder: Path, first_epoch: int) -> Any:
+    """TensorBoard's writer; what a killed process wrote of `first_epoch` and later is taken back."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise UserError(
+            "training.tensorboard: true, but TensorBoard is not installed; pip install tensorboard, or set it to false"
+        ) from None
+    return SummaryWriter(str(folder), purge_step=first_epoch)
+
+
+class TrainingLog:
+    """Takes the rows as epochs end; `rows` are those of the epochs before, and grows."""
+
+    def __init__(self, rows: list[Row], growing: Path | None = None, tensorboard: Path | None = None) -> None:
+        """`growing` is a csv that can be read meanwhile, `tensorboard` the folder of the run's curves.
+
+        Raises:
+            UserError: TensorBoard is asked for and not installed.
+        """
+        self.rows = rows
+        self._curves = _summary_writer(tensorboard, len(rows) + 1) if tensorboard else None
+        self._growing = growing
+        if growing:
+            write_log(growing, rows)
+
+    def add(self, row: Row) -> None:
+        self.rows.append(row)
+        if self._growing:
+            with self._growing.open("a", newline="", encoding="utf-8") as file:
+                csv.writer(file, lineterminator="\n").writerow(row)
+        if self._curves:
+            for name, value in zip(LOG_COLUMNS[1:], row[1:], strict=True):
+                self._curves.add_scalar(name, float(value), int(row[0]))
+            self._curves.flush()
+
+    def __enter__(self) -> "TrainingLog":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._curves:
+            self._curves.close()

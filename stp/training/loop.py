@@ -1,0 +1,269 @@
+"""Training of one run: SGD over randomly sampled segments, with TSN's good practices (paper section 4.1).
+
+Every epoch visits every training clip once; order, segments and crops are drawn from the run's seed alone. A training
+that is stopped or killed and run again ends with the same weights as one left alone; on a GPU up to rounding, unless
+it is `deterministic`.
+"""
+
+import json
+import logging
+import math
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stp.data.index import Clip
+from stp.data.modalities import MODALITIES
+from stp.data.shards import ClipFields
+from stp.errors import UserError
+from stp.models.pyramid import TemporalPyramidNetwork
+from stp.sampling.loading import MEMORY_SHARE, DeviceFields, Residence, open_fields
+from stp.sampling.samples import draw_epoch
+from stp.system.devices import autocast, configure, full_memory_named
+from stp.system.machine import builds_c
+from stp.system.progress import progress
+from stp.system.signals import Stopped, StopRequest
+from stp.training.batches import training_images
+from stp.training.checkpoints import Checkpoints
+from stp.training.log import EpochTally, Row, TrainingLog, log_row, write_log
+from stp.training.run import Run
+
+log = logging.getLogger(__name__)
+
+Compilation = Literal["auto", "always", "never"]
+# An estimate, not measured on a GPU: compiling takes a minute or more, and saves some tens of microseconds of an image.
+IMAGES_WORTH_COMPILING = 1_000_000
+
+
+def seed_run(run: Run) -> np.random.Generator:
+    """Seed torch, and return the generator of the sampling; both differ between runs."""
+    words = [run.seed, run.fold, zlib.crc32(f"{run.modality}/{run.variant}".encode())]
+    torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))
+    return np.random.default_rng(words)
+
+
+def parameter_groups(
+    network: TemporalPyramidNetwork, learning_rate: float, decay: float, is_flow: bool
+) -> list[dict[str, Any]]:
+    """TSN's multipliers: biases learn twice as fast and do not decay; the flow's first convolution five times faster.
+
+    Batch norms neither decay nor hurry. Frozen parameters are left out.
+    """
+    first = next(module for module in network.backbone.modules() if isinstance(module, nn.Conv2d))
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for module in network.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if not parameter.requires_grad:
+                continue
+            is_norm = isinstance(module, nn.BatchNorm2d)
+            factor = 2.0 if name == "bias" and not is_norm else 1.0
+            factor *= 5.0 if is_flow and module is first else 1.0
+            group = (factor * learning_rate, 0.0 if is_norm or name == "bias" else decay)
+            groups.setdefault(group, []).append(parameter)
+    return [{"params": members, "lr": rate, "weight_decay": decay} for (rate, decay), members in groups.items()]
+
+
+class Training:
+    """A training under way: everything that one batch leaves for the next."""
+
+    def __init__(self, run: Run, device: torch.device, micro_batch_videos: int = 0) -> None:
+        modality, settings = MODALITIES[run.modality], run.settings
+        self.run, self.device, self.stream = run, device, settings.stream(modality)
+        self.micro_batch_videos = micro_batch_videos
+        self.rng = seed_run(run)
+        network = run.build_network().to(device)
+        self.network: TemporalPyramidNetwork = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        groups = parameter_groups(self.network, self.stream.learning_rate, settings.weight_decay, modality.is_flow)
+        self.optimiser = torch.optim.SGD(groups, momentum=settings.momentum, fused=device.type == "cuda")
+        self.schedule = torch.optim.lr_scheduler.MultiStepLR(self.optimiser, list(self.stream.milestones), gamma=0.1)
+        self.rows: list[Row] = []
+        self._begin_epoch(1)
+
+    def _begin_epoch(self, epoch: int) -> None:
+        self.epoch, self.tally = epoch, EpochTally.empty(len(self.run.classes))
+        # Samples are drawn anew from here on resuming, so that it does not matter how far ahead they were drawn.
+        self._drawn_from = self.rng.bit_generator.state
+
+    def steps(self, source: DeviceFields, clips: Sequence[Clip]) -> Iterator[Row | None]:
+        """What is left of the epoch, a step of SGD at a time; the last gives the epoch's row and begins the next."""
+        self.network.train()
+        epoch = draw_epoch(self.run, source.fields, clips, self.rng)
+        left = epoch[self.tally.batches :]
+        began = time.perf_counter()
+        made = training_images(self.run, source, left)
+        following = next(made, None)
+        for batch in left:
+            assert following is not None
+            images, labels = following
+            mean_loss, predicted = self.step(images, labels)
+            following = next(made, None)  # made while a GPU is at this step, whose result is waited for only now
+            loss, predictions = mean_loss.item(), predicted.cpu()
+            if not math.isfinite(loss):
+                raise self._diverged(f"the loss is {loss}")
+            now = time.perf_counter()
+            self.tally.add(loss, batch.labels, predictions.numpy(), images.shape[:3].numel(), now - began)
+            yield self._end_epoch() if self.tally.batches == len(epoch) else None
+            began = time.perf_counter()
+
+    def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """One step of SGD on (B, N, K, C, size, size) and (B,): mean loss, and predicted classes (B,)."""
+        settings = self.run.settings
+        with autocast(self.device, settings.precision):
+            features = self.network.features(images, self.micro_batch_videos)
+        scores = self.network.scores(features.float()).mean(1)  # segments -> video
+        loss = F.cross_entropy(scores, labels)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), settings.gradient_clip)
+        self.optimiser.step()
+        return loss.detach(), scores.argmax(1)
+
+    def _end_epoch(self) -> Row:
+        self._check_finite()
+        rate = self.stream.learning_rate * float(self.schedule.get_last_lr()[0] / self.schedule.base_lrs[0])
+        self.schedule.step()
+        peak = torch.cuda.max_memory_allocated(self.device) >> 20 if self.device.type == "cuda" else 0
+        row = log_row(self.epoch, self.tally, rate, peak)
+        self._begin_epoch(self.epoch + 1)
+        return row
+
+    def _diverged(self, what: str) -> UserError:
+        return UserError(f"{self.run.name}: {what} in epoch {self.epoch}; lower the stream's learning_rate")
+
+    def _check_finite(self) -> None:
+        values = [value for value in self.network.state_dict().values() if value.is_floating_point()]
+        if not torch.stack([value.isfinite().all() for value in values]).all():
+            raise self._diverged("weights are not finite")
+
+    def state(self) -> dict[str, Any]:
+        """All of it as tensors and plain values; UserError if it diverged, so that no bad state is ever kept."""
+        self._check_finite()
+        return {
+            "epoch": self.epoch,
+            "tally": vars(self.tally),
+            "rows": self.rows,
+            "weights": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "drawn_from": json.dumps(self._drawn_from),  # its integers have 128 bits
+            "torch_rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state; whatever torch and numpy raise for what does not fit."""
+        self.network.load_state_dict(state["weights"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.rng.bit_generator.state = json.loads(state["drawn_from"])
+        self.rows = state["rows"]
+        self._begin_epoch(state["epoch"])
+        self.tally = EpochTally(**state["tally"])
+        torch.set_rng_state(state["torch_rng"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda_rng"], self.device)
+
+
+def begin(run: Run, device: torch.device, checkpoints: Checkpoints | None, micro_batch_videos: int = 0) -> Training:
+    """The training from its last state, or from the start where there is none that fits."""
+    training = Training(run, device, micro_batch_videos)
+    state = checkpoints.load() if checkpoints else None
+    if checkpoints is None or state is None:
+        return training
+    try:
+        training.restore(state)
+    except (torch.OutOfMemoryError, torch.AcceleratorError):  # of the GPU, not of the state
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        checkpoints.set_aside(error)
+        return Training(run, device, micro_batch_videos)
+    log.info("%s goes on in epoch %d after %d batches", run.name, training.epoch, training.tally.batches)
+    return training
+
+
+def compiles(choice: Compilation, run: Run, clips: int, device: torch.device, micro_batch_videos: int = 0) -> bool:
+    """Whether a training on so many clips compiles its backbone; `auto` does on a GPU if it is long enough.
+
+    Raises:
+        UserError: "always" was asked for beside micro-batches, which take the network apart.
+    """
+    if choice == "always" and micro_batch_videos:
+        raise UserError(
+            "compute.compile: always, beside compute.micro_batch_videos; use never, or 0 micro-batch videos"
+        )
+    variant = run.settings.variant(run.variant)
+    images = run.epochs * clips * variant.segments * variant.subsegments
+    pays = device.type == "cuda" and not micro_batch_videos and images >= IMAGES_WORTH_COMPILING and builds_c()
+    return choice == "always" or (choice == "auto" and pays)
+
+
+def train(
+    run: Run,
+    fields: ClipFields,
+    clips: Sequence[Clip],
+    device: torch.device,
+    log_path: Path,
+    checkpoints: Checkpoints | None = None,
+    stop: StopRequest | None = None,
+    tensorboard: Path | None = None,
+    resident: Residence = "auto",
+    memory_share: float = MEMORY_SHARE,
+    micro_batch_videos: int = 0,
+    compilation: Compilation = "auto",
+) -> TemporalPyramidNetwork:
+    """Train a run on its fold's training clips, and write its log as csv to `log_path`.
+
+    With `checkpoints` it goes on from the state kept there, and keeps its own when epochs end and every few minutes;
+    `tensorboard` is the folder of its curves; `resident` and `memory_share` are as for `open_fields`. At most
+    `micro_batch_videos` of a mini-batch's videos are held in memory at once, unless 0; `compilation` as for `compiles`.
+
+    Raises:
+        UserError: the training diverged, the GPU is too small, or TensorBoard is not installed.
+        Stopped: `stop` was signalled, and the state is kept.
+    """
+    under_way = checkpoints.under_way(run.name, run.epochs) if checkpoints else nullcontext()
+    with (
+        under_way,
+        full_memory_named(
+            run.name, "compute.memory_share, or set compute.micro_batch_videos below training.batch_videos"
+        ),
+    ):
+        configure(device, run.settings.deterministic)
+        source = open_fields(fields, [clip.clip for clip in clips], device, resident, memory_share)
+        training = begin(run, device, checkpoints, micro_batch_videos)
+        if compiles(compilation, run, len(clips), device, micro_batch_videos):
+            training.network.backbone.compile(dynamic=False)  # two batch sizes at most
+        growing = checkpoints.log_path if checkpoints else None
+        with TrainingLog(training.rows, growing, tensorboard) as rows:
+            epochs = range(training.epoch, run.epochs + 1)
+            bar = progress(epochs, desc=run.name, unit="epoch", initial=training.epoch - 1, total=run.epochs)
+            for epoch in bar:
+                for row in training.steps(source, clips):
+                    if row:
+                        rows.add(row)
+                        bar.set_postfix(loss=row[1], accuracy=row[2], refresh=False)
+                        log.info(
+                            "%s epoch %d/%d loss %s accuracy %s, %s s", run.name, epoch, run.epochs, *row[1:3], row[4]
+                        )
+                    _pause(training, row is not None, checkpoints, stop)
+    write_log(log_path, training.rows)
+    return training.network.eval()
+
+
+def _pause(training: Training, epoch_ended: bool, checkpoints: Checkpoints | None, stop: StopRequest | None) -> None:
+    """Between two batches: keep the state if it is due, and stop if that was asked for and anything is left to do."""
+    reason = stop.signal if stop else None
+    if checkpoints and (reason or checkpoints.due(epoch_ended)):
+        checkpoints.save(training.state())
+    if reason and training.epoch <= training.run.epochs:
+        place = f"epoch {training.epoch} after {training.tally.batches} batches"
+        kept = "goes on there when it is run again" if checkpoints else "nothing is kept without --state"
+        raise Stopped(f"{training.run.name}: stopped by {reason.name} in {place}; {kept}")

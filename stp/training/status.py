@@ -1,0 +1,105 @@
+"""The runs of a results folder, finished and under way, for looking at."""
+
+import csv
+import json
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from stp.data.modalities import MODALITIES
+from stp.errors import UserError
+
+SILENT_MINUTES = 10.0  # a training that has not kept its state for so long is taken for killed
+HEADERS = ("run", "status", "epoch", "loss", "accuracy", "minutes left")
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """A run as its files tell: done, training, interrupted, or none of them; `rows` are its log's."""
+
+    name: str
+    status: str
+    epochs: int
+    rows: tuple[dict[str, str], ...]
+
+    def minutes_left(self) -> float | None:
+        """What the remaining epochs take if they take what those before took; None before the first has ended."""
+        if not self.rows:
+            return None
+        seconds = sum(float(row["seconds"]) for row in self.rows) / len(self.rows)
+        return seconds * (self.epochs - len(self.rows)) / 60
+
+    def cells(self) -> list[str]:
+        """One row of the table."""
+        last = self.rows[-1] if self.rows else {"loss": "", "accuracy": ""}
+        left = None if self.status in ("done", "none") else self.minutes_left()
+        epoch = f"{len(self.rows)} of {self.epochs}" if self.epochs else ""
+        return [self.name, self.status, epoch, last["loss"], last["accuracy"], "" if left is None else f"{left:.1f}"]
+
+
+def _read_rows(path: Path) -> tuple[dict[str, str], ...]:
+    """The complete rows of a log, which may be growing."""
+    if not path.is_file():
+        return ()
+    with path.open(newline="", encoding="utf-8") as file:
+        return tuple(row for row in csv.DictReader(file) if None not in row.values())
+
+
+def _under_way(folder: Path, now: float) -> tuple[RunStatus, float] | None:
+    """The latest training in a folder of states, and when it was last heard of."""
+    newest: dict[str, float] = {}
+    for path in folder.glob("*.*"):
+        if path.suffix in (".pt", ".csv", ".json") and not path.name.startswith("."):
+            newest[path.stem] = max(newest.get(path.stem, 0), path.stat().st_mtime)
+    heard = {key: when for key, when in newest.items() if (folder / f"{key}.json").is_file()}
+    if not heard:
+        return None
+    key = max(heard, key=lambda name: heard[name])
+    summary = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
+    silent = now - heard[key] > 60 * max(SILENT_MINUTES, 2 * summary["checkpoint_minutes"])
+    status = "interrupted" if summary["stopped"] or silent else "training"
+    return RunStatus(summary["run"], status, summary["epochs"], _read_rows(folder / f"{key}.csv")), heard[key]
+
+
+def _status(results: Path, name: str, now: float) -> RunStatus:
+    model = results / "runs" / name / "model.pt"
+    try:
+        under_way = _under_way(results / "state" / name, now)
+    except FileNotFoundError:  # it has just ended, and its state is gone
+        under_way = None
+    if under_way and not (model.is_file() and model.stat().st_mtime > under_way[1]):
+        return under_way[0]
+    rows = _read_rows(model.with_name("log.csv"))
+    return RunStatus(name, "done" if model.is_file() else "none", len(rows), rows)
+
+
+def _order(name: str) -> tuple[int, list[int], str]:
+    """By modality, then variant, fold and seed, as in the tables: baseline, 1-level, ..., 10-level."""
+    modality = list(MODALITIES).index(name.split("/")[0])
+    return modality, [0 if "baseline" in name else 1, *map(int, re.findall(r"\d+", name))], name
+
+
+def run_statuses(results: Path, now: float | None = None) -> list[RunStatus]:
+    """All runs found below `results`; `now` is in seconds since the epoch.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    if not results.is_dir():
+        raise UserError(f"RESULTS: folder '{results}' does not exist; give the config's results folder")
+    found = {
+        path.relative_to(results / part).as_posix()
+        for part in ("runs", "state")
+        for path in (results / part).glob("*/*/fold*/seed*")
+        if path.is_dir() and path.parts[-4] in MODALITIES
+    }
+    return [_status(results, name, time.time() if now is None else now) for name in sorted(found, key=_order)]
+
+
+def run_table(statuses: list[RunStatus]) -> str:
+    """The runs as a plain table."""
+    table = pd.DataFrame([status.cells() for status in statuses], columns=list(HEADERS))
+    return table.to_markdown(index=False, tablefmt="plain", disable_numparse=True)

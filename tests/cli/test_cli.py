@@ -1,0 +1,78 @@
+"""The command line: mistakes are one line and no traceback, and logs land where they are asked for."""
+
+import errno
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from stp.cli.app import app, main
+from stp.cli.options import parse_settings, parse_weights
+from stp.errors import UserError
+from stp.training.run import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def stp(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "stp", *arguments], capture_output=True, text=True, check=False)
+
+
+def test_weights() -> None:
+    assert parse_weights("rgb=1,of=1.5") == {"rgb": 1, "of": 1.5}
+    for wrong in ("rgb", "rgb=x", "rgb=0", "depth=1", ""):
+        with pytest.raises(UserError, match="--weights"):
+            parse_weights(wrong)
+
+
+def test_settings() -> None:
+    assert parse_settings('{"batch_videos": 16}') == Settings(batch_videos=16)
+    with pytest.raises(UserError, match="--settings: not JSON"):
+        parse_settings("batch_videos: 16")
+
+
+def test_mistake_is_one_line_on_the_terminal_and_in_the_log(tmp_path: Path) -> None:
+    arguments = ["index", str(tmp_path / "absent"), "-o", str(tmp_path / "i.csv"), "--skipped", str(tmp_path / "s.csv")]
+    result = stp("--log", str(tmp_path / "logs/index.log"), *arguments)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("stp: ERROR: dataset.path: folder")
+    assert "ERROR dataset.path: folder" in (tmp_path / "logs/index.log").read_text()
+
+
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+
+def test_every_subcommand_has_help() -> None:
+    assert len(COMMANDS) >= 25
+    assert all(command.help for command in COMMANDS.values())
+    assert "Usage: python -m stp" in stp("--help").stdout
+
+
+@pytest.mark.parametrize("document", ["README.md", *(str(path) for path in sorted((ROOT / "docs").glob("*.md")))])
+def test_commands_of_documents_have_the_options_that_are_there(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = re.findall(r"^    stp (.+)$", text, re.MULTILINE)
+    assert lines or document != "README.md"
+    for line in lines:
+        name, *words = shlex.split(line, comments=True)
+        options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+        assert {word.partition("=")[0] for word in words if word.startswith("-")} <= options, line
+
+
+def test_a_full_disk_is_no_error_of_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "a.h5")
+
+    monkeypatch.setattr("stp.cli.app.app", full)
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 1
+    assert caplog.messages == ["[Errno 28] No space left on device: 'a.h5'"]

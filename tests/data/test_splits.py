@@ -1,0 +1,139 @@
+"""Folds: every clip is tested once, classes are even, groups stay whole."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stp.data.index import Clip, Index
+from stp.data.splits import Scheme, make_folds, read_fold, write_fold
+from stp.errors import UserError
+
+
+def make_index(counts: dict[str, int], groups: int = 0) -> Index:
+    clips = [
+        Clip(f"{label}/{i}", "", label, f"g{i % groups}" if groups else "")
+        for label, n in counts.items()
+        for i in range(n)
+    ]
+    return Index(tuple(clips))
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(3, 40), min_size=2, max_size=7), st.integers(2, 3), st.integers(0, 100))
+def test_random_folds_test_every_clip_once_and_evenly(counts: list[int], folds: int, seed: int) -> None:
+    index = make_index({f"c{i}": n for i, n in enumerate(counts)})
+    words = make_folds(index, "random", folds, seed)
+    for i in range(len(index.clips)):
+        assert sorted(fold[i] for fold in words) == ["test"] + ["train"] * (folds - 1)
+    for label, count in zip(index.classes, counts, strict=True):
+        tested = [
+            sum(c.label == label and word == "test" for c, word in zip(index.clips, fold, strict=True))
+            for fold in words
+        ]
+        assert sum(tested) == count
+        assert max(tested) - min(tested) <= 1
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(3, 12), st.integers(0, 100))
+def test_grouped_folds_keep_groups_on_one_side(groups: int, seed: int) -> None:
+    index = make_index({"a": 2 * groups, "b": 2 * groups}, groups)
+    folds = make_folds(index, "grouped", 3, seed)
+    assert all(sorted(words) == ["test", "train", "train"] for words in zip(*folds, strict=True))
+    for fold in folds:
+        sides: dict[str, set[str]] = {}
+        for clip, word in zip(index.clips, fold, strict=True):
+            sides.setdefault(clip.group, set()).add(word)
+        assert all(len(words) == 1 for words in sides.values())
+
+
+def test_splits_depend_on_the_seed_alone() -> None:
+    index = make_index({"a": 20, "b": 20})
+    assert make_folds(index, "random", 3, 1) == make_folds(index, "random", 3, 1)
+    assert make_folds(index, "random", 3, 1) != make_folds(index, "random", 3, 2)
+
+
+def test_official_folds_are_the_indexs() -> None:
+    split = ("train;test", "test;unused", "unused;train")
+    clips = [(label, words) for label in "ab" for words in split]
+    index = Index(tuple(Clip(str(i), "", label, "", words) for i, (label, words) in enumerate(clips, start=1)))
+    assert make_folds(index, "official", 2, 0) == [["train", "test", "unused"] * 2, ["test", "unused", "train"] * 2]
+    with pytest.raises(UserError, match=r"'official' with splits.folds 3, but clip '1'"):
+        make_folds(index, "official", 3, 0)
+
+
+@pytest.mark.parametrize("scheme", ["random", "grouped", "leave_one_group_out", "official"])
+def test_clips_whose_label_is_hidden_take_no_part(scheme: Scheme) -> None:
+    known = [Clip(f"{group}{label}", "", label, group, "train;test") for group in "xyz" for label in "ab"]
+    known = [replace(clip, split="test;train") if clip.group == "x" else clip for clip in known]
+    hidden = [Clip("h1", "", "", split="hidden;hidden"), Clip("h2", "", "")]
+    folds = 3 if scheme == "leave_one_group_out" else 2
+    words = make_folds(Index((hidden[0], *known, hidden[1])), scheme, folds, 0)
+    alone = make_folds(Index(tuple(known)), scheme, folds, 0)
+    assert words == [["hidden", *fold, "hidden"] for fold in alone]
+    with pytest.raises(UserError, match="no clip of the index has a label"):
+        make_folds(Index(tuple(hidden)), scheme, folds, 0)
+
+
+def test_rare_class_is_named() -> None:
+    with pytest.raises(UserError, match=r"'b' has 2: lower splits.folds"):
+        make_folds(make_index({"a": 9, "b": 2}), "random", 3, 0)
+
+
+def test_grouped_needs_groups() -> None:
+    with pytest.raises(UserError, match="needs a group for every clip"):
+        make_folds(make_index({"a": 9}), "grouped", 3, 0)
+    with pytest.raises(UserError, match="there are 2 groups"):
+        make_folds(make_index({"a": 9}, groups=2), "grouped", 3, 0)
+
+
+def test_each_group_is_left_out_once_in_the_order_of_names() -> None:
+    clips = [Clip(f"{group}{label}", "", label, group) for group in ("s2", "s1", "s3") for label in "ab"]
+    index = Index(tuple(clip for clip in clips if clip.clip != "s3b"))  # the last group lacks a class
+    words = make_folds(index, "leave_one_group_out", 3, 0)
+    tested = [{clip.group for clip, word in zip(index.clips, fold, strict=True) if word == "test"} for fold in words]
+    assert tested == [{"s1"}, {"s2"}, {"s3"}]
+    assert all(fold.count("test") + fold.count("train") == 5 for fold in words)
+
+
+def test_leave_one_group_out_says_the_number_of_groups() -> None:
+    with pytest.raises(UserError, match=r"splits.folds: 3 .* there are 5: set splits.folds to 5"):
+        make_folds(make_index({"a": 10}, groups=5), "leave_one_group_out", 3, 0)
+    with pytest.raises(UserError, match="'leave_one_group_out' needs a group for every clip"):
+        make_folds(make_index({"a": 9}), "leave_one_group_out", 3, 0)
+
+
+def test_class_of_one_group_cannot_be_left_out() -> None:
+    clips = [Clip("a1", "", "a", "g1"), Clip("a2", "", "a", "g2"), Clip("b1", "", "b", "g1")]
+    with pytest.raises(UserError, match="fold 1 has no train clip of 'b': add clips of it to another group"):
+        make_folds(Index(tuple(clips)), "leave_one_group_out", 2, 0)
+
+
+def test_fold_without_a_class_is_named() -> None:
+    clips = [Clip(f"a{i}", "", "a", f"g{i}") for i in range(6)] + [Clip(f"b{i}", "", "b", "g0") for i in range(3)]
+    with pytest.raises(UserError, match=r"has no test clip of 'b'"):
+        make_folds(Index(tuple(clips)), "grouped", 3, 0)
+
+
+def test_a_single_class_is_refused() -> None:
+    with pytest.raises(UserError, match="splits: 'nod' is the only class; there must be two to tell apart"):
+        make_folds(Index((Clip("a", "a.mp4", "nod"), Clip("b", "b.mp4", "nod"))), "random", 2, 0)
+
+
+@pytest.mark.parametrize("text", ["name,set\na,train\n", "clip,set\na,Train\n"])
+def test_what_is_no_fold_file_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "fold1.csv").write_text(text)
+    with pytest.raises(UserError, match=r"fold1.csv: not a fold; it has columns clip and set, and sets are train"):
+        read_fold(tmp_path / "fold1.csv", Index((Clip("a", "a.mp4", "nod"),)))
+
+
+def test_fold_file_of_another_index_is_refused(tmp_path: Path) -> None:
+    index = make_index({"a": 3, "b": 3})
+    words = make_folds(index, "random", 3, 0)[0]
+    write_fold(tmp_path / "fold1.csv", index, words)
+    assert read_fold(tmp_path / "fold1.csv", index) == words
+    with pytest.raises(UserError, match="not those of the index"):
+        read_fold(tmp_path / "fold1.csv", make_index({"a": 3, "b": 4}))

@@ -1,0 +1,146 @@
+"""The demo data set: determinism, balance, subtle motion, and classes that only motion and its order tell apart."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from stp.data.index import Clip
+from stp.datasets.demo import CLASSES, draw_clip, find_clips, generate
+from stp.datasets.demo.movement import SUB_MOTIONS, Actor, pose, sub_motions
+from stp.errors import UserError
+
+ORDER_PAIRS = [("passing", "receiving"), ("pointing", "gesture")]
+NUMBERS = range(20)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Clip]]:
+    folder = tmp_path_factory.mktemp("demo")
+    return folder, generate(folder, clips_per_class=4, actors=2)
+
+
+def decode(path: Path) -> NDArray[np.uint8]:
+    capture, frames = cv2.VideoCapture(str(path)), []
+    while (read := capture.read())[0]:
+        frames.append(read[1][..., ::-1])
+    return np.stack(frames).astype(np.uint8)
+
+
+def test_clip_depends_on_its_seed_and_number_alone() -> None:
+    clip = draw_clip("passing", 1, 9, seed=3)
+    assert clip.shape == (24, 96, 128, 3)
+    assert clip.dtype == np.uint8
+    draw_clip("gesture", 0, 4)  # nothing is carried over from another clip
+    assert np.array_equal(clip, draw_clip("passing", 1, 9, seed=3))
+    assert not np.array_equal(clip, draw_clip("passing", 1, 10, seed=3))
+    assert not np.array_equal(clip, draw_clip("passing", 1, 9, seed=4))
+
+
+def test_other_sizes() -> None:
+    assert draw_clip("attention", 0, 0, frames=30, width=96, height=72).shape == (30, 72, 96, 3)
+
+
+def test_files_do_not_depend_on_processes_or_on_how_many_are_made(
+    made: tuple[Path, list[Clip]], tmp_path: Path
+) -> None:
+    folder, clips = made
+    again = generate(tmp_path, clips_per_class=1, actors=2, threads=2)
+    assert [clip.clip for clip in again] == [clip.clip for clip in clips[::4]]
+    for clip in again:
+        assert Path(clip.path).read_bytes() == (folder / Path(clip.path).relative_to(tmp_path)).read_bytes()
+
+
+def test_rows_files_and_balance(made: tuple[Path, list[Clip]]) -> None:
+    folder, clips = made
+    assert (clips[1].clip, clips[1].group) == ("pointing/pointing_a01_001", "a01")
+    assert Counter((clip.label, clip.group) for clip in clips) == {(c, g): 2 for c in CLASSES for g in ("a00", "a01")}
+    files = sorted(path for path in folder.rglob("*") if path.is_file())  # and no unfinished ones
+    assert files == sorted(Path(clip.path) for clip in clips)
+    assert all(Path(clip.path) == folder / f"{clip.clip}.mp4" for clip in clips)
+
+
+def test_importer_finds_what_was_made_in_the_papers_order(made: tuple[Path, list[Clip]]) -> None:
+    folder, clips = made
+    assert find_clips(folder) == [replace(clip, frames=0) for clip in clips]
+
+
+def test_every_file_decodes_to_what_was_drawn(made: tuple[Path, list[Clip]]) -> None:
+    for clip in made[1]:
+        assert decode(Path(clip.path)).shape == (24, 96, 128, 3)
+    drawn = draw_clip("pointing", 0, 0).astype(np.float64)  # the first clip: take 0 of class 0
+    error = np.square(drawn - decode(Path(made[1][0].path))).mean()
+    assert 10 * np.log10(255**2 / error) > 28  # dB
+
+
+@pytest.mark.parametrize("number", [0, 5])
+def test_first_frame_is_the_same_for_every_class(number: int) -> None:
+    first = draw_clip(CLASSES[0], 2, number)[0]
+    for label in CLASSES[1:]:
+        assert np.array_equal(first, draw_clip(label, 2, number)[0])
+
+
+def test_rest_postures_vary_more_than_the_action_moves() -> None:
+    actor = Actor.cast(0, 0)
+    for label in CLASSES:
+        bodies = [pose(label, actor, n, 24, 0) for n in NUMBERS]
+        series = [[b.hands[0][:, k] - b.base[:, k] for b in bodies] for k in (0, 1)]
+        series += [[getattr(b, name) for b in bodies] for name in ("lean", "yaw", "pitch", "twist")]
+        for values in series:
+            rest = np.ptp([v[0] for v in values])
+            assert rest > np.mean([np.ptp(v) for v in values])
+
+
+@pytest.mark.parametrize("pair", ORDER_PAIRS)
+@pytest.mark.parametrize("number", NUMBERS)
+def test_order_pairs_are_the_same_sub_motions_in_opposite_order(pair: tuple[str, str], number: int) -> None:
+    first, second = ({name: np.diff(s) for name, s in sub_motions(label, number).items()} for label in pair)  # speeds
+    a, b = (name for name in SUB_MOTIONS if first[name].any())
+    assert [name for name in SUB_MOTIONS if second[name].any()] == [a, b]
+    assert [s.sum() for s in (first[a], first[b], second[a], second[b])] == pytest.approx([1, 1, 1, 1], abs=1e-5)
+    np.testing.assert_allclose(first[a], second[b], atol=1e-6)  # each takes the other's place in time
+    np.testing.assert_allclose(first[b], second[a], atol=1e-6)
+    time = np.arange(len(first[a]))
+    assert abs(np.average(time, weights=first[a]) - np.average(time, weights=first[b])) > 6  # frames apart
+    assert not np.any((first[a] > 0) & (first[b] > 0))  # one rests before the other starts
+
+
+def test_action_fits_the_clip() -> None:
+    for label in CLASSES:
+        for number in NUMBERS:
+            for series in sub_motions(label, number, frames=24, seed=1).values():
+                assert series[0] == 0
+                assert series[-1] == pytest.approx(series[-2], abs=1e-4)
+
+
+def test_motion_is_subtle_but_there() -> None:
+    actor = Actor.cast(1, 0)
+    bodies = [pose(label, actor, number, 24, 0) for label in CLASSES for number in NUMBERS]
+    hands = [max(np.linalg.norm(hand - hand[0], axis=1).max() for hand in body.hands) for body in bodies]
+    assert 6 < max(hands) < 14  # pixels of a 128 x 96 frame
+    for name, low, high in (("yaw", 0.3, 0.8), ("pitch", 0.2, 0.6), ("lean", 0.05, 0.12)):  # radians
+        assert low < max(np.ptp(getattr(body, name)) for body in bodies) < high
+    clip = draw_clip("gesture", 1, 6).astype(np.int64)
+    assert 1 <= np.median(np.abs(np.diff(clip, axis=0))) <= 12  # camera and sensor noise included, of 255
+
+
+def test_whole_scene_drifts_with_the_camera() -> None:
+    clip = draw_clip("attention", 0, 3)
+    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float64) for frame in clip]
+    shifts = np.array([cv2.phaseCorrelate(grey[0][:28], g[:28])[0] for g in grey])  # the wall above the head
+    assert 1 < np.linalg.norm(np.ptp(shifts, axis=0)) < 15
+    steps = np.linalg.norm(np.diff(shifts, axis=0), axis=1)
+    assert np.median(steps) < 1.2
+
+
+def test_mistakes_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="frames: 5"):
+        generate(tmp_path / "videos", clips_per_class=1, frames=5)
+    with pytest.raises(UserError, match="129 x 96"):
+        generate(tmp_path / "videos", clips_per_class=1, width=129)
+    with pytest.raises(ValueError, match="waving"):
+        sub_motions("waving", 0)

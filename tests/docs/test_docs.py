@@ -1,0 +1,105 @@
+"""Documents say what the code says: keys, columns, names of the code, versions, links."""
+
+import ast
+import importlib
+import inspect
+import re
+import tomllib
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import yaml
+
+from docs.config_keys import SCHEMA, keys, text
+from stp.data.index import Clip
+from stp.datasets.folder import find_clips
+from stp.models.backbones import build_backbone
+from stp.training.log import LOG_COLUMNS
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+FORMATS = (ROOT / "docs/file_formats.md").read_text()
+
+
+def schema() -> dict[str, object]:
+    loaded: dict[str, object] = yaml.safe_load(SCHEMA.read_text())
+    return loaded
+
+
+def test_every_key_of_the_schema_is_in_the_configs_readme_and_no_other() -> None:
+    table = (ROOT / "config/README.md").read_text()
+    documented = set(re.findall(r"^\| `([\w.]+)` \|", table, re.MULTILINE))
+    assert documented == {key.name for key in keys(schema())}, "run: make config-docs"
+    assert table == text(schema()), "run: make config-docs"
+
+
+def test_every_key_has_a_meaning_and_says_what_is_allowed() -> None:
+    assert [key.name for key in keys(schema()) if not (key.meaning and key.allowed)] == []
+
+
+def columns(heading: str) -> list[str]:
+    """Names in the first table after a heading."""
+    table = FORMATS[FORMATS.index(heading) :].split("|:--|:--|\n", 1)[1].split("\n\n", 1)[0]
+    return re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+
+
+def test_columns_of_the_index_are_documented() -> None:
+    assert columns("## index.csv") == [field.name for field in fields(Clip)]
+
+
+def test_columns_of_the_log_are_documented() -> None:
+    assert columns("`log.csv` has one row an epoch") == list(LOG_COLUMNS)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_names_of_the_code_exist(document: Path) -> None:
+    for name in set(re.findall(r"`(stp(?:\.\w+)+)", document.read_text())):
+        parts = name.split(".")
+        for cut in range(len(parts), 0, -1):
+            try:
+                found = importlib.import_module(".".join(parts[:cut]))
+            except ModuleNotFoundError:
+                continue
+            for part in parts[cut:]:
+                found = getattr(found, part)
+            break
+
+
+@pytest.mark.parametrize("function", [find_clips, build_backbone], ids=lambda function: function.__name__)
+def test_signatures_are_those_of_the_code(function: Callable[..., object]) -> None:
+    def signature(code: str) -> str:
+        definition = ast.parse(code).body[0]
+        assert isinstance(definition, ast.FunctionDef)
+        return f"({ast.unparse(definition.args)}) -> {definition.returns and ast.unparse(definition.returns)}"
+
+    blocks = re.findall(r"```python\n(.+?)\n```", (ROOT / "docs/extending.md").read_text(), re.DOTALL)
+    shown = next(block for block in blocks if block.startswith(f"def {function.__name__}("))
+    assert signature(shown) == signature(inspect.getsource(function))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_linked_and_named_files_exist(document: Path) -> None:
+    words = document.read_text()
+    links = [document.parent / link for link in re.findall(r"\]\(([^):#]+)\)", words)]
+    named = re.findall(r"`((?:benchmarks|config|docs|envs|stp|tests|workflow)/[\w./]+\.\w+)`", words)
+    missing = [path for path in [*links, *(ROOT / name for name in named)] if not path.exists()]
+    assert [path for path in missing if "NAME" not in path.name and path.name != "config.yaml"] == []
+
+
+def test_keys_that_documents_name_exist() -> None:
+    """Keys in the column of keys of choices.md, sections included."""
+    known = {key.name for key in keys(schema())}
+    sections = {name.rsplit(".", depth)[0] for name in known for depth in range(1, name.count(".") + 1)}
+    cells = re.findall(r"\| ([^|]*) \|$", (ROOT / "docs/choices.md").read_text(), re.MULTILINE)
+    named = {name for cell in cells for name in re.findall(r"`([\w.]+)`", cell)}
+    assert len(named) > 10
+    assert named <= known | sections
+
+
+def test_citation_has_the_packages_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (citation["version"], citation["license"]) == (project["version"], project["license"])
+    assert "Apache License" in (ROOT / "LICENSE").read_text()

@@ -1,0 +1,250 @@
+"""Metrics, intervals, tests and comparisons, by examples worked out by hand."""
+
+from dataclasses import replace
+from math import comb
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stp.cli import results
+from stp.errors import UserError
+from stp.evaluation.comparison import COLUMNS, class_accuracies, compare, comparison_text, read_reported
+from stp.evaluation.fused import Predictions
+from stp.evaluation.metrics import METRICS, fold_metrics, measure, metrics_table, metrics_text, summarise
+from stp.evaluation.significance import (
+    bootstrap_intervals,
+    mcnemar,
+    statistics_notes,
+    statistics_table,
+    statistics_text,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+CLASSES = ("nod", "shake", "wave")
+
+
+def predictions(
+    variant: str, predicted: list[int], labels: list[int], fold: int = 1, seed: int = 0, first: int = 0
+) -> Predictions:
+    """Predictions of clips that are numbered from `first`."""
+    clips = tuple(f"clip{first + i}" for i in range(len(labels)))
+    scores = np.eye(len(CLASSES))[predicted]
+    return Predictions("RGB+OF+WOF", variant, fold, seed, CLASSES, (), clips, np.array(labels), scores)
+
+
+LABELS = [0, 0, 0, 1, 1, 2]
+GOOD = [0, 0, 1, 1, 0, 2]  # recalls 2/3, 1/2, 1; precisions 2/3, 1/2, 1; 4 of 6
+
+
+def test_metrics_by_hand() -> None:
+    values = measure(predictions("baseline", GOOD, LABELS))
+    assert tuple(values) == METRICS
+    assert values["class_accuracy"] == pytest.approx(100 * (2 / 3 + 1 / 2 + 1) / 3)
+    assert values["accuracy"] == pytest.approx(100 * 4 / 6)
+    assert values["f1_macro"] == pytest.approx(100 * (2 / 3 + 1 / 2 + 1) / 3)
+    assert values["f1_micro"] == pytest.approx(values["accuracy"])
+    assert all(np.isnan(values[name]) for name in ("top5", "coarse_f1_macro", "coarse_f1_micro", "f1_mean"))
+
+
+def test_coarser_classes_count_where_there_are_some() -> None:
+    item = replace(predictions("baseline", GOOD, LABELS), coarse=("head", "head", "arm"))
+    values = measure(item)
+    assert values["coarse_f1_macro"] == values["coarse_f1_micro"] == 100  # nod and shake are both of the head
+    assert values["f1_mean"] == pytest.approx((values["f1_macro"] + values["f1_micro"] + 200) / 4)
+
+
+def test_top5_counts_the_five_highest_scores() -> None:
+    scores = np.array([[7, 6, 5, 4, 3, 2, 1], [7, 6, 5, 4, 3, 2, 1], [1, 2, 3, 4, 5, 6, 7.0]])
+    item = Predictions("RGB", "baseline", 1, 0, tuple("abcdefg"), (), tuple("xyz"), np.array([4, 5, 6]), scores)
+    assert measure(item)["top5"] == pytest.approx(200 / 3)
+
+
+def test_metrics_of_classes_that_a_fold_lacks_do_not_count() -> None:
+    values = measure(predictions("baseline", [0, 2], [0, 0]))
+    assert values["class_accuracy"] == 50
+    assert values["f1_macro"] == pytest.approx(100 * 2 / 3)  # of class nod alone: precision 1, recall 1/2
+
+
+def test_metrics_table_and_text() -> None:
+    folds = fold_metrics([predictions("baseline", GOOD, LABELS), predictions("baseline", LABELS, LABELS, fold=2)])
+    table = metrics_table(folds)
+    assert table["accuracy"].tolist() == [pytest.approx(100 * 10 / 12, abs=1e-4)]
+    text = metrics_text(table)
+    assert "83.3" in text
+    assert "top5" not in text  # three classes
+    assert "coarse" not in text
+
+
+def binomial(only_first: int, only_second: int) -> float:
+    """The two-sided exact p, summed by hand: twice the tail, at most 1."""
+    different = only_first + only_second
+    tail = sum(comb(different, k) for k in range(min(only_first, only_second) + 1))
+    return min(1.0, 2 * tail / 2**different)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
+def test_mcnemar_is_the_binomial_of_the_discordant_clips(outcomes: list[tuple[bool, bool]]) -> None:
+    first, second = np.array(outcomes).T
+    only_first, only_second, p = mcnemar(first, second)
+    assert only_first == sum(a and not b for a, b in outcomes)
+    assert only_second == sum(b and not a for a, b in outcomes)
+    assert p == pytest.approx(binomial(only_first, only_second))
+
+
+def test_mcnemars_known_case() -> None:
+    """Discordant 2 and 10: 2 (1 + 12 + 66) / 4096."""
+    first, second = np.array([True] * 2 + [False] * 10), np.array([False] * 2 + [True] * 10)
+    assert mcnemar(first, second) == (2, 10, pytest.approx(158 / 4096))
+
+
+def test_bootstrap_interval_is_that_of_the_binomial_for_one_class() -> None:
+    """70 of 100 clips: each resample counts a binomial of 100 and 0.7, whose 2.5 and 97.5 % points are 61 and 79."""
+    shares = np.array([1.0] * 70 + [0.0] * 30)
+    intervals = bootstrap_intervals(np.zeros(100, dtype=int), np.stack([shares, np.ones(100)], 1), 4000, seed=1)
+    assert intervals[0] == pytest.approx([61, 79], abs=1)
+    assert intervals[1].tolist() == [100, 100]
+    again = bootstrap_intervals(np.zeros(100, dtype=int), shares[:, None], 4000, seed=1)
+    assert np.array_equal(again[0], intervals[0])  # other methods beside it change nothing
+
+
+def test_bootstrap_resamples_are_those_of_the_plain_statement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stp.evaluation.significance.DRAWS_AT_ONCE", 70)  # 7 resamples at once
+    rng = np.random.default_rng(5)
+    labels, shares = np.array([0, 0, 0, 2, 2, 2, 2, 1, 1, 0]), rng.random(10)
+    draws, accuracies = np.random.default_rng(9), []
+    for rows in (7, 7, 6):
+        for chosen in draws.integers(0, 10, (rows, 10)):
+            present = np.unique(labels[chosen])
+            accuracies.append(100 * np.mean([shares[chosen][labels[chosen] == label].mean() for label in present]))
+    expected = np.percentile(accuracies, [2.5, 97.5])
+    assert bootstrap_intervals(labels, shares[:, None], 20, seed=9)[0] == pytest.approx(expected)
+
+
+def test_statistics_of_two_folds_and_seeds() -> None:
+    worse, better = [0, 1, 1], [0, 0, 1]
+    items = [
+        predictions("baseline", worse, [0, 0, 1], fold=1),
+        predictions("baseline", worse, [0, 0, 1], fold=2, first=3),
+        predictions("3-level", better, [0, 0, 1], fold=1, seed=0),
+        predictions("3-level", better, [0, 0, 1], fold=2, seed=0, first=3),
+        predictions("3-level", worse, [0, 0, 1], fold=1, seed=1),
+        predictions("3-level", better, [0, 0, 1], fold=2, seed=1, first=3),
+    ]
+    table = statistics_table(items, resamples=50, seed=0)
+    baseline, variant = table.to_dict("records")
+    assert baseline["class_accuracy"] == baseline["pooled"] == 75
+    assert baseline["fold_std"] == 0
+    assert pd.isna(baseline["p"])
+    assert variant["class_accuracy"] == pytest.approx((87.5 + 100) / 2)
+    assert variant["fold_std"] == pytest.approx(12.5 / np.sqrt(2), abs=1e-4)
+    assert variant["seed_std"] == pytest.approx(12.5 / np.sqrt(2), abs=1e-4)  # 100 and (75 + 100) / 2
+    assert variant["pooled"] == pytest.approx(100 * ((1 + 0.5 + 1 + 1) / 4 + 1) / 2)  # a clip's share over seeds
+    assert (variant["only_baseline"], variant["only_variant"], variant["p"]) == (0, 2, 0.5)  # seed 0 alone
+    notes = statistics_notes(table, 0, 50, 0)
+    assert notes[0].startswith("RGB+OF+WOF, 3-level against baseline: 2 clips are recognised by 3-level only, 0 by")
+    text = statistics_text(table, notes)
+    assert "93.8 ± 8.8" in text
+    assert "± seeds" in text
+
+
+def test_a_clip_that_several_folds_test_counts_once() -> None:
+    """As in official splits that overlap: its share for the interval, its first fold for McNemar's test."""
+    items = [predictions(v, p, [0, 1], fold) for v, p, fold in [("baseline", [1, 1], 1), ("baseline", [0, 1], 2)]]
+    items += [predictions("3-level", [0, 1], [0, 1], fold) for fold in (1, 2)]
+    baseline, variant = statistics_table(items, 10, 0).to_dict("records")
+    assert baseline["clips"] == 2
+    assert baseline["pooled"] == 75
+    assert (variant["only_baseline"], variant["only_variant"]) == (0, 1)
+
+
+def test_variants_of_other_folds_are_not_tested_against_each_other() -> None:
+    items = [predictions("baseline", GOOD, LABELS), predictions("3-level", GOOD, LABELS, first=6)]
+    with pytest.raises(UserError, match=r"RGB\+OF\+WOF 3-level and of its baseline are of other folds"):
+        statistics_table(items, 10, 0)
+
+
+def write(path: Path, *rows: str) -> Path:
+    path.write_text("\n".join([",".join(COLUMNS), *rows]) + "\n")
+    return path
+
+
+def test_measured_figures_stand_beside_reported_ones(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "table2.csv",
+        "iDT [1],None,class_accuracy,43.0,them,PEV,,,",
+        "TSN [3],ImageNet,class_accuracy,77.7,them,PEV,rgb+of+wof,baseline,ours",
+        "Proposed,ImageNet,class_accuracy,,,PEV,rgb+of+wof,3-level,",
+    )
+    reported = read_reported(path)
+    items = [predictions("baseline", GOOD, LABELS), predictions("baseline", LABELS, LABELS, fold=2, first=6)]
+    table = compare(reported, summarise(fold_metrics(items)), "demo (results)")
+    assert table.to_csv(index=False).splitlines() == [
+        "method,pretraining,metric,reported,reported_on,measured,measured_std,measured_on,streams,variant,source,note",
+        "iDT [1],None,class_accuracy,43.0,PEV,,,,,,them,",
+        "TSN [3],ImageNet,class_accuracy,77.7,PEV,86.1111,19.6419,demo (results),rgb+of+wof,baseline,them,ours",
+        "Proposed,ImageNet,class_accuracy,,PEV,,,,rgb+of+wof,3-level,,",
+    ]
+    text = comparison_text("table2", table, ["a note"])
+    assert text.startswith("# Table 2\n")
+    assert "86.1 ± 19.6" in text
+    assert "- iDT [1], TSN [3]: them\n- TSN [3]: ours\n- a note\n" in text
+    assert compare(reported, None, "demo")["measured"].isna().all()
+
+
+def test_a_comparison_without_scores_has_reported_figures_alone(tmp_path: Path) -> None:
+    results.comparison(tmp_path / "table3.csv", ROOT / "config/reported/table3.csv", tmp_path / "table3.md")
+    table = pd.read_csv(tmp_path / "table3.csv")
+    assert table["reported"].notna().all()
+    assert table[["measured", "measured_std", "measured_on"]].isna().all(axis=None)
+    assert (tmp_path / "table3.md").read_text().startswith("# Table 3\n")
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("a,b,acuracy,1,c,d,,,", "line 2: metric 'acuracy' is unknown; allowed are class_accuracy, accuracy"),
+        ("a,b,accuracy,high,c,d,,,", "line 2: reported 'high' is not a number"),
+        ("a,b,accuracy,1,c,d,rgb,,", "line 2: streams 'rgb' and variant '' are no run of ours"),
+        ("a,b,accuracy,1,c,d,rgb+wof,baseline,", r"line 2: streams 'rgb\+wof' and variant 'baseline' are no run"),
+    ],
+)
+def test_mistakes_in_reported_figures_are_named(tmp_path: Path, row: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        read_reported(write(tmp_path / "own.csv", row))
+
+
+def test_other_columns_of_reported_figures_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text("method,accuracy\na,1\n")
+    with pytest.raises(UserError, match=r"own.csv: columns are method, accuracy; they must be method, pretraining"):
+        read_reported(tmp_path / "own.csv")
+
+
+def test_the_papers_tables_are_as_printed() -> None:
+    table2, table3 = (read_reported(ROOT / f"config/reported/table{i}.csv") for i in (2, 3))
+    assert table2["reported"].tolist() == [43.0, 53.8, 69.0, 77.7, 81.7]
+    assert table3["reported"].tolist() == [57.2, 61.7, 56.7, 61.8, 59.4, 65.4, 68.9, 69.4, 72.5, 72.6, 72.7]
+    for table in (table2, table3):
+        ours = table[table["streams"] != ""]
+        assert ours["variant"].tolist() == ["baseline", "3-level"]
+        assert ours["streams"].tolist() == ["rgb+of+wof"] * 2
+    swapped = table3[table3["note"].str.contains("swaps")]
+    assert swapped["method"].tolist() == ["STPP Net [15]", "TPP Net [14]"]
+    ma52 = read_reported(ROOT / "config/reported/ma52.csv")
+    assert ma52["reported"].dropna().tolist() == [61.33, 65.59, 65.10, 68.72]
+    assert ma52["metric"].tolist() == ["accuracy", "f1_mean"] * 4
+
+
+def test_accuracies_of_classes_are_shares_of_their_clips(tmp_path: Path) -> None:
+    reported = read_reported(write(tmp_path / "a.csv", "TSN,,accuracy,1,c,d,rgb+of+wof,baseline,", "A,,accuracy,,,,,,"))
+    items = [predictions("baseline", [0, 1, 1], [0, 0, 1]), predictions("baseline", [0], [0], fold=2, first=3)]
+    table = class_accuracies(reported, items)
+    assert table["class"].tolist() == list(CLASSES)
+    assert table["clips"].tolist() == [3, 1, 0]
+    assert table["accuracy"][:2].tolist() == pytest.approx([200 / 3, 100], abs=1e-4)
+    assert np.isnan(table["accuracy"][2])
+    with pytest.raises(UserError, match=r"is measured; give scores of rgb\+of\+wof baseline"):
+        class_accuracies(reported, [replace(items[0], variant="1-level")])

@@ -1,0 +1,76 @@
+"""Submissions of hidden clips, by an example worked out by hand, and what is refused."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from stp.cli.app import app
+from stp.cli.options import parse_options
+from stp.errors import UserError
+from stp.evaluation.scores import Scores, write_scores
+from stp.evaluation.submission import submission_table
+
+WEIGHTS = {"rgb": 1.0, "of": 3.0, "wof": 1.0}
+CLASSES = ("nod", "shake", "wave", "point", "kick", "sit")
+PARTS = ("head", "head", "arm", "hand", "leg", "body")
+
+
+def hidden(modality: str, probabilities: list[list[float]], label: int = -1) -> Scores:
+    """Scores, of one segment a clip, whose softmax is given."""
+    values = np.log(np.array(probabilities, dtype=np.float32))[:, None]
+    clips = tuple(f"test{i}.mp4" for i in range(len(values)))
+    return Scores(modality, "3-level", 1, CLASSES, clips, np.full(len(values), label), values, PARTS)
+
+
+# Of clip 0 waving is the likeliest action, but the two of the head together are likelier; clip 1 is all ties.
+ALONE = [[0.25, 0.2, 0.3, 0.05, 0.15, 0.05], [1 / 6] * 6]
+
+
+def test_body_parts_add_up_their_actions_probabilities() -> None:
+    table = submission_table([hidden("rgb", ALONE)], WEIGHTS, "scores")
+    assert table.values.tolist() == [
+        ["test0.mp4", 2, 0, 1, 4, 3, 0, 1, 3, 2, 4],
+        ["test1.mp4", 0, 1, 2, 3, 4, 0, 1, 2, 3, 4],
+    ]
+
+
+def test_streams_are_fused_by_their_weights() -> None:
+    kick = [[0.01, 0.01, 0.01, 0.01, 0.95, 0.01]] * 2
+    for space in ("scores", "probabilities"):
+        table = submission_table([hidden("rgb", ALONE), hidden("of", kick)], WEIGHTS, space)
+        assert table["action_pred_1"].tolist() == [4, 4]
+        assert table["action_pred_2"].tolist() == [2, 0]
+        assert table["body_pred_1"].tolist() == [3, 3]
+
+
+def test_scores_of_several_variants_or_too_few_classes_are_refused() -> None:
+    run = hidden("rgb", ALONE)
+    with pytest.raises(UserError, match="one variant and fold, not of baseline/fold1, 3-level/fold1"):
+        submission_table([run, replace(run, variant="baseline")], WEIGHTS, "scores")
+    with pytest.raises(UserError, match="5 classes and coarser classes are ranked, here are 6 and 0"):
+        submission_table([replace(run, coarse=())], WEIGHTS, "scores")
+
+
+def test_hidden_and_known_labels_do_not_mix_on_the_command_line(tmp_path: Path) -> None:
+    files = {"hidden": tmp_path / "hidden.h5", "known": tmp_path / "scores.h5"}
+    write_scores(files["hidden"], hidden("rgb", ALONE), {})
+    write_scores(files["known"], hidden("rgb", ALONE, label=0), {})
+    output = tmp_path / "submission.csv"
+    result = CliRunner().invoke(app, ["submission", str(files["hidden"]), "-o", str(output)])
+    assert result.exit_code == 0, result.output
+    assert [row["vid"] for row in csv.DictReader(output.open())] == ["test0.mp4", "test1.mp4"]
+    result = CliRunner().invoke(app, ["submission", str(files["known"]), "-o", str(output)])
+    assert "scores of clips whose labels are known; leave it out" in str(result.exception)
+    result = CliRunner().invoke(app, ["confusion", str(files["hidden"]), "-o", str(tmp_path / "matrix")])
+    assert "scores of clips whose labels are hidden; leave it out" in str(result.exception)
+
+
+def test_importer_options_are_names_and_values() -> None:
+    assert parse_options(["view=first", "complete=false"]) == {"view": "first", "complete": "false"}
+    for texts in (["view"], ["view=first", "view=second"]):
+        with pytest.raises(UserError, match=r"--option: 'view.*' is not of the form NAME=VALUE, or is given twice"):
+            parse_options(texts)

@@ -1,0 +1,125 @@
+"""Figures of few and many classes, and the page that holds them."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from PIL import Image
+
+from stp.errors import UserError
+from stp.figures import plots as figures
+from stp.figures.page import paper_page
+from stp.system.versions import versions
+from stp.training.log import LOG_COLUMNS, read_log
+
+
+def log(epochs: int, offset: float = 0.0) -> pd.DataFrame:
+    rate = [0.1] * (epochs // 2) + [0.01] * (epochs - epochs // 2)
+    values = np.linspace(0.2, 0.9, epochs) - offset
+    columns = {"epoch": range(1, epochs + 1), "loss": 1 - values, "accuracy": values, "class_accuracy": values / 2}
+    return pd.DataFrame(columns | {"learning_rate": rate})
+
+
+def draw_all(folder: Path, number: int) -> list[Path]:
+    """Every kind of figure for so many classes; the stems."""
+    rng = np.random.default_rng(number)
+    names = [f"class {i}" for i in range(number)]
+    counts = rng.integers(10, 30) * np.eye(number, dtype=int)
+    counts[0, -1] += 3
+    figures.save_confusion(folder / "confusion", counts, names, "RGB, baseline")
+    shares = {"TSN": rng.uniform(0, 100, number), "Proposed": np.where(np.arange(number), 50.0, np.nan)}
+    figures.save_class_accuracies(folder / "classes", shares, names, counts.sum(1))
+    figures.save_curves(folder / "curves", [log(number), log(number, 0.1)], "OF, 3-level")
+    return [folder / name for name in ("confusion", "classes", "curves")]
+
+
+def size_in_inches(path: Path) -> tuple[float, float]:
+    with Image.open(path) as image:
+        assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+        return image.width / 300, image.height / 300
+
+
+@pytest.mark.parametrize("number", [1, 7, 51])
+def test_figures_fit_a_page(tmp_path: Path, number: int) -> None:
+    for stem in draw_all(tmp_path, number):
+        width, height = size_in_inches(stem.with_suffix(".png"))
+        assert width <= 7.5
+        assert height <= 9.6
+        assert stem.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
+    assert not plt.get_fignums()
+
+
+def test_figures_repeat_and_carry_caption_and_versions(tmp_path: Path) -> None:
+    for first, second in zip(draw_all(tmp_path / "a", 3), draw_all(tmp_path / "b", 3), strict=True):
+        for suffix in (".png", ".pdf"):
+            assert first.with_suffix(suffix).read_bytes() == second.with_suffix(suffix).read_bytes()
+        with Image.open(first.with_suffix(".png")) as image:
+            assert image.info["Title"]
+            assert json.loads(image.info["Description"]) == {"versions": versions()}
+
+
+def test_cells_have_percent_and_counts_for_few_classes_and_percent_for_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts: list[list[str]] = []
+
+    def keep(stem: Path, figure: plt.Figure, caption: str) -> None:
+        texts.append([text.get_text() for text in figure.axes[0].texts])
+
+    monkeypatch.setattr(figures, "save_figure", keep)
+    counts = np.array([[3, 1], [0, 0]])
+    figures.save_confusion(tmp_path / "few", counts, ["a", "b"], "")
+    many = np.zeros((40, 40), dtype=int)
+    many[:2, :2] = [[999, 1], [3, 1]]
+    figures.save_confusion(tmp_path / "many", many, [str(i) for i in range(40)], "")
+    assert texts == [["75\n(3)", "25\n(1)"], ["100", "75", "25"]]
+    plt.close("all")
+
+
+def test_logs_are_read_with_all_columns(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text(",".join(LOG_COLUMNS) + "\n" + ",".join("1" for _ in LOG_COLUMNS) + "\n")
+    assert list(read_log(tmp_path / "log.csv").columns) == list(LOG_COLUMNS)
+    (tmp_path / "old.csv").write_text("epoch,loss\n1,2\n")
+    with pytest.raises(UserError, match=r"old.csv: column accuracy, learning_rate, .* is missing; train the run again"):
+        read_log(tmp_path / "old.csv")
+
+
+def test_page_holds_everything_and_asks_for_nothing(tmp_path: Path) -> None:
+    stem = draw_all(tmp_path, 3)[0]
+    Image.new("RGB", (4, 4)).save(tmp_path / "plain.png")
+    table = tmp_path / "table1.md"
+    table.write_text("# Table 1\n\nWords <b>.\n\n| a & b | c |\n|:--|:--|\n| 1 | $x |\n\n- first\n- second\n")
+    paths = [table, stem.with_suffix(".png"), tmp_path / "plain.png"]
+    page = paper_page(paths, "demo & more", {"path": "</pre><script>"})
+    assert re.findall(r"<(?:script|link|iframe)", page) == []
+    assert re.findall(r'(?:src|href)="(?!data:image/png;base64,)', page) == []
+    assert "<title>demo &amp; more</title>" in page
+    assert "<h1>Table 1</h1>" in page
+    assert "<td" in page
+    assert "a &amp; b" in page
+    assert "Words &lt;b&gt;." in page
+    assert page.count("<li>") == 2
+    assert "$x" in page
+    assert "Confusion matrix: RGB, baseline; rows are true classes" in page
+    assert "<figcaption>plain</figcaption>" in page
+    assert page.index("Table 1") < page.index("Confusion") < page.index("plain")
+    (tmp_path / "plain.png").write_text("nothing")
+    with pytest.raises(UserError, match=r"plain.png: cannot be read as a png; remove it and make it again"):
+        paper_page(paths, "", {})
+    with pytest.raises(UserError, match=r"neither a table \(.md\) nor a figure \(.png\)"):
+        paper_page([tmp_path / "confusion.pdf"], "", {})
+
+
+def test_config_ends_a_page_and_is_unfolded_where_it_stands_alone() -> None:
+    assert "<details open>" in paper_page([], "demo", {"seed": 3})
+    assert "&quot;seed&quot;: 3" in paper_page([], "demo", {"seed": 3})
+    assert "Config" not in paper_page([], "demo")
+
+
+def test_names_with_dollars_are_written_as_they_are(tmp_path: Path) -> None:
+    figures.save_confusion(tmp_path / "c", np.eye(2, dtype=np.int64), ("$_{", "$x$"), "$5_to_$10")
+    assert (tmp_path / "c.png").is_file()

@@ -1,0 +1,115 @@
+"""`stp export --onnx`: onnxruntime gives torch's scores, and the file tells what it is."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from stp.cli.app import app
+from stp.errors import UserError
+from stp.predict import onnx_export as export
+from stp.training.run import Run, Settings, load_run, save_run
+
+BACKBONES: dict[str, dict[str, Any]] = {
+    "convnet": {"width": 0.5, "input_size": 32, "partial_bn": False},
+    "bninception": {"width": 0.06, "input_size": 64, "partial_bn": True},
+}
+
+
+def save(folder: Path, backbone: str = "convnet", modality: str = "of", variant: str = "3-level") -> Path:
+    settings = Settings(backbone=backbone, weights="none", **BACKBONES[backbone])
+    run = Run(modality, variant, 1, ("a", "b", "zurück"), settings)
+    torch.manual_seed(0)
+    network = run.build_network()
+    torch.nn.init.normal_(network.classifier.weight)
+    for name, value in network.backbone.state_dict().items():  # batch norms that do something
+        if name.endswith(("running_mean", "bias")):
+            value.copy_(0.1 * torch.randn(value.shape))
+        if name.endswith("running_var"):
+            value.copy_(0.5 + torch.rand(value.shape))
+    save_run(folder / "model.pt", run, network, [], {"width": 64, "height": 48})
+    return folder
+
+
+def stp_export(*arguments: object) -> None:
+    CliRunner().invoke(app, ["export", *map(str, arguments)], catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def convnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a run with its stream.onnx."""
+    folder = save(tmp_path_factory.mktemp("convnet"))
+    stp_export(folder / "model.pt", "-o", folder / "stream.onnx", "--onnx")
+    return folder
+
+
+def assert_scores_are_torchs(folder: Path) -> None:
+    run, network = load_run(folder / "model.pt")
+    session = onnxruntime.InferenceSession(folder / "stream.onnx")
+    for number in (1, 5):
+        images = 255 * np.random.default_rng(number).random((number, *export.input_shape(run)), np.float32)
+        with torch.inference_mode():
+            expected = network(torch.from_numpy(images)[:, None])[:, 0].numpy()
+        (scores,) = session.run(None, {"images": images})
+        assert scores.shape == (number, 3)
+        assert np.abs(scores - expected).max() <= 1e-4 * np.abs(expected).max()
+        assert np.ptp(expected) > 0
+
+
+def test_onnxruntime_gives_torchs_scores(convnet: Path) -> None:
+    assert_scores_are_torchs(convnet)
+
+
+def test_bn_inception_with_folded_batch_norms_and_a_baseline_export_too(tmp_path: Path) -> None:
+    for backbone, modality, variant in (("bninception", "rgb", "4-level"), ("convnet", "rgb", "baseline")):
+        folder = save(tmp_path / backbone, backbone, modality, variant)
+        stp_export(folder, "-o", folder / "stream.onnx", "--onnx")
+        assert_scores_are_torchs(folder)
+
+
+def test_the_file_tells_what_it_is(convnet: Path) -> None:
+    model = onnx.load(convnet / "stream.onnx")
+    values = {item.key: item.value for item in model.metadata_props}
+    assert json.loads(values["classes"]) == ["a", "b", "zurück"]
+    assert json.loads(values["modality"]) == "of"
+    assert json.loads(values["variant"])["levels"] == 3
+    assert json.loads(values["subsegment_starts"]) == [0, 5, 10, 15]
+    assert json.loads(values["fields"]) == {"width": 64, "height": 48}
+    assert {"torch", "onnx", "onnxruntime"} <= set(json.loads(values["versions"]))
+    assert "0..255" in values["input"]
+    shape = model.graph.input[0].type.tensor_type.shape.dim
+    assert [dim.dim_param or dim.dim_value for dim in shape] == ["segments", 4, 10, 32, 32]
+
+
+def test_a_file_that_differs_from_torch_is_not_written(
+    convnet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = (convnet / "stream.onnx").read_bytes()
+
+    def wrong(network: export.SegmentNetwork, run: Run, properties: dict[str, str]) -> bytes:
+        with torch.no_grad():
+            network.network.classifier.bias += 0.001 * network(export.random_segments(run, 1)).abs().max()
+        return content
+
+    monkeypatch.setattr(export, "to_onnx", wrong)
+    with pytest.raises(UserError, match=r"differ from torch's by [12].\de-03 of their size, more than 1e-04; nothing"):
+        stp_export(convnet, "-o", tmp_path / "stream.onnx", "--onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_exports_mistakes_are_one_line(tmp_path: Path) -> None:
+    folder = save(tmp_path / "one")
+    save(tmp_path / "two")
+    (tmp_path / "mine.onnx").write_bytes(b"mine")
+    with pytest.raises(UserError, match=r"^export: name the format, --onnx"):
+        stp_export(folder, "-o", tmp_path / "stream.onnx")
+    with pytest.raises(UserError, match=r"^--output: '.*mine.onnx' exists"):
+        stp_export(folder, "-o", tmp_path / "mine.onnx", "--onnx")
+    with pytest.raises(UserError, match="holds 2 runs; name one"):
+        stp_export(tmp_path, "-o", tmp_path / "stream.onnx", "--onnx")

@@ -1,0 +1,344 @@
+"""`stp predict`: a clip gets the scores that `stp score` gives it; windows, several runs, bad videos and overlays."""
+
+import json
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from stp.cli.app import app
+from stp.data.index import Clip
+from stp.data.shards import RAW, ClipFields, StorageFormat, write_shard
+from stp.errors import UserError
+from stp.evaluation.scores import Scores, fuse
+from stp.extraction.pairs import FlowSettings
+from stp.extraction.stages import extract_flow, extract_frames
+from stp.predict.ensemble import Model, find_models, load_ensemble, run_scores
+from stp.predict.overlay import BAR, draw, nearest_window, write_overlay
+from stp.predict.videos import VideoPrediction, predict_video
+from stp.predict.windows import Window, pieces, windows
+from stp.sampling.loading import open_fields
+from stp.training.run import Run, Settings, save_run
+from stp.training.scoring import ready, score
+from stp.video.decoding import VideoFacts, check_video
+
+CPU = torch.device("cpu")
+CLASSES = ("down", "up", "left")
+WIDTH, HEIGHT, RATE, BOUND = 60, 40, 10.0, 6.0
+TINY: dict[str, Any] = {"backbone": "convnet", "weights": "none", "width": 0.25, "input_size": 24, "partial_bn": False}
+WEIGHTS = {"rgb": 1.0, "of": 1.5, "wof": 0.5}
+
+
+def write_video(path: Path, frames: int, seed: int, width: int = 80, height: int = 60) -> Path:
+    """A texture under a moving camera."""
+    noise = np.random.default_rng(seed).integers(0, 256, (height + frames, width + 2 * frames, 3)).astype(np.uint8)
+    canvas = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2), np.empty(0), 0, 255, cv2.NORM_MINMAX)
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), RATE, (width, height))
+    for t in range(frames):
+        video.write(canvas[t : t + height, 2 * t : 2 * t + width])
+    video.release()
+    return path
+
+
+class Data(NamedTuple):
+    """A data set of three clips, one with boxes of people and one of a single frame, and runs of folds 1 and 2."""
+
+    clips: list[Clip]
+    fields: dict[str, ClipFields]
+    runs: Path
+
+    def model(self, modality: str, fold: int = 1) -> Path:
+        return self.runs / modality / "2-level" / f"fold{fold}" / "seed0" / "model.pt"
+
+
+def make_data(folder: Path, storage: StorageFormat, modalities: tuple[str, ...], folds: tuple[int, ...]) -> Data:
+    folder.mkdir(exist_ok=True)
+    lengths = {"a": 27, "b": 9, "c": 1}
+    clips = [Clip(name, str(write_video(folder / f"{name}.avi", n, n)), "up") for name, n in lengths.items()]
+    boxes = folder / "a.boxes.csv"
+    boxes.write_text("frame,x0,y0,x1,y1\n" + "".join(f"{t},5,5,45,50\n" for t in range(27)))
+    clips[0] = Clip("a", clips[0].path, "up", boxes=str(boxes))
+    checked = [clip for clip in map(check_video, clips) if isinstance(clip, Clip)]
+    files = {name: folder / f"{name}.h5" for name in ("rgb", "of", "wof")}
+    extract_frames(tuple(checked), files["rgb"], WIDTH, HEIGHT, storage)
+    settings = FlowSettings("numba", detector="orb")
+    extract_flow(files["rgb"], files["of"], files["wof"], settings, BOUND, 1, storage)
+    data = Data(checked, {name: ClipFields([path]) for name, path in files.items()}, folder / "runs")
+    for modality in modalities:
+        for fold in folds:
+            save_model(data, modality, fold)
+    return data
+
+
+def save_model(data: Data, modality: str, fold: int = 1, path: Path | None = None, **changes: Any) -> Path:
+    run = Run(modality, changes.pop("variant", "2-level"), fold, changes.pop("classes", CLASSES), Settings(**TINY))
+    fields = changes.pop("fields", data.fields[modality].parameters)
+    torch.manual_seed(10 * fold + len(modality))
+    network = run.build_network()
+    torch.nn.init.normal_(network.classifier.weight)
+    path = path or data.model(modality, fold)
+    save_run(path, run, network, ["x"], fields)
+    return path
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
+    return make_data(tmp_path_factory.mktemp("data"), RAW, ("rgb", "of", "wof"), (1, 2))
+
+
+def scored(data: Data, model: Path, segments: int, crops: int) -> Scores:
+    """What `stp score` says of all clips."""
+    loaded = load_ensemble([model], WEIGHTS, "scores", segments, crops, CPU).models[0]
+    return score(loaded.run, loaded.network, data.fields[loaded.run.modality], data.clips, segments, crops, CPU)
+
+
+def stp_predict(*arguments: object, status: int = 0) -> str:
+    result = CliRunner().invoke(app, ["predict", *map(str, arguments), "--threads", "1", "--device", "cpu"])
+    if isinstance(result.exception, UserError):
+        raise result.exception
+    assert result.exit_code == status, result.exception
+    return result.stdout
+
+
+@pytest.mark.parametrize("modality", ["rgb", "of", "wof"])
+def test_a_clip_of_the_data_set_gets_exactly_its_scores(data: Data, modality: str) -> None:
+    ensemble = load_ensemble([data.model(modality)], WEIGHTS, "scores", 25, 10, CPU)
+    expected = scored(data, data.model(modality), 25, 10).video_scores()
+    for clip, row in zip(data.clips, expected, strict=True):
+        prediction = predict_video(ensemble, Path(clip.path), CPU)
+        assert np.array_equal(prediction.probabilities, ensemble.probabilities({modality: [row[None]]})), clip.clip
+    other = expected + np.float32(1e-5) * np.arange(3, dtype=np.float32)
+    assert not np.array_equal(
+        ensemble.probabilities({modality: [expected]}), ensemble.probabilities({modality: [other]})
+    )
+
+
+def test_jpeg_storage_of_frames_and_flow_is_repeated(tmp_path: Path) -> None:
+    jpeg = make_data(tmp_path / "jpeg", StorageFormat("jpeg", 60), ("wof",), (1,))
+    ensemble = load_ensemble([jpeg.model("wof")], WEIGHTS, "scores", 3, 2, CPU)
+    expected = scored(jpeg, jpeg.model("wof"), 3, 2).video_scores()
+    prediction = predict_video(ensemble, Path(jpeg.clips[0].path), CPU)
+    assert np.array_equal(prediction.probabilities, ensemble.probabilities({"wof": [expected[:1]]}))
+
+
+@pytest.mark.parametrize("space", ["scores", "probabilities"])
+def test_fused_streams_are_the_tables_fusion(data: Data, space: Any, tmp_path: Path) -> None:
+    videos = [clip.path for clip in data.clips]
+    weights = ",".join(f"{name}={weight}" for name, weight in WEIGHTS.items())
+    options = ["--fuse", "--weights", weights, "--space", space, "--segments", 4, "--crops", 2]
+    stp_predict(*videos, "--run", data.model("of").parent, *options, "--json", tmp_path / "p.json")
+    content = json.loads((tmp_path / "p.json").read_text())
+    fused = fuse([scored(data, data.model(name), 4, 2) for name in ("rgb", "of", "wof")], WEIGHTS, space)
+    if space == "scores":
+        fused = np.exp(fused) / np.exp(fused).sum(1, keepdims=True)
+    for video, row in zip(content["videos"], fused, strict=True):
+        assert list(video["windows"][0]["probabilities"].values()) == pytest.approx(row, rel=1e-6)
+    assert [run["run"] for run in content["runs"]] == [f"{name}/2-level/fold1/seed0" for name in ("rgb", "of", "wof")]
+    assert content["fields"]["bound"] == BOUND
+    assert "torch" in content["versions"]
+
+
+def test_folds_of_a_stream_are_averaged(data: Data) -> None:
+    found = find_models([data.runs / "rgb", data.model("rgb", 2)])
+    assert found == [data.model("rgb", 1), data.model("rgb", 2)]
+    ensemble = load_ensemble(found, WEIGHTS, "scores", 3, 1, CPU)
+    mean = np.mean([scored(data, path, 3, 1).video_scores()[0] for path in found], axis=0)
+    prediction = predict_video(ensemble, Path(data.clips[0].path), CPU)
+    exponentials = np.exp(mean - mean.max())
+    assert prediction.probabilities[0] == pytest.approx(exponentials / exponentials.sum(), rel=1e-5)
+
+
+def test_fuse_takes_the_streams_of_the_same_fold_and_seed(data: Data, tmp_path: Path) -> None:
+    assert set(find_models([data.model("of", 2)], fuse=True)) == {data.model(name, 2) for name in data.fields}
+    assert len(find_models([data.runs / "of"], fuse=True)) == 6
+    alone = save_model(data, "of", path=tmp_path / "runs/of/2-level/fold1/seed0/model.pt")
+    with pytest.raises(UserError, match="--fuse: no other stream beside"):
+        find_models([alone], fuse=True)
+    with pytest.raises(UserError, match=r"--fuse: .* is not at runs/MODALITY/VARIANT/foldN/seedS"):
+        find_models([save_model(data, "of", path=tmp_path / "copied.pt")], fuse=True)
+
+
+@pytest.mark.parametrize("modality", ["rgb", "of"])
+def test_a_window_is_predicted_as_the_clip_cut_to_it(data: Data, modality: str, tmp_path: Path) -> None:
+    """Also where windows are shorter than a segment, and where features are shared across windows."""
+    rng = np.random.default_rng(0)
+    frames, channels = 60, data.fields[modality]["a"].shape[1]
+    lost = 0 if modality == "rgb" else 1
+    stored = rng.integers(0, 256, (frames - lost, channels, HEIGHT, WIDTH)).astype(np.uint8)
+    chosen = windows(frames, 10.0, 1.2, 0.3) + windows(frames, 10.0, 2.5, 1.0)
+    with write_shard(tmp_path / "0.h5", modality, {}) as shard:
+        shard.write("whole", stored)
+        for number, window in enumerate(chosen):
+            shard.write(f"{number}", stored[window.first : window.first + window.frames - lost])
+    fields = ClipFields([tmp_path / "0.h5"])
+    [loaded] = load_ensemble([data.model(modality)], WEIGHTS, "scores", 5, 2, CPU).models
+    model = Model(loaded.path, loaded.run, ready(loaded.network, CPU))
+    with torch.inference_mode():
+        together = run_scores(model, open_fields(fields, ["whole"], CPU), "whole", chosen, frames, 5, 2)
+    clips = [Clip(f"{number}", "", "up") for number in range(len(chosen))]
+    alone = score(model.run, model.network, fields, clips, 5, 2, CPU).video_scores()
+    np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-4 * np.abs(alone).max())
+    assert len({tuple(row) for row in alone}) == len({(w.first, w.frames) for w in chosen})
+
+
+@given(st.integers(1, 400), st.floats(5, 60), st.floats(0.05, 12), st.floats(0.01, 6), st.integers(2, 300))
+def test_windows_cover_the_video(frames: int, rate: float, length: float, stride: float, most: int) -> None:
+    found = windows(frames, rate, length, stride)
+    count = found[0].frames
+    assert {window.frames for window in found} == {count}
+    assert count in (2, frames) or abs(count - length * rate) <= 0.5
+    firsts = [window.first for window in found]
+    assert firsts == sorted(set(firsts))
+    assert (firsts[0], firsts[-1] + count) == (0, frames)
+    # No step is longer than asked for, and only the last may be shorter.
+    steps = np.diff(firsts)
+    assert (steps <= max(1, stride * rate) + 1).all()
+    assert (steps[:-1] >= max(1, stride * rate) - 1).all()
+    divided = list(pieces(found, most))
+    assert [window for piece in divided for window in piece] == found
+    assert all(len(piece) == 1 or piece[-1].first + count - piece[0].first <= most for piece in divided)
+
+
+def test_a_timeline_is_written_as_csv_json_and_figure(data: Data, tmp_path: Path) -> None:
+    video = data.clips[0].path
+    written = [tmp_path / name for name in ("p.csv", "p.json", "p.png")]
+    options = ["--segments", 2, "--crops", 1, "--window", 1, "--stride", 0.5]
+    files = ["--csv", written[0], "--json", written[1], "--figure", written[2]]
+    table = stp_predict(video, "--run", data.model("rgb"), *options, *files)
+    rows = pd.read_csv(written[0])
+    assert list(rows.columns) == ["video", "start_seconds", "end_seconds", "predicted", *CLASSES]
+    assert list(rows["start_seconds"]) == [0.0, 0.5, 1.0, 1.5, 1.7]
+    assert list(rows["end_seconds"]) == [1.0, 1.5, 2.0, 2.5, 2.7]
+    assert rows[list(CLASSES)].sum(axis=1).to_numpy() == pytest.approx(1)
+    assert list(rows["predicted"]) == [CLASSES[i] for i in rows[list(CLASSES)].to_numpy().argmax(1)]
+    content = json.loads(written[1].read_text())
+    listed = [list(window["probabilities"].values()) for window in content["videos"][0]["windows"]]
+    assert rows[list(CLASSES)].to_numpy() == pytest.approx(np.array(listed), rel=1e-6)
+    assert (content["window"], content["stride"], content["videos"][0]["rate"]) == (1, 0.5, RATE)
+    assert cv2.imread(str(written[2])) is not None
+    lines = table.splitlines()
+    assert "0.50-1.50" in lines[3]
+    best = rows.iloc[1]
+    assert f"{best['predicted']} {best[best['predicted']]:.1%}" in lines[3]
+
+
+def test_bad_videos_are_named_and_the_others_go_on(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    broken, boxed = tmp_path / "broken.avi", write_video(tmp_path / "boxed.avi", 5, 0)
+    broken.write_bytes(b"no video")
+    (tmp_path / "boxed.boxes.csv").write_text("frame,x,y\n")
+    videos = [broken, tmp_path / "none.avi", boxed, data.clips[1].path]
+    with caplog.at_level(logging.INFO), pytest.raises(UserError, match=r"^3 of 4 videos cannot be used"):
+        stp_predict(*videos, "--run", data.model("wof"), "--segments", 2, "--crops", 1, "--json", tmp_path / "p.json")
+    content = json.loads((tmp_path / "p.json").read_text())
+    assert [video["video"] for video in content["videos"]] == [data.clips[1].path]
+    assert [bad["video"] for bad in content["skipped"]] == [str(path) for path in videos[:3]]
+    assert content["skipped"][1]["reason"] == "no such file"
+    assert f"skipped {broken}: cannot be opened as a video" in caplog.messages
+    assert list(scratch.iterdir()) == []
+
+
+def test_runs_that_do_not_belong_together_are_refused(data: Data, tmp_path: Path) -> None:
+    old = save_model(data, "rgb", path=tmp_path / "old.pt", fields=None)
+    with pytest.raises(UserError, match=r"old.pt: does not say how the fields it was trained on were made; train it"):
+        load_ensemble([old], WEIGHTS, "scores", 3, 1, CPU)
+    by_hand = save_model(data, "of", path=tmp_path / "hand.pt", fields={"bound": 20})
+    with pytest.raises(UserError, match=r"hand.pt: its flow does not say how its frames were made"):
+        load_ensemble([by_hand], WEIGHTS, "scores", 3, 1, CPU)
+    small = {**data.fields["of"].parameters, "bound": 3.0}
+    other = save_model(data, "of", path=tmp_path / "bound.pt", fields=small)
+    with pytest.raises(UserError, match="were trained on flow made differently"):
+        load_ensemble([data.model("wof"), other], WEIGHTS, "scores", 3, 1, CPU)
+    mixed = save_model(data, "of", path=tmp_path / "variant.pt", variant="baseline")
+    with pytest.raises(UserError, match=r"variant.pt has other variant than .*: baseline, 2-level"):
+        load_ensemble([data.model("of"), mixed], WEIGHTS, "scores", 3, 1, CPU)
+    foreign = save_model(data, "of", path=tmp_path / "classes.pt", classes=("a", "b"))
+    with pytest.raises(UserError, match=r"classes.pt has other classes than"):
+        load_ensemble([data.model("of"), foreign], WEIGHTS, "scores", 3, 1, CPU)
+    with pytest.raises(UserError, match="--weights: no weight for of"):
+        load_ensemble([data.model("of")], {"rgb": 1.0}, "scores", 3, 1, CPU)
+    with pytest.raises(UserError, match="flow backend: 'opencv-cuda' computes the semantics opencv-cuda"):
+        load_ensemble([data.model("of")], WEIGHTS, "scores", 3, 1, CPU, "opencv-cuda")
+
+
+def test_mistakes_are_found_before_anything_is_computed(data: Data, tmp_path: Path) -> None:
+    video, run = data.clips[0].path, ("--run", data.model("rgb"))
+    (tmp_path / "there.csv").write_text("mine")
+    cases = [
+        ([video, *run, "--csv", tmp_path / "there.csv"], r"^--csv: '.*there.csv' exists; move it away"),
+        ([video, *run, "--csv", tmp_path / "x", "--json", tmp_path / "x"], "is named by another option, too"),
+        ([video, *run, "--figure", tmp_path / "x.png"], "^--figure: is of windows over time; give --window"),
+        ([*[video] * 101, *run, "--window", 1, "--figure", tmp_path / "x.png"], "^--figure: draws 100 videos at most"),
+        ([video, *run, "--stride", 1], "^--stride: is of windows over time"),
+        ([video, video, *run, "--overlay", tmp_path / "x.mp4"], "^--overlay: draws on one video, but 2 are given"),
+        ([video, *run, "--crops", 3], "^--crops: 3 is none of 1, 2, 5, 10"),
+        ([video, "--run", tmp_path / "nowhere"], "^--run: '.*nowhere' is no trained run"),
+        ([video, "--run", tmp_path], "^--run: .* is no trained run; name a model.pt, or a folder"),
+    ]
+    for arguments, message in cases:
+        with pytest.raises(UserError, match=message):
+            stp_predict(*arguments)
+    assert (tmp_path / "there.csv").read_text() == "mine"
+
+
+def test_a_disk_that_is_too_small_is_told_before_it_is_full(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    ensemble = load_ensemble([data.model("wof")], WEIGHTS, "scores", 3, 1, CPU)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 27 * 7 * WIDTH * HEIGHT - 1})())
+    with pytest.raises(UserError, match=r"need up to 0.0 GiB in '.*', where .* name another folder by .* TMPDIR"):
+        predict_video(ensemble, Path(data.clips[0].path), CPU)
+
+
+def test_an_overlay_is_the_video_with_its_classes(data: Data, tmp_path: Path) -> None:
+    video = write_video(tmp_path / "clip.avi", 12, 3, 320, 240)
+    options = ["--segments", 2, "--crops", 1, "--window", 0.6, "--overlay", tmp_path / "out.mp4"]
+    stp_predict(video, "--run", data.model("rgb"), *options)
+    shown, plain = (cv2.VideoCapture(str(path)) for path in (tmp_path / "out.mp4", video))
+    assert shown.get(cv2.CAP_PROP_FPS) == pytest.approx(RATE)
+    for _ in range(12):
+        (ok, frame), (_, original) = shown.read(), plain.read()
+        assert ok
+        difference = np.abs(frame.astype(int) - original)
+        assert difference[120:].mean() < 8
+        assert difference[:40, :60].mean() > 30
+    assert not shown.read()[0]
+
+
+def test_an_overlay_of_odd_sides_gets_even_ones(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "clip.avi", 3, 0)
+    facts = VideoFacts(3, 81, 61, RATE)  # OpenCV writes no such video to read
+    prediction = VideoPrediction(video, facts, (Window(0, 3),), np.array([[0.7, 0.2, 0.1]]), 0.0)
+    write_overlay(tmp_path / "out.mp4", prediction, CLASSES)
+    assert cv2.VideoCapture(str(tmp_path / "out.mp4")).read()[1].shape == (62, 82, 3)
+
+
+@pytest.mark.parametrize(("width", "height"), [(320, 240), (1920, 1080), (120, 400), (64, 48)])
+def test_bars_are_as_long_as_probabilities_are_high(width: int, height: int) -> None:
+    def orange(probabilities: list[float]) -> int:
+        image = np.full((height, width, 3), 128, np.uint8)
+        draw(image, np.array(probabilities), ("a long name of a class", "pointing", "Zurückgeben", "d"), "1.0 - 2.0 s")
+        assert (image[:, -2:] != 0).all()
+        assert (image[height // 2 + 60 :] == 128).all()
+        return int((image == BAR).all(2).sum())
+
+    whole = orange([1.0, 0, 0, 0])
+    assert whole > 40
+    assert orange([0.6, 0.2, 0.1, 0.1]) / whole == pytest.approx(0.9, abs=0.2)
+    assert orange([0.5, 0, 0, 0]) / whole == pytest.approx(0.5, abs=0.15)
+
+
+def test_a_frame_shows_the_window_around_it() -> None:
+    chosen = (Window(0, 10), Window(5, 10), Window(10, 10))
+    assert [nearest_window(chosen, t) for t in (0, 7, 8, 12, 13, 19)] == [0, 0, 1, 1, 2, 2]

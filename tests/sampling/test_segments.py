@@ -1,0 +1,150 @@
+"""Segments, sub-segments and crops."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from stp.errors import UserError
+from stp.sampling import segments as sampling
+from stp.sampling.crops import Crop, fixed_crops, training_crop
+from stp.sampling.segments import Variant, variant
+from tests.plain import cut
+
+LENGTHS = (1, 4, 19, 20, 21, 1000)
+
+
+def test_variants_are_the_papers() -> None:
+    assert variant("baseline") == Variant("baseline", 3, 5, 1, 5, 1)
+    assert variant("1-level") == Variant("1-level", 3, 20, 4, 5, 1)
+    assert variant("3-level").subsegment_starts == (0, 5, 10, 15)
+    assert variant("3-level").parts == (1, 2, 4)
+
+
+def test_level_4_spreads_8_overlapping_subsegments_over_the_same_segment() -> None:
+    chosen = variant("4-level")
+    assert chosen.subsegment_starts == (0, 2, 4, 6, 9, 11, 13, 15)
+    assert chosen.subsegment_starts[-1] + chosen.subsegment_length == chosen.segment_length
+
+
+@pytest.mark.parametrize("name", ["0-level", "three", "10-level", ""])
+def test_unknown_variant_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match="is unknown"):
+        variant(name)
+
+
+def test_subsegments_that_do_not_divide_are_refused() -> None:
+    with pytest.raises(UserError, match=r"pyramid.subsegments 6 cannot be divided into the 4 parts"):
+        variant("3-level", subsegments=6)
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("name", ["baseline", "3-level", "4-level"])
+@pytest.mark.parametrize("stack", [1, 5])
+def test_fields_exist_at_every_clip_length(length: int, name: str, stack: int) -> None:
+    chosen = variant(name)
+    rng = np.random.default_rng(0)
+    for starts in (
+        sampling.training_starts(length, chosen.segments, chosen.segment_length, rng),
+        sampling.even_starts(length, 25, chosen.segment_length),
+    ):
+        fields = sampling.subsegment_fields(sampling.segment_subsegments(starts, chosen), stack, length)
+        assert fields.shape == (len(starts), chosen.subsegments, stack)
+        assert fields.min() >= 0
+        assert fields.max() < length
+        assert (np.diff(starts) >= 0).all()
+        if length >= chosen.segment_length:  # nothing is clamped
+            assert (starts + chosen.segment_length <= length).all()
+            assert (np.diff(fields, axis=2) == 1).all()
+
+
+def test_training_starts_reach_every_start_of_their_division() -> None:
+    rng = np.random.default_rng(0)
+    drawn = np.array([sampling.training_starts(28, 3, 20, rng) for _ in range(500)])
+    assert [set(column) for column in drawn.T.tolist()] == [{0, 1, 2}, {3, 4, 5}, {6, 7, 8}]
+
+
+def test_even_starts_are_the_middles_of_even_divisions() -> None:
+    assert sampling.even_starts(119, 4, 20).tolist() == [12, 37, 62, 87]
+    assert sampling.even_starts(5, 3, 20).tolist() == [0, 0, 0]
+
+
+@given(st.integers(1, 400), st.integers(1, 400), st.integers(0, 2**32 - 1))
+def test_training_crops_lie_inside_the_frame(height: int, width: int, seed: int) -> None:
+    crop = training_crop(height, width, (1, 0.875, 0.75, 0.66), np.random.default_rng(seed))
+    assert 0 <= crop.top < crop.top + crop.height <= height
+    assert 0 <= crop.left < crop.left + crop.width <= width
+
+
+def test_training_crops_take_13_positions_and_jitter_by_one_step() -> None:
+    rng = np.random.default_rng(0)
+    crops = [training_crop(256, 340, (1, 0.875, 0.75, 0.66), rng) for _ in range(3000)]
+    places = {(c.top, c.left) for c in crops if (c.height, c.width) == (168, 168)}
+    assert len(places) == 13
+    sides = (256, 224, 192, 168)
+    assert {(c.height, c.width) for c in crops} == {
+        (a, b) for i, a in enumerate(sides) for j, b in enumerate(sides) if abs(i - j) <= 1
+    }
+    assert {c.flip for c in crops} == {False, True}
+
+
+@pytest.mark.parametrize("number", [1, 2, 5, 10])
+def test_fixed_crops_are_tsns(number: int) -> None:
+    crops = fixed_crops(256, 340, number)
+    assert len(set(crops)) == number
+    assert all((crop.height, crop.width) == (224, 224) for crop in crops)
+    assert Crop(16, 58, 224, 224) in crops
+    assert sum(crop.flip for crop in crops) == (number // 2 if number in (2, 10) else 0)
+
+
+def test_other_numbers_of_crops_are_refused() -> None:
+    with pytest.raises(ValueError, match="there are 1, 2, 5, 10 test crops, not 3"):
+        fixed_crops(256, 340, 3)
+
+
+def test_cut_stacks_fields_in_order() -> None:
+    fields = np.arange(6, dtype=np.uint8).reshape(3, 2, 1, 1) * np.ones((1, 1, 4, 4), np.uint8)
+    images = cut(fields, np.array([[0, 1], [1, 2]]), Crop(0, 0, 4, 4), 4, is_flow=True)
+    assert images[:, :, 0, 0].tolist() == [[0, 1, 2, 3], [2, 3, 4, 5]]
+
+
+def test_mirrored_flow_changes_the_sign_of_x_only() -> None:
+    fields = np.zeros((1, 2, 2, 3), np.uint8)
+    fields[0, 0] = [[128, 129, 255]] * 2
+    fields[0, 1] = [[128, 129, 255]] * 2
+    image = cut(fields, np.array([[0]]), Crop(0, 0, 2, 3, flip=True), 2, is_flow=True)
+    assert image.shape == (1, 2, 2, 2)
+    image = cut(fields[..., :2], np.array([[0]]), Crop(0, 0, 2, 2, flip=True), 2, is_flow=True)
+    assert image[0, 0, 0].tolist() == [127, 128]
+    assert image[0, 1, 0].tolist() == [129, 128]
+
+
+def test_still_flow_stays_still_when_mirrored_and_resized() -> None:
+    fields = np.full((5, 2, 8, 8), 128, np.uint8)
+    image = cut(fields, np.arange(5)[None], Crop(1, 1, 6, 5, flip=True), 7, is_flow=True)
+    assert torch.equal(image, torch.full((1, 10, 7, 7), 128.0))
+
+
+@given(arrays(np.uint8, (3, 2, 4, 4)))
+def test_mirrored_flow_has_mirrored_columns_and_opposite_x(fields: np.ndarray) -> None:
+    image = cut(fields, np.arange(3)[:, None], Crop(0, 0, 4, 4, flip=True), 4, is_flow=True).numpy()
+    np.testing.assert_array_equal(image[:, 1], fields[:, 1, :, ::-1])
+    flow = fields[:, 0, :, ::-1].astype(int) - 128
+    exact = flow > -128  # byte 0 has no opposite
+    np.testing.assert_array_equal((image[:, 0] - 128)[exact], -flow[exact])
+    assert (image[:, 0][~exact] == 255).all()
+
+
+@given(arrays(np.uint8, (1, 2, 4, 4), elements=st.integers(1, 255)))
+def test_flow_mirrored_twice_is_unchanged(fields: np.ndarray) -> None:
+    crop, first = Crop(0, 0, 4, 4, flip=True), np.zeros((1, 1), int)
+    once = cut(fields, first, crop, 4, is_flow=True).numpy().astype(np.uint8)
+    assert np.array_equal(cut(once, first, crop, 4, is_flow=True), fields)
+
+
+def test_rgb_is_mirrored_unchanged() -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (1, 3, 4, 4), dtype=np.uint8)
+    image = cut(frames, np.array([[0]]), Crop(0, 0, 4, 4, flip=True), 4, is_flow=False)
+    assert np.array_equal(image[0].numpy(), frames[0][..., ::-1])

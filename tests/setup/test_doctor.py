@@ -1,0 +1,133 @@
+"""stp doctor: the report, limits of control groups, and what a missing part means."""
+
+import fcntl
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from stp.cli.app import app
+from stp.setup import doctor
+from stp.setup.doctor import Finding, can_run, report
+from stp.system.gpu_slots import taken_places
+from stp.system.machine import existing
+
+
+def test_report_is_aligned_and_mends_stand_below_their_lines() -> None:
+    findings = [
+        Finding("GPU", "none", "the CPU"),
+        Finding("BN-Inception", "no weights", "", "put the file there"),
+        Finding("disk", "0.1 GiB free", "", "make room", blocking=True),
+    ]
+    assert report(findings).splitlines() == [
+        "              found         used",
+        "GPU           none          the CPU",
+        "BN-Inception  no weights",
+        "              mend: put the file there",
+        "disk          0.1 GiB free",
+        "              MISSING: make room",
+        "",
+        "make table1 cannot run here: mend what is MISSING",
+    ]
+    assert report(findings[:2]).endswith("\nmake table1 can run here")
+
+
+def test_this_machine_runs_the_demo(tmp_path: Path) -> None:
+    """As the tests do; only memory and disk may be short for a while."""
+    findings = doctor.examine_machine(tmp_path / "results")
+    assert can_run([finding for finding in findings if finding.subject not in ("memory", "disk")])
+    assert {"Python", "torch", "OpenCV", "codecs", "flow", "BN-Inception", "memory", "disk", "SLURM"} <= {
+        finding.subject for finding in findings
+    }
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_package_is_all_that_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(doctor, "requires", lambda _: ["h5py>=999", "nosuchpackage", 'other; extra == "dev"'])
+    findings = doctor.examine_machine(tmp_path)
+    assert [finding.subject for finding in findings] == ["Python", "packages"]
+    assert "h5py is" in findings[1].found
+    assert findings[1].found.endswith("not >=999; nosuchpackage is not installed")
+    assert not can_run(findings)
+
+
+def test_exit_status_says_whether_the_demo_can_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    from typer.testing import CliRunner
+
+    for blocking in (False, True):
+        monkeypatch.setattr(doctor, "examine_machine", lambda _, b=blocking: [Finding("disk", "full", blocking=b)])
+        assert CliRunner().invoke(app, ["doctor"]).exit_code == int(blocking)
+
+
+def test_short_memory_and_disk_block(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(doctor, "process_memory", lambda: (2**34, 2**29))
+    monkeypatch.setattr(doctor, "free_disk", lambda _: 2**29)
+    assert [finding.blocking for finding in doctor.room_findings(tmp_path)] == [True, True]
+    monkeypatch.setattr(doctor, "process_memory", lambda: (2**34, 2**31))
+    monkeypatch.setattr(doctor, "processors", lambda: 8)
+    room = next(doctor.room_findings(tmp_path))
+    assert (room.blocking, room.mend) == (False, "no more than 2 jobs at once: make table1 CORES=2")
+
+
+def test_videos_that_cannot_be_written_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "codec_works", lambda folder, suffix, code: suffix == "avi")
+    codecs = list(doctor.opencv_findings())[1]
+    assert codecs.blocking
+    assert codecs.found.startswith("mp4 (mp4v) no, avi (XVID) yes")
+
+
+def test_gpus_are_listed_with_their_memory_and_the_runs_on_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    properties = SimpleNamespace(name="GPU X", major=9, minor=0)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: properties)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: (number * 2**30, 80 * 2**30))
+    monkeypatch.setattr(doctor.tempfile, "gettempdir", lambda: str(tmp_path))
+    with (tmp_path / "stp-gpu1-0.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        _, first, second = doctor.gpu_findings()
+    assert (first.subject, first.used) == ("GPU 0", "held by no run")
+    assert first.found == "GPU X, compute capability 9.0, 0.0 of 80.0 GiB free"
+    assert (second.subject, second.used) == ("GPU 1", "held by 1 run")
+
+    def taken(number: int) -> tuple[int, int]:
+        raise RuntimeError("CUDA error: all CUDA-capable devices are busy\nmore")
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", taken)
+    assert "cannot be used now (CUDA error: all CUDA-capable devices are busy)" in doctor.gpu_findings()[1].found
+
+
+def test_gpu_that_torch_cannot_use_is_mended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(doctor, "NVIDIA_DRIVER", tmp_path / "absent")
+    assert [(finding.found, finding.mend) for finding in doctor.gpu_findings()][1:] == [("none", "")]
+    monkeypatch.setattr(doctor, "NVIDIA_DRIVER", tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert "the driver does not serve this torch" in doctor.gpu_findings()[0].mend
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert "leave it unset" in doctor.gpu_findings()[0].mend
+
+
+def test_nearest_folder_that_exists(tmp_path: Path) -> None:
+    assert existing(tmp_path / "a/b/c") == tmp_path
+
+
+def test_places_on_gpus_that_runs_hold_are_counted(tmp_path: Path) -> None:
+    with (tmp_path / "stp-gpu0-0.lock").open("w") as held, (tmp_path / "stp-gpu0-1.lock").open("w"):
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert taken_places("0", tmp_path) == 1
+        assert taken_places("1", tmp_path) == 0
+
+
+def test_doctor_says_where_the_public_weights_belong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    path = tmp_path / "checkpoints/bn_inception-52deb4733.pth"
+    assert f"at {path}, or name it in model.weights" in next(doctor.weights_findings()).mend
+    path.parent.mkdir()
+    path.write_bytes(b"half a file")
+    assert next(doctor.weights_findings()).found == f"{path} is damaged"

@@ -1,0 +1,185 @@
+"""stp init: what is seen of a folder of videos, what is chosen, and that the config is one."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import jsonschema
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from stp.cli.app import app
+from stp.data.index import Clip
+from stp.errors import UserError
+from stp.setup.draft import GIB, Resources, command, config_text, cpu_minutes, draft, flow_bound, frame_size
+from stp.setup.survey import Survey, Video, motion, survey_folder, survey_text
+from stp.video.decoding import VideoFacts
+from tests.data.test_index import write_video
+from tests.workflow.test_workflow import jobs, snakemake
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+CPU = Resources(2, 12 * GIB, 100 * GIB, False, Path("absent.pth"))
+GPU = Resources(16, 64 * GIB, 100 * GIB, True, Path("absent.pth"))
+
+
+def seen(counts: dict[str, int], width: int = 320, height: int = 240, frames: int = 60) -> Survey:
+    facts = VideoFacts(frames, width, height, 30.0)
+    return Survey(tuple(Video(Clip(f"{k}/{i}", "", k), facts) for k, n in counts.items() for i in range(n)))
+
+
+def config_of(survey: Survey, resources: Resources, folder: str = "videos", motion: float = 5.2) -> dict[str, Any]:
+    """The drafted config, after the schema has taken it."""
+    chosen = draft(survey, Path(folder), Path("results/own") / folder, motion, resources)
+    config: dict[str, Any] = yaml.safe_load(config_text(survey, chosen, resources))
+    jsonschema.validate(config, SCHEMA)
+    return config
+
+
+@pytest.mark.parametrize("resources", [CPU, GPU], ids=["cpu", "gpu"])
+@pytest.mark.parametrize("folder", ["videos", "/data/my: own #1", "a'b\"c\\d\né"])
+def test_config_is_valid_whatever_the_folder_is_called(resources: Resources, folder: str) -> None:
+    config = config_of(seen({"nod": 4, "wave": 6}), resources, folder)
+    assert config["dataset"] == {"importer": "folder", "path": folder}
+    assert "on_bad_video" not in config
+
+
+def test_recipe_follows_the_machine() -> None:
+    survey = seen({"nod": 40, "wave": 60})
+    paper, small = config_of(survey, GPU), config_of(survey, CPU)
+    assert (paper["model"]["backbone"], paper["frames"]) == ("bninception", {"width": 340, "height": 256})
+    assert "training" not in paper
+    assert "variants" not in paper
+    assert (small["model"]["backbone"], small["frames"]) == ("efficientnet_lite0", {"width": 170, "height": 128})
+    assert small["compute"]["gpus"] == 0
+
+
+def test_folds_are_no_more_than_the_rarest_class() -> None:
+    assert config_of(seen({"nod": 2, "wave": 9}), CPU)["splits"]["folds"] == 2
+    assert config_of(seen({"nod": 3, "wave": 9}), CPU)["splits"]["folds"] == 3
+    assert config_of(seen({"nod": 50, "wave": 90}), CPU)["splits"]["folds"] == 3
+
+
+def test_frames_are_upright_or_small_where_the_videos_are() -> None:
+    sizes = {(width, height): frame_size(seen({"a": 3}, width, height), True) for width, height in SIZES}
+    assert sizes == SIZES
+
+
+SIZES = {
+    (320, 180): (340, 256),
+    (1920, 1080): (340, 256),
+    (1080, 1920): (256, 340),
+    (160, 120): (160, 120),
+    (20, 20): (32, 32),
+}
+
+
+def test_bound_holds_the_motion_up_to_the_papers() -> None:
+    assert [flow_bound(pixels, (340, 256)) for pixels in (0.0, 3.2, 19.5, 70.0)] == [2, 4, 20, 20]
+    assert [flow_bound(pixels, (170, 128)) for pixels in (3.2, 70.0)] == [4, 10]
+    assert flow_bound(70.0, (256, 340)) == 20
+
+
+def test_shards_and_storage_follow_the_amount() -> None:
+    few = config_of(seen({"nod": 10, "wave": 10}), CPU)
+    assert (few["shards"], few["storage"]["format"]) == (3, "raw")
+    many = config_of(seen({"nod": 5000, "wave": 5000}, frames=200), GPU)
+    assert (many["shards"], many["storage"]["format"]) == (122, "jpeg")
+
+
+def test_time_is_that_of_the_measured_run() -> None:
+    """UT-Interaction: 120 clips of 113 frames, 33.7 minutes on 2 cores."""
+    survey = seen({str(k): 20 for k in range(6)}, frames=113)
+    chosen = draft(survey, Path("videos"), Path("results"), 9.0, CPU)
+    assert (chosen.epochs, chosen.bound) == ({"rgb": 16, "flow": 30}, 9)
+    assert cpu_minutes(survey, chosen, 2) == pytest.approx(33.7, rel=0.15)
+
+
+def test_command_quotes_names_and_tells_snakemake_of_short_memory() -> None:
+    assert command(Path("a.yaml"), CPU) == "snakemake --cores all --configfile a.yaml"
+    assert command(Path("my own.yaml"), CPU).endswith(" --configfile 'my own.yaml'")
+    short = Resources(16, 12 * GIB, 0, False, Path())
+    assert command(Path("a.yaml"), short).endswith(" --resources mem_mb=12884")
+
+
+def test_bad_videos_and_other_files_are_listed_and_skipped(tmp_path: Path) -> None:
+    for label in ("nod", "wave"):
+        for number in range(3):
+            write_video(tmp_path / f"videos/{label}/{number}.mp4", frames=12 + number)
+    (tmp_path / "videos/nod/broken.mp4").write_text("no video")
+    (tmp_path / "videos/nod/0.boxes.csv").write_text("frame,x0,y0,x1,y1\n")
+    (tmp_path / "videos/wave/notes.txt").write_text("no video either")
+    survey = survey_folder(tmp_path / "videos", 1)
+    assert survey.classes == {"nod": 3, "wave": 3}
+    text = survey_text(survey)
+    assert f"1 do not decode:\n  {tmp_path}/videos/nod/broken.mp4: cannot be opened as a video" in text
+    assert f"1 ignored, no videos by their names:\n  {tmp_path}/videos/wave/notes.txt" in text
+    assert "length  12 to 14 frames, median 13; 0.5 to 0.6 s at 25 frames/s\nsize    64x48 pixels" in text
+    assert config_of(survey, CPU)["on_bad_video"] == "skip"
+
+
+@pytest.mark.parametrize(
+    ("clips", "words"),
+    [
+        (["nod/1", "nod/2"], "has one class, 'nod'"),
+        (["nod/1", "nod/2", "wave/1"], "class 'wave' has 1 clips that decode"),
+    ],
+)
+def test_folder_with_nothing_to_learn_is_refused(tmp_path: Path, clips: list[str], words: str) -> None:
+    for clip in clips:
+        write_video(tmp_path / f"{clip}.mp4")
+    with pytest.raises(UserError, match=words):
+        survey_folder(tmp_path, 1)
+
+
+def test_motion_is_measured_in_pixels_of_the_stored_frames(tmp_path: Path) -> None:
+    """A texture that moves by 4 pixels a frame, and by 2 at half the size."""
+    path, shift = tmp_path / "move.mp4", 4
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25, (160, 128))
+    noise = np.random.default_rng(0).integers(0, 255, (128, 200), np.uint8)
+    texture = cv2.GaussianBlur(noise, (0, 0), 5).astype(np.float32)
+    texture = (255 * (texture - texture.min()) / np.ptp(texture)).astype(np.uint8)
+    for t in range(8):
+        writer.write(cv2.cvtColor(texture[:, shift * t : shift * t + 160], cv2.COLOR_GRAY2BGR))
+    writer.release()
+    video = Video(Clip("move", str(path), "a"), VideoFacts(8, 160, 128, 25))
+    whole, half = motion([video], 160, 128), motion([video], 80, 64)
+    assert shift * 0.9 < whole < shift * 3
+    assert half == pytest.approx(whole / 2, rel=0.4)
+    still = Video(Clip("still", "", "a"), VideoFacts(1, 64, 48, 25))
+    assert motion([still], 64, 48) == 0
+
+
+def test_command_writes_a_config_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for label in ("nod", "wave"):
+        for number in range(2):
+            write_video(tmp_path / f"clips/{label}/{number}.mp4")
+    result = CliRunner().invoke(app, ["init", "clips"])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.rstrip().splitlines()[-1].strip().startswith("snakemake --cores all --configfile clips.yaml")
+    text = (tmp_path / "clips.yaml").read_text()
+    jsonschema.validate(yaml.safe_load(text), SCHEMA)
+    assert [path.name for path in tmp_path.iterdir() if path.name not in ("clips", "clips.yaml")] == []
+    run = snakemake(tmp_path, yaml.safe_load(text), "--dry-run", "--quiet", "rules")
+    assert {"frames", "flow", "train", "score", "table1"} <= jobs(run).keys(), run.stdout
+    other = CliRunner().invoke(app, ["init", "clips", "-o", "other.yaml"])
+    assert other.exit_code == 0, other.output
+    assert yaml.safe_load((tmp_path / "other.yaml").read_text())["results"] == "results/own/other"
+    refused = CliRunner().invoke(app, ["init", "clips"])
+    assert isinstance(refused.exception, UserError)
+    assert "exists and is left as it is" in str(refused.exception)
+    assert (tmp_path / "clips.yaml").read_text() == text
+
+
+def test_results_do_not_land_among_the_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_video(tmp_path / "clips/nod/0.mp4")
+    monkeypatch.chdir(tmp_path / "clips")
+    refused = CliRunner().invoke(app, ["init", "."])
+    assert isinstance(refused.exception, UserError)
+    assert "FOLDER: '.' would hold its own results, 'results/own/clips'; call stp init from outside" in str(
+        refused.exception
+    )
+    assert not (tmp_path / "clips/clips.yaml").exists()

@@ -1,0 +1,51 @@
+"""Imports go one way: a folder of `stp` imports only from the lines below its own."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+STP = Path(__file__).resolve().parents[1] / "stp"
+ORDER = (  # what stands on one line does not import each other
+    ("cli",),
+    ("predict", "setup"),
+    ("figures",),
+    ("explain",),
+    ("methods",),
+    ("training", "features", "extraction"),
+    ("models",),
+    ("sampling", "datasets", "warped", "evaluation"),
+    ("video", "flow"),
+    ("data",),
+    ("system", "config"),
+    ("errors",),
+)
+LINE = {name: number for number, line in enumerate(ORDER) for name in line}
+
+
+def imported(path: Path) -> set[str]:
+    """First names below `stp` of all modules that a file imports, also within functions."""
+    modules = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            modules |= {f"{node.module}.{item.name}" for item in node.names} if node.module == "stp" else {node.module}
+        elif isinstance(node, ast.Import):
+            modules |= {item.name for item in node.names}
+    return {name.split(".")[1] for name in modules if name.startswith("stp.")} - {"__version__"}
+
+
+@pytest.mark.parametrize("path", sorted(STP.glob("*/**/*.py")), ids=lambda path: path.relative_to(STP).as_posix())
+def test_a_folder_imports_only_from_lines_below_its_own(path: Path) -> None:
+    own = path.relative_to(STP).parts[0]
+    wrong = {name for name in imported(path) if name != own and LINE[name] <= LINE[own]}
+    assert not wrong, f"{own} must not import {', '.join(sorted(wrong))}"
+
+
+def test_every_module_has_its_line() -> None:
+    names = {path.stem if path.is_file() else path.name for path in STP.iterdir()} - {"__pycache__"}
+    assert names - {"__init__", "__main__"} <= set(LINE)
+
+
+def test_evaluation_needs_no_torch() -> None:
+    for path in STP.glob("evaluation/*.py"):
+        assert "torch" not in path.read_text(encoding="utf-8"), path

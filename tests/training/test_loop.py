@@ -1,0 +1,274 @@
+"""Training and scoring of tiny runs: they learn, repeat exactly, and score as the plain definition says."""
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from stp.data.index import Clip
+from stp.data.shards import ClipFields, write_shard
+from stp.errors import UserError
+from stp.models.pyramid import TemporalPyramidNetwork
+from stp.sampling.crops import fixed_crops
+from stp.sampling.segments import even_starts, segment_subsegments, subsegment_fields, variant
+from stp.training.log import LOG_COLUMNS, EpochTally, log_row
+from stp.training.loop import IMAGES_WORTH_COMPILING, Compilation, Training, compiles, train
+from stp.training.run import Run, Settings, load_run, save_run
+from stp.training.scoring import score
+from tests.plain import cut
+
+CPU = torch.device("cpu")
+
+
+def settings(**changes: object) -> Settings:
+    tiny = {
+        "backbone": "convnet",
+        "weights": "none",
+        "width": 0.5,
+        "input_size": 32,
+        "batch_videos": 4,
+        "partial_bn": False,
+        "rgb": {"epochs": 8, "milestones": [], "learning_rate": 0.05, "dropout": 0.0, "scales": [1]},
+        "flow": {"epochs": 8, "milestones": [], "learning_rate": 0.05, "dropout": 0.0, "scales": [1]},
+    }
+    return Settings.from_dict(tiny | changes)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[ClipFields, list[Clip]]:
+    """Flow of 12 clips: class `up` moves up, `down` moves down; lengths around that of a segment."""
+    path = tmp_path_factory.mktemp("clips") / "0.h5"
+    rng = np.random.default_rng(0)
+    rows = []
+    with write_shard(path, "of", {"bound": 20}) as shard:
+        for i in range(12):
+            label = ("up", "down")[i % 2]
+            fields = rng.integers(118, 139, (1 + 5 * i, 2, 36, 48)).astype(np.uint8)
+            fields[:, 1] += np.uint8(60) if label == "down" else np.uint8(0)
+            shard.write(f"{label}/{i}", fields)
+            rows.append(Clip(f"{label}/{i}", "", label))
+    return ClipFields([path]), rows
+
+
+def trained(
+    clips: tuple[ClipFields, list[Clip]], folder: Path, variant: str = "3-level", seed: int = 0, **changes: object
+) -> Run:
+    run = Run("of", variant, 1, ("up", "down"), settings(**changes), seed)
+    network = train(run, *clips, CPU, folder / "log.csv")
+    save_run(folder / "model.pt", run, network)
+    return run
+
+
+def test_training_learns_and_logs(clips: tuple[ClipFields, list[Clip]], tmp_path: Path) -> None:
+    trained(clips, tmp_path)
+    rows = [line.split(",") for line in (tmp_path / "log.csv").read_text().splitlines()]
+    assert tuple(rows[0]) == LOG_COLUMNS
+    assert [row[0] for row in rows[1:]] == [str(epoch) for epoch in range(1, 9)]
+    assert float(rows[-1][1]) < float(rows[1][1]) / 2
+    run, network = load_run(tmp_path / "model.pt")
+    result = score(run, network, *clips, segments=3, crops=2, device=CPU)
+    assert result.values.shape == (12, 3, 2)
+    assert (result.video_scores().argmax(1) == result.labels).all()
+
+
+@pytest.mark.parametrize("backbone", ["torchvision/resnet18", "test_resnet"])
+def test_networks_of_torchvision_and_timm_train_on_flow(
+    clips: tuple[ClipFields, list[Clip]], tmp_path: Path, backbone: str
+) -> None:
+    stream = {"epochs": 2, "milestones": [], "learning_rate": 0.01, "dropout": 0.5, "scales": [1]}
+    run = trained(clips, tmp_path, "1-level", backbone=backbone, width=1.0, flow=stream)
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 3
+    again, network = load_run(tmp_path / "model.pt")
+    assert again == run
+    result = score(run, network, clips[0], clips[1][:3], segments=2, crops=1, device=CPU)
+    assert np.isfinite(result.values).all()
+    untrained = run.build_network().state_dict()
+    first = next(name for name in untrained if name.endswith("conv1.weight") or name.endswith("conv1.0.weight"))
+    assert untrained[first].shape[1] == 10
+    assert not torch.equal(network.state_dict()[first], untrained[first])
+
+
+def test_training_repeats_exactly_and_depends_on_the_seed(clips: tuple[ClipFields, list[Clip]], tmp_path: Path) -> None:
+    weights = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        (tmp_path / name).mkdir()
+        trained(clips, tmp_path / name, "baseline", seed)
+        weights.append(load_run(tmp_path / name / "model.pt")[1].classifier.weight)
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+@pytest.mark.parametrize("variant", ["baseline", "3-level", "4-level"])
+def test_scores_equal_the_plain_definition(clips: tuple[ClipFields, list[Clip]], variant: str) -> None:
+    """Every segment and crop through the whole network, one by one, gives the scores that sharing gives."""
+    fields, rows = clips
+    torch.manual_seed(0)
+    run = Run("of", variant, 1, ("up", "down"), settings())
+    network = run.build_network().eval()
+    torch.nn.init.normal_(network.classifier.weight)
+    chosen = rows[::4]
+    shared = score(run, network, fields, chosen, segments=4, crops=10, device=CPU).values
+    for row, clip in enumerate(chosen):
+        data = fields[clip.clip]
+        starts = even_starts(len(data), 4, network.variant.segment_length)
+        for number, start in enumerate(starts):
+            indices = subsegment_fields(
+                segment_subsegments(starts[number : number + 1], network.variant)[0], 5, len(data)
+            )
+            views = [cut(data, indices, crop, 32, True) for crop in fixed_crops(36, 48, 10)]
+            with torch.inference_mode():
+                plain = torch.stack([network(view[None, None])[0, 0] for view in views]).mean(0)
+            assert np.allclose(shared[row, number], plain.numpy(), rtol=1e-4, atol=1e-4), (clip.clip, start)
+
+
+def test_partial_batch_norm_survives_saving(tmp_path: Path) -> None:
+    run = Run("rgb", "baseline", 1, ("a", "b"), settings(partial_bn=True))
+    network = run.build_network().eval()
+    save_run(tmp_path / "model.pt", run, network)
+    again, copy = load_run(tmp_path / "model.pt")
+    assert again == run
+    image = torch.rand(1, 3, 1, 3, 32, 32) * 255
+    assert torch.equal(network(image), copy(image))
+
+
+def test_diverging_training_names_run_and_epoch(clips: tuple[ClipFields, list[Clip]], tmp_path: Path) -> None:
+    wild = {"epochs": 4, "milestones": [], "learning_rate": 1e30, "dropout": 0.0, "scales": [1]}
+    run = Run("of", "baseline", 1, ("up", "down"), settings(flow=wild))
+    with pytest.raises(
+        UserError, match=r"of/baseline/fold1/seed0: the loss is (nan|inf) in epoch \d; lower the stream"
+    ):
+        train(run, *clips, CPU, tmp_path / "log.csv")
+    assert not (tmp_path / "log.csv").exists()
+
+
+def test_unknown_setting_is_refused() -> None:
+    with pytest.raises(UserError, match="unknown key 'epoch' of rgb; allowed are epochs"):
+        Settings.from_dict({"rgb": {"epoch": 3}})
+    with pytest.raises(UserError, match="unknown key 'backbones'"):
+        Settings.from_dict({"backbones": "x"})
+
+
+def test_foreign_model_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.pt").write_bytes(b"nothing")
+    with pytest.raises(UserError, match="not a trained run"):
+        load_run(tmp_path / "model.pt")
+
+
+def test_input_sizes_that_cannot_work_are_one_line() -> None:
+    run = Run("rgb", "baseline", 1, ("a", "b"), settings(backbone="bninception", input_size=112))
+    with pytest.raises(UserError, match=r"model.input_size: 112 does not suit bninception; use a multiple of 32"):
+        run.build_network()
+
+
+def test_a_step_is_its_plain_statement() -> None:
+    """SGD with momentum, weight decay, multipliers and a clipped gradient on the cross entropy of mean scores."""
+    run = Run("of", "3-level", 1, ("up", "down"), settings(gradient_clip=0.01))
+    training = Training(run, CPU)
+    training.network.train()
+    plain = copy.deepcopy(training.network)
+    names = {id(parameter): name for name, parameter in training.network.named_parameters()}
+    rates = {
+        names[id(parameter)]: (group["lr"], group["weight_decay"])
+        for group in training.optimiser.param_groups
+        for parameter in group["params"]
+    }
+    images, labels = 255 * torch.rand(4, 3, 4, 10, 32, 32), torch.tensor([0, 1, 1, 0])
+    velocity = {name: torch.zeros_like(plain.get_parameter(name)) for name in rates}
+    for _ in range(2):
+        loss = F.cross_entropy(plain(images).mean(1), labels)
+        gradients = torch.autograd.grad(loss, [plain.get_parameter(name) for name in rates])
+        norm = torch.stack([gradient.square().sum() for gradient in gradients]).sum().sqrt()
+        assert norm > 0.01
+        assert training.step(images, labels)[0].item() == pytest.approx(loss.item(), rel=1e-5)
+        with torch.no_grad():
+            for (name, (rate, decay)), gradient in zip(rates.items(), gradients, strict=True):
+                parameter = plain.get_parameter(name)
+                velocity[name] = 0.9 * velocity[name] + 0.01 / (norm + 1e-6) * gradient + decay * parameter
+                parameter -= rate * velocity[name]
+    for name in rates:
+        torch.testing.assert_close(training.network.get_parameter(name), plain.get_parameter(name))
+
+
+def test_dropout_is_on_features_and_in_training_only() -> None:
+    class Ones(nn.Module):
+        num_features = 1000
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.ones(len(images), self.num_features)
+
+    network, seen = TemporalPyramidNetwork(Ones(), variant("3-level"), 2, 0.7), []  # type: ignore[arg-type]
+    assert network.classifier.weight.std().item() == pytest.approx(0.001, rel=0.1)
+    assert not network.classifier.bias.any()
+    network.classifier.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    for mode in (True, False):
+        network.train(mode)(torch.zeros(2, 3, 4, 10, 1, 1))
+    assert (seen[0][..., 3000:] == 0).float().mean() == pytest.approx(0.7, abs=0.02)  # level 3: sub-segments themselves
+    assert (seen[1] == 1).all()
+
+
+def test_a_row_of_the_log_is_what_its_columns_say() -> None:
+    tally = EpochTally.empty(2)
+    tally.add(1.0, np.array([0, 0, 1]), np.array([0, 1, 1]), 36, 2.0)
+    tally.add(3.0, np.array([0]), np.array([1]), 12, 1.0)
+    values = ("3", "1.50000", "0.5000", "0.05", "3.00", "16.0", "0.6667", "0")
+    columns = (
+        "epoch",
+        "loss",
+        "accuracy",
+        "learning_rate",
+        "seconds",
+        "images_per_second",
+        "class_accuracy",
+        "gpu_mib",
+    )
+    assert dict(zip(LOG_COLUMNS, log_row(3, tally, 0.05, 0), strict=True)) == dict(zip(columns, values, strict=True))
+
+
+def test_a_compiled_training_differs_by_rounding_only(
+    clips: tuple[ClipFields, list[Clip]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = nn.Module.compile  # without inductor, whose compiler of C++ not every machine has
+    monkeypatch.setattr(nn.Module, "compile", lambda self, **_: plain(self, backend="aot_eager"))
+
+    def losses(compilation: Compilation) -> list[float]:
+        short = settings(flow={"epochs": 2, "milestones": [], "learning_rate": 0.05, "dropout": 0.5, "scales": [1]})
+        run = Run("of", "3-level", 1, ("up", "down"), replace(short, batch_videos=5))  # the last batch is smaller
+        torch.compiler.reset()
+        train(run, *clips, CPU, tmp_path / "log.csv", compilation=compilation)
+        return list(pd.read_csv(tmp_path / "log.csv")["loss"])
+
+    torch._dynamo.utils.counters.clear()
+    never = losses("never")
+    assert not torch._dynamo.utils.counters["stats"]
+    assert losses("always") == pytest.approx(never, rel=1e-3)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 1
+
+
+def test_training_in_micro_batches_differs_by_rounding_only(
+    clips: tuple[ClipFields, list[Clip]], tmp_path: Path
+) -> None:
+    stream = {"epochs": 3, "milestones": [], "learning_rate": 0.01, "dropout": 0.5, "scales": [1]}
+    run = Run("of", "3-level", 1, ("up", "down"), settings(partial_bn=True, flow=stream))
+    rows = []
+    for videos in (0, 1, 3):
+        train(run, *clips, CPU, tmp_path / "log.csv", micro_batch_videos=videos)
+        rows.append(list(pd.read_csv(tmp_path / "log.csv")["loss"]))
+    assert rows[1] == pytest.approx(rows[0], rel=1e-4)
+    assert rows[2] == pytest.approx(rows[0], rel=1e-4)
+
+
+def test_long_trainings_on_gpus_are_compiled() -> None:
+    run, gpu = Run("of", "3-level", 1, ("up", "down"), settings()), torch.device("cuda")
+    enough = -(-IMAGES_WORTH_COMPILING // (run.epochs * 12))
+    assert [compiles("auto", run, clips, gpu) for clips in (enough - 1, enough)] == [False, True]
+    assert not compiles("auto", run, enough, CPU)
+    assert not compiles("auto", run, enough, gpu, micro_batch_videos=2)
+    assert not compiles("never", run, enough, gpu)
+    with pytest.raises(UserError, match=r"^compute.compile: always, beside compute.micro_batch_videos; use never"):
+        compiles("always", run, enough, gpu, micro_batch_videos=2)

@@ -1,0 +1,64 @@
+"""Profiles: what `snakemake` alone means, and what the SLURM profile asks a cluster for, without one."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.workflow.test_workflow import ROOT, TINY
+
+PROFILES = ROOT / "workflow/profiles"
+
+
+def snakemake(folder: Path, config: dict[str, Any], *arguments: str, cwd: Path = ROOT) -> str:
+    """What Snakemake says of the project's Snakefile in `folder` with `config`."""
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    command += ["--configfile", str(folder / "config.yaml"), *arguments]
+    return subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, cwd=cwd
+    ).stdout
+
+
+def slurm(folder: Path, config: dict[str, Any], *arguments: str) -> str:
+    pytest.importorskip("snakemake_executor_plugin_slurm", reason="the extra slurm is not installed")
+    return snakemake(folder, config, "--workflow-profile", str(PROFILES / "slurm"), *arguments)
+
+
+def resources(words: str) -> dict[str, dict[str, str]]:
+    """Rule -> what its jobs ask for, of a dry run."""
+    found = re.findall(r"^rule (\w+):.*?^    resources: (.*?)$", words, re.MULTILINE | re.DOTALL)
+    return {rule: dict(pair.split("=", 1) for pair in pairs.split(", ")) for rule, pairs in found}
+
+
+@pytest.mark.parametrize("where", ["project", "elsewhere"])
+def test_default_profile_is_found_without_being_named(where: str, tmp_path: Path) -> None:
+    words = snakemake(tmp_path, TINY, "--cores", "1", "--dry-run", "-q", cwd=ROOT if where == "project" else tmp_path)
+    assert re.search(r"Using workflow specific profile \S*profiles/default ", words), words
+
+
+def test_slurm_profile_sends_training_and_scoring_to_the_gpus(tmp_path: Path) -> None:
+    config = TINY | {"compute": {"gpus": 1, "mem_mb": 16000, "runtime": 720, "threads": 4}}
+    asked = resources(slurm(tmp_path, config, "--dry-run"))
+    partitions = {rule: values["slurm_partition"] for rule, values in asked.items() if rule != "all"}
+    assert set(partitions.values()) == {"cpu", "gpu"}
+    assert {rule for rule, partition in partitions.items() if partition == "gpu"} == {"train", "score"}
+    assert {rule for rule, values in asked.items() if values.get("gpu") == "1"} == {"train", "score"}
+    assert asked["train"]["slurm_extra"] == "--signal=TERM@120"
+    assert {"slurm_extra"} & set(asked["flow"]) == set()
+
+
+@pytest.mark.parametrize("attempt", [1, 3])
+def test_tries_ask_for_more_except_for_the_time_of_what_goes_on(attempt: int, tmp_path: Path) -> None:
+    config = TINY | {"compute": TINY["compute"] | {"runtime": 60}}
+    asked = resources(slurm(tmp_path, config, "--dry-run", "--attempt", str(attempt)))
+    found = {rule: (int(asked[rule]["mem_mb"]), int(asked[rule]["runtime"])) for rule in ("flow", "score", "train")}
+    assert found == {
+        "flow": (4000 * attempt, 720 * attempt),
+        "score": (500 * attempt, 120 * attempt),
+        "train": (500 * attempt, 60),
+    }
