@@ -25,7 +25,8 @@ from extraction import HEIGHT, WIDTH, write_synthetic_video
 from record import gpu, record
 
 from stp.data.index import Clip
-from stp.data.shards import ClipFields, StorageFormat
+from stp.data.shards import ClipFields
+from stp.config import StorageFormat
 from stp.extraction.pairs import FlowSettings
 from stp.extraction.stages import extract_flow, extract_frames
 from stp.flow import resolve_backend

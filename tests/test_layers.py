@@ -17,7 +17,8 @@ ORDER = (  # what stands on one line does not import each other
     ("sampling", "datasets", "warped", "evaluation"),
     ("video", "flow"),
     ("data",),
-    ("system", "config"),
+    ("system",),
+    ("config",),
     ("errors",),
 )
 LINE = {name: number for number, line in enumerate(ORDER) for name in line}

@@ -20,6 +20,7 @@ from stp.cli.options import (
     gpu_of_flow,
     parse_options,
 )
+from stp.config import Demo, Flow, Frames, Scheme, Splits, StorageFormat, WarpedFlow
 from stp.errors import UserError
 
 log = logging.getLogger("stp")
@@ -28,11 +29,11 @@ log = logging.getLogger("stp")
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="Folder to fill with CLASS/clip.mp4.")],
-    clips_per_class: Annotated[int, typer.Option(min=1)] = 36,
-    frames: Annotated[int, typer.Option(min=12)] = 24,
-    width: Annotated[int, typer.Option(min=32)] = 128,
-    height: Annotated[int, typer.Option(min=32)] = 96,
-    actors: Annotated[int, typer.Option(min=1)] = 6,
+    clips_per_class: Annotated[int, typer.Option(min=1)] = Demo.clips_per_class,
+    frames: Annotated[int, typer.Option(min=12)] = Demo.frames,
+    width: Annotated[int, typer.Option(min=32)] = Demo.width,
+    height: Annotated[int, typer.Option(min=32)] = Demo.height,
+    actors: Annotated[int, typer.Option(min=1)] = Demo.actors,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     threads: Threads = 1,
 ) -> None:
@@ -88,14 +89,13 @@ def frames(
     output: Output,
     shard: Annotated[int, typer.Option(min=0)] = 0,
     shards: Annotated[int, typer.Option(min=1)] = 1,
-    width: Annotated[int, typer.Option(min=1, help="Pixels.")] = 340,
-    height: Annotated[int, typer.Option(min=1, help="Pixels.")] = 256,
-    storage: Storage = "raw",
-    quality: Quality = 95,
+    width: Annotated[int, typer.Option(min=1, help="Pixels.")] = Frames.width,
+    height: Annotated[int, typer.Option(min=1, help="Pixels.")] = Frames.height,
+    storage: Storage = StorageFormat.format,
+    quality: Quality = StorageFormat.quality,
 ) -> None:
     """Decode the clips of one shard into RGB frames."""
     from stp.data.index import read_index
-    from stp.data.shards import StorageFormat
     from stp.extraction.stages import extract_frames
 
     chosen = StorageFormat(storage, quality)
@@ -107,16 +107,15 @@ def extract(
     frames_file: ExistingFile,
     output: Annotated[Path, typer.Argument(help="Flow of the clips, to write.")],
     warped: Annotated[Path | None, typer.Argument(help="Warped flow, camera motion taken out, to write.")] = None,
-    backend: BackendName = "auto",
-    semantics: Semantics = "opencv-cpu",
-    bound: Annotated[float, typer.Option(min=0.01, help="+-bound pixels/frame map to 0..255.")] = 20.0,
-    detector: Detector = "orb",
-    storage: Storage = "raw",
-    quality: Quality = 95,
+    backend: BackendName = Flow.backend,
+    semantics: Semantics = Flow.semantics,
+    bound: Annotated[float, typer.Option(min=0.01, help="+-bound pixels/frame map to 0..255.")] = Flow.bound,
+    detector: Detector = WarpedFlow.detector,
+    storage: Storage = StorageFormat.format,
+    quality: Quality = StorageFormat.quality,
     threads: Threads = 1,
 ) -> None:
     """Compute TV-L1 flow, and warped flow if a file is named for it, of the clips of one shard."""
-    from stp.data.shards import StorageFormat
     from stp.extraction.pairs import FlowSettings
     from stp.extraction.stages import extract_flow
     from stp.flow import TVL1Parameters, resolve_backend
@@ -131,7 +130,7 @@ def extract(
 def splits(
     index_file: ExistingFile,
     outputs: Annotated[list[Path], typer.Argument(help="csv of each fold, to write; as many folds as files.")],
-    scheme: Literal["random", "grouped", "leave_one_group_out", "official"] = "random",
+    scheme: Scheme = Splits.scheme,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Divide the clips into folds."""

@@ -14,6 +14,7 @@ from stp.cli.options import (
     parse_size,
     parse_threads,
 )
+from stp.config import Flow, WarpedFlow
 
 
 @app.command()
@@ -40,15 +41,15 @@ def flow(
         typer.Option(
             min=0.01, help="+-bound pixels map to bytes 0..255, 128 is no motion; mp4: length of full colour."
         ),
-    ] = 20.0,
+    ] = Flow.bound,
     size: Annotated[
         str | None, typer.Option(metavar="WxH", help="Resize frames, e.g. to 340x256.", show_default="own size")
     ] = None,
-    backend: BackendName = "auto",
+    backend: BackendName = Flow.backend,
     semantics: Annotated[
         Semantics, typer.Option(help="Which of OpenCV's two TV-L1s; published networks mostly saw opencv-cuda.")
-    ] = "opencv-cpu",
-    detector: Annotated[Detector, typer.Option(help="Key points for --warped; sift is slower.")] = "orb",
+    ] = Flow.semantics,
+    detector: Annotated[Detector, typer.Option(help="Key points for --warped; sift is slower.")] = WarpedFlow.detector,
     step: Annotated[int, typer.Option(min=1, help="Flow from each frame to the one so many later.")] = 1,
     threads: Annotated[str, typer.Option(metavar="N", help="Processor threads: all or a number.")] = "all",
 ) -> None:

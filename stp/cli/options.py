@@ -5,16 +5,16 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from stp.config import Fusion, FusionSpace
 from stp.errors import UserError
 from stp.system.machine import processors
 
 if TYPE_CHECKING:
     from stp.evaluation.scores import Scores
-    from stp.training.run import Settings
 
 Output = Annotated[Path, typer.Option("-o", "--output", help="File to write.")]
 Stem = Annotated[Path, typer.Option("-o", "--output", help="Stem of the files to write.")]
@@ -33,8 +33,9 @@ Storage = Annotated[
 ]
 Quality = Annotated[int, typer.Option(min=1, max=100, help="Quality of JPEG.")]
 
-Weights = Annotated[str, typer.Option(help="Weight of each stream, as rgb=1,of=1.5,wof=1.")]
-Space = Literal["scores", "probabilities"]  # what is averaged when streams are fused
+WEIGHTS = ",".join(f"{name}={weight:g}" for name, weight in Fusion().weights.items())
+Weights = Annotated[str, typer.Option(help=f"Weight of each stream, as {WEIGHTS}.")]
+Space = Annotated[FusionSpace, typer.Option(help="What is averaged: scores before softmax, or probabilities.")]
 
 Threads = Annotated[int, typer.Option(min=1, help="Processor threads to use.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
@@ -59,15 +60,15 @@ def parse_options(texts: list[str]) -> dict[str, str]:
     return options
 
 
-def parse_weights(text: str) -> dict[str, float]:
-    """`rgb=1,of=1.5` -> numbers by modality; UserError for anything else."""
+def parse_fusion(weights: str, space: FusionSpace) -> Fusion:
+    """`rgb=1,of=1.5` -> the fusion; UserError for anything else."""
     try:
-        weights = {name: float(value) for name, value in (part.split("=") for part in text.split(","))}
+        parsed = {name: float(value) for name, value in (part.split("=") for part in weights.split(","))}
     except ValueError:
-        raise UserError(f"--weights: '{text}' is not of the form rgb=1,of=1.5,wof=1") from None
-    if set(weights) - {"rgb", "of", "wof"} or min(weights.values()) <= 0:
-        raise UserError(f"--weights: '{text}' must give positive weights of rgb, of and wof")
-    return weights
+        raise UserError(f"--weights: '{weights}' is not of the form {WEIGHTS}") from None
+    if "" in parsed or min(parsed.values()) <= 0:
+        raise UserError(f"--weights: '{weights}' must give positive weights of modalities, as {WEIGHTS}")
+    return Fusion(space, parsed)
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -87,15 +88,12 @@ def parse_threads(text: str) -> int:
     return int(text)
 
 
-def parse_settings(text: str) -> "Settings":
-    """Settings from JSON; UserError for what is not JSON or has unknown names."""
-    from stp.training.run import Settings
-
+def parse_json(text: str, option: str) -> Any:
+    """A value from JSON; UserError, which names the option, for what is not JSON."""
     try:
-        values = json.loads(text)
+        return json.loads(text)
     except json.JSONDecodeError as error:
-        raise UserError(f"--settings: not JSON ({error}); give for example '{{\"batch_videos\": 16}}'") from None
-    return Settings.from_dict(values)
+        raise UserError(f"{option}: not JSON ({error}); give for example '{{\"batch_videos\": 16}}'") from None
 
 
 def check_crops(crops: int) -> None:
@@ -116,17 +114,17 @@ def check_new(files: dict[str, Path | None]) -> None:
             raise UserError(f"{option}: '{path}' is named by another option, too; choose another name")
 
 
-def read_all_scores(paths: list[Path], weights: dict[str, float], hidden: bool = False) -> "list[Scores]":
-    """Scores of all files, of clips whose labels are known or hidden; every modality must have a weight."""
+def read_all_scores(paths: list[Path], fusion: Fusion, hidden: bool = False) -> "list[Scores]":
+    """Scores of all files, of clips whose labels are known or hidden; every single modality must have a weight."""
     from stp.evaluation.scores import read_scores
 
     runs = [read_scores(path) for path in paths]
     for path, run in zip(paths, runs, strict=True):
         if bool((run.labels < 0).any()) != hidden:
             raise UserError(f"{path}: scores of clips whose labels are {'known' if hidden else 'hidden'}; leave it out")
-    unweighted = {run.modality for run in runs} - set(weights)
+    unweighted = {run.run.input for run in runs if "+" not in run.run.input} - set(fusion.weights)
     if unweighted:
-        raise UserError(f"--weights: no weight for {', '.join(sorted(unweighted))}; give rgb=1,of=1.5,wof=1")
+        raise UserError(f"--weights: no weight for {', '.join(sorted(unweighted))}; give {WEIGHTS}")
     return runs
 
 

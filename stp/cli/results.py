@@ -10,6 +10,7 @@ import typer
 
 from stp.cli.app import app
 from stp.cli.options import (
+    WEIGHTS,
     ExistingFiles,
     Output,
     Reported,
@@ -17,9 +18,10 @@ from stp.cli.options import (
     Stem,
     Text,
     Weights,
-    parse_weights,
+    parse_fusion,
     read_all_scores,
 )
+from stp.config import Fusion, Statistics
 from stp.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,8 +36,8 @@ def predict_all(paths: list[Path], weights: str, space: Space) -> "list[Predicti
     """Predictions of every input and variant that the scores files allow."""
     from stp.evaluation.fused import predict
 
-    shares = parse_weights(weights)
-    return predict(read_all_scores(paths, shares), shares, space)
+    fusion = parse_fusion(weights, space)
+    return predict(read_all_scores(paths, fusion), fusion)
 
 
 def write_table(output: Path, table: "pd.DataFrame", text: Path, words: str) -> None:
@@ -56,8 +58,8 @@ def table1(
     long: Annotated[Path, typer.Option(help="csv of every fold, to write.")],
     text: Text,
     skipped: Annotated[Path | None, typer.Option(help="csv of clips that were skipped, for the notes.")] = None,
-    weights: Weights = "rgb=1,of=1.5,wof=1",
-    space: Space = "scores",
+    weights: Weights = WEIGHTS,
+    space: Space = Fusion.space,
 ) -> None:
     """Fuse streams and write the paper's Table 1 from scores of all runs."""
     from stp.evaluation import table1 as tables
@@ -65,12 +67,12 @@ def table1(
     from stp.evaluation.metrics import summarise
     from stp.system.files import complete_file
 
-    shares = parse_weights(weights)
-    runs = read_all_scores(scores, shares)
-    folds = tables.fold_accuracies(runs, shares, space)
+    fusion = parse_fusion(weights, space)
+    runs = read_all_scores(scores, fusion)
+    folds = tables.fold_accuracies(runs, fusion)
     summary = summarise(folds)
     rows = list(csv.DictReader(skipped.open(encoding="utf-8"))) if skipped else []
-    notes = table1_notes(runs, shares, space, [f"{row['clip']} ({row['reason']})" for row in rows])
+    notes = table1_notes(runs, fusion, [f"{row['clip']} ({row['reason']})" for row in rows])
     with complete_file(long) as temporary:
         tables.long_table(folds).to_csv(temporary, index=False)
     write_table(output, tables.table1(summary), text, tables.table1_text(summary, notes))
@@ -83,8 +85,8 @@ def comparison(
     text: Text,
     scores: Annotated[list[Path] | None, typer.Argument(exists=True, dir_okay=False)] = None,
     data: Annotated[str, typer.Option(help="Name of the data that the scores are of.")] = "",
-    weights: Weights = "rgb=1,of=1.5,wof=1",
-    space: Space = "scores",
+    weights: Weights = WEIGHTS,
+    space: Space = Fusion.space,
 ) -> None:
     """Write what others report beside what is measured here, as the paper's Tables 2 and 3."""
     from stp.evaluation.comparison import compare, comparison_text, read_reported
@@ -101,8 +103,8 @@ def metrics(
     scores: ExistingFiles,
     output: Output,
     text: Text,
-    weights: Weights = "rgb=1,of=1.5,wof=1",
-    space: Space = "scores",
+    weights: Weights = WEIGHTS,
+    space: Space = Fusion.space,
 ) -> None:
     """Fuse streams and write accuracy, top-5 accuracy and F1 scores of every input and variant."""
     from stp.evaluation.metrics import fold_metrics, metrics_table, metrics_text
@@ -116,10 +118,12 @@ def statistics(
     scores: ExistingFiles,
     output: Output,
     text: Text,
-    resamples: Annotated[int, typer.Option(min=1, help="Bootstrap resamples of the test clips.")] = 10_000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the resamples.")] = 0,
-    weights: Weights = "rgb=1,of=1.5,wof=1",
-    space: Space = "scores",
+    resamples: Annotated[
+        int, typer.Option(min=1, help="Bootstrap resamples of the test clips.")
+    ] = Statistics.resamples,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the resamples.")] = Statistics.seed,
+    weights: Weights = WEIGHTS,
+    space: Space = Fusion.space,
 ) -> None:
     """Fuse streams and write spreads, bootstrap intervals and McNemar's tests against the baseline."""
     from stp.evaluation.significance import statistics_notes, statistics_table, statistics_text
@@ -134,27 +138,27 @@ def statistics(
 def confusion(
     scores: ExistingFiles,
     output: Stem,
-    weights: Weights = "rgb=1,of=1.5,wof=1",
-    space: Space = "scores",
+    weights: Weights = WEIGHTS,
+    space: Space = Fusion.space,
 ) -> None:
     """Fuse the streams of one variant; confusion matrices of each fold and of all: STEM[_foldN].csv, .png, .pdf."""
     import numpy as np
     import pandas as pd
 
-    from stp.evaluation.fused import input_name
-    from stp.evaluation.scores import FUSION_ORDER
+    from stp.evaluation.fused import STREAMS, input_name
     from stp.evaluation.table1 import fold_confusions
     from stp.figures.plots import save_confusion
     from stp.system.files import complete_file
 
-    shares = parse_weights(weights)
-    runs = read_all_scores(scores, shares)
-    variants = {run.variant for run in runs}
+    fusion = parse_fusion(weights, space)
+    runs = read_all_scores(scores, fusion)
+    variants = {item.run.method for item in runs}
     if len(variants) != 1:
         raise UserError(f"confusion: give scores of one variant, not of {', '.join(sorted(variants))}")
-    matrices = fold_confusions(runs, shares, space)
-    streams = input_name([name for name in FUSION_ORDER if name in {run.modality for run in runs}])
-    title, seeds = f"{streams}, {variants.pop()}", len({run.seed for run in runs})
+    matrices = fold_confusions(runs, fusion)
+    inputs = {item.run.input for item in runs}
+    streams = input_name("+".join(sorted(inputs, key=lambda name: (*STREAMS, name).index(name))))
+    title, seeds = f"{streams}, {variants.pop()}", len({item.run.seed for item in runs})
     all_of = f"all folds and {seeds} seeds" if seeds > 1 else "all folds"
     of_seeds = f", {seeds} seeds pooled" if seeds > 1 else ""
     plates = {"": (np.sum(list(matrices.values()), axis=0), f"{title}, {all_of} pooled")}
@@ -172,8 +176,8 @@ def classes(
     scores: ExistingFiles,
     output: Stem,
     reported: Reported,
-    weights: Weights = "rgb=1,of=1.5,wof=1",
-    space: Space = "scores",
+    weights: Weights = WEIGHTS,
+    space: Space = Fusion.space,
 ) -> None:
     """Accuracy of each class of the comparison's measured methods, as STEM.csv, .png and .pdf."""
     from stp.evaluation.comparison import class_accuracies, read_reported
@@ -227,8 +231,8 @@ def paper(
 def submission(
     scores: ExistingFiles,
     output: Output,
-    weights: Weights = "rgb=1,of=1.5,wof=1",
-    space: Space = "scores",
+    weights: Weights = WEIGHTS,
+    space: Space = Fusion.space,
 ) -> None:
     """Fuse the streams' scores of hidden clips (score --set hidden) and write the five likeliest labels of each.
 
@@ -238,7 +242,7 @@ def submission(
     from stp.evaluation.submission import submission_table
     from stp.system.files import complete_file
 
-    shares = parse_weights(weights)
-    table = submission_table(read_all_scores(scores, shares, hidden=True), shares, space)
+    fusion = parse_fusion(weights, space)
+    table = submission_table(read_all_scores(scores, fusion, hidden=True), fusion)
     with complete_file(output) as temporary:
         table.to_csv(temporary, index=False)

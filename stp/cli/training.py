@@ -1,9 +1,10 @@
-"""Initial weights, training and scoring of runs."""
+"""Initial weights, features, training and scoring of runs."""
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -18,34 +19,126 @@ from stp.cli.options import (
     Resident,
     Threads,
     check_crops,
-    parse_settings,
+    parse_json,
 )
+from stp.config import Compute as ComputeSection
+from stp.config import Model, Training, Views, method_file
 from stp.errors import UserError
 
+if TYPE_CHECKING:
+    from stp.data.index import Clip, Index
+    from stp.data.shards import ClipFields
+
 log = logging.getLogger("stp")
+
+MethodFile = Annotated[
+    str | None,
+    typer.Option("--method", help="File of the method in stp/methods.", show_default="as --variant says"),
+]
+RunInput = Annotated[
+    str | None,
+    typer.Option("--input", help="Modality, or several joined by +.", show_default="that of the clips given"),
+]
 
 
 @app.command()
 def weights(
     output: Output,
     backbone: Annotated[str, typer.Option(help="bninception, convnet, torchvision/NAME or a name of timm's.")],
-    weights: Annotated[str, typer.Option(help="none, imagenet or the path of a state dict.")] = "imagenet",
-    width: Annotated[float, typer.Option(min=0.001, help="Multiplier of the channels.")] = 1.0,
-    input_size: Annotated[int, typer.Option(min=1, help="Side of the network's input in pixels.")] = 224,
-    settings: Annotated[str, typer.Option(help="Settings of trainings to check, too, as JSON.")] = "{}",
+    weights: Annotated[str, typer.Option(help="none, imagenet or the path of a state dict.")] = Model.weights,
+    width: Annotated[float, typer.Option(min=0.001, help="Multiplier of the channels.")] = Model.width,
+    input_size: Annotated[int, typer.Option(min=1, help="Side of the network's input in pixels.")] = Model.input_size,
+    settings: Annotated[str, typer.Option(help="Settings of pyramids to check, too, as JSON.")] = "{}",
     variants: Annotated[
-        list[str] | None, typer.Option("--variant", help="A variant that they are to train, again for more.")
+        list[str] | None, typer.Option("--variant", help="A pyramid that they are to train, again for more.")
     ] = None,
+    methods: Annotated[
+        str, typer.Option(help="Other methods to check, as JSON: [{name, method, input, features, settings}, ...].")
+    ] = "[]",
 ) -> None:
-    """Check that backbone, initial weights, input size and pyramid fit, and write a report of the weights."""
+    """Check that backbone, initial weights, input size and methods fit, and write a report of the weights."""
     from stp.models.backbones import weights_report
     from stp.system.files import complete_file
 
-    for name in variants or ():
-        parse_settings(settings).variant(name)
+    pyramids = [
+        {"name": name, "method": method_file(name), "input": "rgb", "settings": parse_json(settings, "--settings")}
+        for name in variants or ()
+    ]
+    for entry in [*pyramids, *parse_json(methods, "--methods")]:
+        check_method(entry)
     report = weights_report(backbone, weights, width, input_size)
     with complete_file(output) as temporary:
         temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def check_method(entry: Mapping[str, Any]) -> None:
+    """UserError unless a method, and the features that it sees, exist and take their options."""
+    from stp import features, methods
+    from stp.config import from_values
+    from stp.data.run_name import RunName
+
+    method = methods.find(entry["method"])
+    name = RunName(entry["input"], entry["name"], fold=1)
+    method.check(method.run(name, entry["method"], ("class",), entry["settings"]))
+    if kind := entry.get("features"):
+        from_values(features.find(kind).options, entry.get("feature_settings", {}), f"config: features.{kind}")
+
+
+def read_fields(paths: list[Path], run_input: str | None) -> "tuple[str, dict[str, ClipFields]]":
+    """The input, and what is stored of each of its modalities, in the order of the input.
+
+    Features of a modality, `KIND-MODALITY`, are those of the modality.
+    """
+    from stp.data.selection import fields_by_modality
+
+    found = {name.rpartition("-")[2]: fields for name, fields in fields_by_modality(paths).items()}
+    run_input = run_input or "+".join(found)
+    if sorted(run_input.split("+")) != sorted(found):
+        raise UserError(f"--input: '{run_input}', but the clips given are of {', '.join(found)}")
+    return run_input, {name: found[name] for name in run_input.split("+")}
+
+
+def chosen_clips(index: "Index", fold_file: Path, word: str) -> "list[Clip]":
+    """The clips that a fold uses for this: train, test or hidden."""
+    from stp.data.splits import read_fold
+
+    return [clip for clip, use in zip(index.clips, read_fold(fold_file, index), strict=True) if use == word]
+
+
+@app.command()
+def features(
+    kind: Annotated[str, typer.Argument(help="File of the features in stp/features.")],
+    clips: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A shard of frames or flow.")],
+    output: Output,
+    settings: Annotated[str, typer.Option(help="Options of these features, as JSON.")] = "{}",
+    device: Device = ComputeSection.device,
+    resident: Resident = ComputeSection.resident,
+    memory_share: MemoryShare = ComputeSection.memory_share,
+    gpu_share: GpuShare = ComputeSection.gpu_share,
+    threads: Threads = 1,
+) -> None:
+    """Compute features of each clip of a shard, once for all folds, and store them as one more modality."""
+    from dataclasses import asdict
+
+    import torch
+
+    from stp import features as kinds
+    from stp.config import from_values
+    from stp.data.shards import ClipFields, write_shard
+    from stp.system.devices import Compute, configure, reserved_device
+    from stp.system.machine import keep_freed_memory
+
+    keep_freed_memory()
+    torch.set_num_threads(threads)
+    found, fields = kinds.find(kind), ClipFields([clips])
+    options = from_values(found.options, parse_json(settings, "--settings"), f"options of features '{kind}'")
+    parameters = {"features": kind, "options": asdict(options), "fields": fields.parameters}
+    with reserved_device(device, gpu_share) as where:
+        configure(where)
+        compute = Compute(where, resident, memory_share)
+        with write_shard(output, f"{kind}-{fields.modality}", parameters) as shard:
+            for clip, values in found.extract(options, fields, compute):
+                shard.store(clip, values)
 
 
 @app.command()
@@ -55,7 +148,9 @@ def train(
     clips: ExistingFiles,
     output: Output,
     log_csv: Annotated[Path, typer.Option(help="csv of loss, accuracy, ... of each epoch, to write.")],
-    variant: Annotated[str, typer.Option(help="baseline or T-level.")] = "3-level",
+    variant: Annotated[str, typer.Option(help="Name of the method: baseline, T-level, or another.")] = "3-level",
+    method: MethodFile = None,
+    run_input: RunInput = None,
     fold: Annotated[int, typer.Option(min=1)] = 1,
     settings: Annotated[str, typer.Option(help="Settings that differ from the paper's, as JSON.")] = "{}",
     seed: Annotated[int, typer.Option(min=0)] = 0,
@@ -63,69 +158,64 @@ def train(
         Path | None, typer.Option(help="Folder of the run's own in which its state is kept until it is complete.")
     ] = None,
     checkpoint_minutes: Annotated[
-        float, typer.Option(min=0, help="Keep the state so often, beside the ends of epochs.")
-    ] = 5.0,
-    tensorboard: Annotated[Path | None, typer.Option(help="Folder of the run's curves, to write.")] = None,
-    device: Device = "auto",
-    resident: Resident = "auto",
-    memory_share: MemoryShare = 0.6,
+        float, typer.Option(min=0, help="Keep the state this often, beside the ends of epochs.")
+    ] = Training.checkpoint_minutes,
+    tensorboard: Annotated[str, typer.Option(help="Folder of the run's curves, to write; empty for none.")] = "",
+    device: Device = ComputeSection.device,
+    resident: Resident = ComputeSection.resident,
+    memory_share: MemoryShare = ComputeSection.memory_share,
     micro_batch_videos: Annotated[
         int, typer.Option(min=0, help="Videos of a mini-batch held in memory at once, for small GPUs; 0 is all.")
-    ] = 0,
+    ] = ComputeSection.micro_batch_videos,
     compilation: Annotated[
         Literal["auto", "always", "never"],
         typer.Option("--compile", help="Compile the network: auto, on GPUs in long trainings."),
-    ] = "auto",
-    gpu_share: GpuShare = 1,
+    ] = ComputeSection.compile,
+    gpu_share: GpuShare = ComputeSection.gpu_share,
     threads: Threads = 1,
 ) -> None:
-    """Train one run: a modality (that of the clips given), a variant, a fold and a seed.
+    """Train one run: a method on an input (that of the clips given), a fold and from a seed.
 
     With --state, a training that was killed goes on where it was when it is called again with the same arguments.
-    SIGTERM, SIGUSR1 and Ctrl-C stop it after the batch under way, its state kept; the exit status is then 75, which
+    SIGTERM, SIGUSR1 and Ctrl-C stop it after the current batch, its state kept; the exit status is then 75, which
     means: try again.
     """
     import torch
 
+    from stp import methods
     from stp.data.index import read_index
-    from stp.data.shards import ClipFields
-    from stp.data.splits import read_fold
-    from stp.system.devices import reserved_device
+    from stp.data.run_name import RunName
+    from stp.system.devices import Compute, reserved_device
     from stp.system.machine import keep_freed_memory
     from stp.system.signals import EXIT_STATUS, Stopped, StopRequest
     from stp.training.checkpoints import Checkpoints, training_definition
-    from stp.training.loop import train as train_run
-    from stp.training.run import Run, save_run
+    from stp.training.model_file import TrainedOn
+    from stp.training.session import Session
 
     keep_freed_memory()
     torch.set_num_threads(threads)
-    table, fields = read_index(index_file), ClipFields(clips)
-    chosen = [c for c, word in zip(table.clips, read_fold(fold_file, table), strict=True) if word == "train"]
+    table = read_index(index_file)
+    named_input, fields = read_fields(clips, run_input)
+    chosen = chosen_clips(table, fold_file, "train")
     if not chosen:
         raise UserError(f"{fold_file}: no clip trains")
-    run = Run(fields.modality, variant, fold, table.classes, parse_settings(settings), seed)
+    kind = method or method_file(variant)
+    found = methods.find(kind)
+    name = RunName(named_input, variant, fold, seed)
+    run = found.run(name, kind, table.classes, parse_json(settings, "--settings"))
+    found.check(run)
     checkpoints = None
     with reserved_device(device, gpu_share) as where:
         if state:
             definition = training_definition(run, chosen, fields, clips, where)
             checkpoints = Checkpoints(state, definition, checkpoint_minutes)
+        compute = Compute(where, resident, memory_share, micro_batch_videos, compilation)
         try:
             with StopRequest() as stop:
-                network = train_run(
-                    run,
-                    fields,
-                    chosen,
-                    where,
-                    log_csv,
-                    checkpoints,
-                    stop,
-                    tensorboard,
-                    resident,
-                    memory_share,
-                    micro_batch_videos,
-                    compilation,
-                )
-                save_run(output, run, network, [clip.clip for clip in chosen], fields.parameters)
+                session = Session(log_csv, checkpoints, stop, Path(tensorboard) if tensorboard else None)
+                recogniser = found.fit(methods.Task(run, chosen, fields, compute, session))
+                made = {modality: stored.parameters for modality, stored in fields.items()}
+                recogniser.save(output, TrainedOn([clip.clip for clip in chosen], made))
         except Stopped as stopped:
             log.warning("%s", stopped)
             raise typer.Exit(EXIT_STATUS) from None
@@ -143,49 +233,48 @@ def score(
     scored: Annotated[
         Literal["test", "hidden"], typer.Option("--set", help="The fold's test clips or those whose label is hidden.")
     ] = "test",
-    segments: Annotated[int, typer.Option(min=1)] = 25,
-    crops: Annotated[int, typer.Option(help="1, 2, 5 or 10.")] = 10,
-    device: Device = "auto",
-    resident: Resident = "auto",
-    memory_share: MemoryShare = 0.6,
-    gpu_share: GpuShare = 1,
+    segments: Annotated[int, typer.Option(min=1)] = Views.segments,
+    crops: Annotated[int, typer.Option(help="1, 2, 5 or 10.")] = Views.crops,
+    device: Device = ComputeSection.device,
+    resident: Resident = ComputeSection.resident,
+    memory_share: MemoryShare = ComputeSection.memory_share,
+    gpu_share: GpuShare = ComputeSection.gpu_share,
     threads: Threads = 1,
 ) -> None:
     """Score a fold's test clips, or those whose labels are hidden, by its trained run."""
-    from dataclasses import replace
-
+    import numpy as np
     import torch
 
+    from stp import methods
     from stp.data.index import read_index
-    from stp.data.shards import ClipFields
-    from stp.data.splits import read_fold
-    from stp.evaluation.scores import write_scores
-    from stp.system.devices import configure, full_memory_named, reserved_device
+    from stp.evaluation.scores import Scores, write_scores
+    from stp.system.devices import Compute, configure, full_memory_named, reserved_device
     from stp.system.machine import keep_freed_memory
-    from stp.training.run import load_run, training_clips
-    from stp.training.scoring import score as score_run
 
     check_crops(crops)
     keep_freed_memory()
     torch.set_num_threads(threads)
-    run, network = load_run(model)
-    table, fields = read_index(index_file), ClipFields(clips)
-    if (fields.modality, table.classes) != (run.modality, run.classes):
-        raise UserError(
-            f"{model}: trained on {run.modality} and classes {', '.join(run.classes)}, not on what is given"
-        )
-    chosen = [c for c, word in zip(table.clips, read_fold(fold_file, table), strict=True) if word == scored]
+    recogniser, file = methods.load(model)
+    run, table = recogniser.run, read_index(index_file)
+    _, fields = read_fields(clips, run.name.input)
+    if table.classes != run.classes:
+        raise UserError(f"{model}: trained on classes {', '.join(run.classes)}, not on those of {index_file}")
+    chosen = chosen_clips(table, fold_file, scored)
     if not chosen:
         raise UserError(f"{fold_file}: has no {scored} clip to score")
-    if trained := training_clips(model) & {clip.clip for clip in chosen}:
+    if trained := file.clips() & {clip.clip for clip in chosen}:
         raise UserError(
             f"{model}: trained on {len(trained)} of the clips to score, as '{min(trained)}'; give its own fold"
         )
     keys = "model.input_size or compute.memory_share, or take another compute.device"
-    with reserved_device(device, gpu_share) as where, full_memory_named(run.name, keys):
-        configure(where, run.settings.deterministic)
-        scores = score_run(run, network, fields, chosen, segments, crops, where, resident, memory_share)
-    write_scores(output, replace(scores, coarse=table.coarse), {"segments": segments, "crops": crops})
+    names = tuple(clip.clip for clip in chosen)
+    with reserved_device(device, gpu_share) as where, full_memory_named(str(run.name), keys):
+        configure(where, getattr(run.options, "deterministic", False))
+        values = recogniser.scores(names, fields, Views(segments, crops), Compute(where, resident, memory_share))
+    number = {name: i for i, name in enumerate(run.classes)}
+    labels = np.array([number[clip.label] if clip.label else -1 for clip in chosen], dtype=np.int64)
+    scores = Scores(run.name, run.classes, names, labels, values, table.coarse)
+    write_scores(output, scores, {"segments": segments, "crops": crops})
 
 
 @app.command()

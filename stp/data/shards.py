@@ -1,6 +1,7 @@
 """HDF5 storage: one file a shard and modality, one contiguous uint8 data set a clip, complete or absent.
 
-    /clips/CLIP_ID          (T, C, H, W) uint8: RGB frames (C = 3) or quantised flow fields (C = 2: x, y)
+    /clips/CLIP_ID          (T, C, H, W) uint8: RGB frames (C = 3) or quantised flow fields (C = 2: x, y);
+                            or (n, ...) float32: features of a clip (`stp.features`)
     /EXTRA/CLIP_ID          further arrays of a stage: person boxes beside frames, homographies beside warped flow
     attributes              modality, parameters of the stage and versions, as JSON
 
@@ -16,28 +17,18 @@ Data sets too large for that are stored as JPEG (`stp.data.jpeg`), which the par
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import h5py
 import numpy as np
 
+from stp.config import StorageFormat
 from stp.errors import UserError
 from stp.system.files import complete_file
 from stp.system.versions import versions
-
-JPEG_QUALITY = 95  # OpenCV's default, with which TSN stores frames and flow
-
-
-@dataclass(frozen=True)
-class StorageFormat:
-    """How fields are stored: as they are, or as JPEG of a quality of 1..100."""
-
-    format: Literal["raw", "jpeg"] = "raw"
-    quality: int = JPEG_QUALITY
-
 
 RAW = StorageFormat()
 
@@ -89,6 +80,10 @@ class ShardWriter:
 
     def _fill(self, clip: str, first: int, fields: np.ndarray) -> None:
         self._file[f"clips/{clip}"][first : first + len(fields)] = fields
+
+    def store(self, clip: str, features: np.ndarray) -> None:
+        """Store a clip's features, an array (n, ...) of any number type, in place of fields."""
+        self._file.create_dataset(f"clips/{clip}", data=features)
 
     def add(self, clip: str, **extras: np.ndarray) -> None:
         """Store further arrays of a clip under the names given."""
@@ -155,7 +150,7 @@ def write_shard(
 def _open_clip(mapped: np.ndarray, data: h5py.Dataset, ends: h5py.Dataset | None, name: str) -> StoredFields:
     """A clip's fields in a mapped shard: a part of the map (read-only), or a reader of JPEG images over one."""
     first = data.id.get_offset()
-    fields = mapped[first : first + data.size].reshape(data.shape)
+    fields = mapped[first : first + data.nbytes].view(data.dtype).reshape(data.shape)
     if ends is None:
         return fields
     from stp.data.jpeg import JpegFields

@@ -2,15 +2,14 @@
 
 import csv
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
+from stp.config import Scheme
 from stp.data.index import Index
 from stp.errors import UserError
 from stp.system.files import complete_file
 
-Scheme = Literal["random", "grouped", "leave_one_group_out", "official"]
 WORDS = ("train", "test", "unused", "hidden")
 
 

@@ -7,7 +7,7 @@ Reported figures are data (`config/reported/NAME.csv`), one row a method and met
     reported              percent; empty where nobody has reported any
     source                whose figure it is
     data                  on what it was reported
-    streams, variant      what of ours is that method, as rgb+of+wof and 3-level; both empty where nothing is
+    streams, variant      input and method of ours that are it, as rgb+of+wof and 3-level; both empty where nothing is
     note
 """
 
@@ -17,10 +17,9 @@ from pathlib import Path
 import pandas as pd
 
 from stp.errors import UserError
-from stp.evaluation.fused import INPUTS, Predictions, clip_outcomes, clip_shares, input_name
+from stp.evaluation.fused import Predictions, clip_outcomes, clip_shares, input_name
 from stp.evaluation.markdown import table_text, with_deviation
 from stp.evaluation.metrics import METRICS
-from stp.sampling.segments import NAME
 
 COLUMNS = ("method", "pretraining", "metric", "reported", "source", "data", "streams", "variant", "note")
 
@@ -34,15 +33,14 @@ def read_reported(path: Path) -> pd.DataFrame:
     table = pd.read_csv(path, dtype=str, keep_default_na=False)  # "None" is a word here
     if tuple(table.columns) != COLUMNS:
         raise UserError(f"{path}: columns are {', '.join(table.columns)}; they must be {', '.join(COLUMNS)}")
-    streams = ["+".join(names) for names in INPUTS]
     for number, row in enumerate(table.to_dict("records"), start=2):
         where = f"{path}, line {number}"
         if row["metric"] not in METRICS:
             raise UserError(f"{where}: metric '{row['metric']}' is unknown; allowed are {', '.join(METRICS)}")
-        if (row["streams"] or row["variant"]) and (row["streams"] not in streams or not NAME.fullmatch(row["variant"])):
+        if bool(row["streams"]) != bool(row["variant"]):
             raise UserError(
-                f"{where}: streams '{row['streams']}' and variant '{row['variant']}' are no run of ours; give one of "
-                f"{', '.join(streams)}, and baseline or T-level, or leave both empty"
+                f"{where}: streams '{row['streams']}' and variant '{row['variant']}' are no run of ours; give both, "
+                "such as rgb+of and 3-level, or leave both empty"
             )
         try:
             float(row["reported"] or 0)
@@ -60,7 +58,7 @@ def compare(reported: pd.DataFrame, summary: pd.DataFrame | None, measured_on: s
     found = {} if summary is None else {(row["input"], row["variant"]): row for _, row in summary.iterrows()}
     rows = []
     for row in reported.to_dict("records"):
-        ours = found.get((input_name(row["streams"].split("+")), row["variant"]))
+        ours = found.get((input_name(row["streams"]), row["variant"]))
         metric = row["metric"]
         measured = (float("nan"), float("nan")) if ours is None else (ours[metric], ours[f"{metric}_std"])
         rows.append((*measured, "" if pd.isna(measured[0]) else measured_on))
@@ -115,8 +113,8 @@ def class_accuracies(reported: pd.DataFrame, predictions: Sequence[Predictions])
     tables = []
     methods = reported[reported["streams"] != ""].drop_duplicates("method").to_dict("records")
     for row in methods:
-        key = (input_name(row["streams"].split("+")), row["variant"])
-        chosen = [item for item in predictions if (item.input, item.variant) == key]
+        key = (input_name(row["streams"]), row["variant"])
+        chosen = [item for item in predictions if (item.input, item.method) == key]
         if not chosen:
             continue
         by_class = clip_shares(clip_outcomes(chosen)).groupby("label")["share"].agg(["size", "mean"])

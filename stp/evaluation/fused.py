@@ -1,37 +1,32 @@
 """Predictions: the fused scores of one input and variant on a fold's test clips, for tables and figures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from stp.config import FUSED, Fusion
+from stp.data.run_name import method_order
 from stp.errors import UserError
-from stp.evaluation.scores import FUSION_ORDER, FusionSpace, Scores, fuse
-
-INPUTS = (("rgb",), ("of",), ("wof",), ("rgb", "of"), ("of", "wof"), ("rgb", "of", "wof"))
+from stp.evaluation.scores import Scores, fuse
 
 
-def input_name(streams: Sequence[str]) -> str:
+def input_name(run_input: str) -> str:
     """RGB+OF+WOF, as the paper writes it."""
-    return "+".join(streams).upper()
-
-
-def column(variant: str) -> int:
-    """Place of a variant among Table 1's columns: baseline, 1-level, 2-level, ..."""
-    return 0 if variant == "baseline" else int(variant.removesuffix("-level"))
+    return run_input.upper()
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What an input (RGB, OF, RGB+OF, ...) and variant say of a fold's test clips after training from a seed.
+    """What an input (RGB, OF, RGB+OF, ...) and a method say of a fold's test clips after training from a seed.
 
     `scores` is float (clips, classes), `labels` int64 (clips,); `classes` and `coarse` are as in
     `stp.evaluation.scores.Scores`.
     """
 
     input: str
-    variant: str
+    method: str
     fold: int
     seed: int
     classes: tuple[str, ...]
@@ -47,46 +42,62 @@ class Predictions:
 
 
 def group_by_fold(scores: Sequence[Scores]) -> dict[tuple[str, int, int], dict[str, Scores]]:
-    """Runs by (variant, fold, seed), baseline first, then by modality.
+    """Runs by (method, fold, seed), baseline first, then by input.
 
-    Refuses other classes, other test clips of the same fold, and runs given twice.
+    Methods that are no pyramids stay in the order given, and so do inputs that the paper does not fuse. Refuses other
+    classes, other test clips of the same fold, and runs given twice.
     """
     groups: dict[tuple[str, int, int], dict[str, Scores]] = {}
     folds: dict[int, Scores] = {}
-    for run in sorted(scores, key=lambda run: (column(run.variant), run.fold, run.seed, _stream(run))):
-        if (run.classes, run.coarse) != (scores[0].classes, scores[0].coarse):
-            raise UserError(f"scores of {run.run} are of other classes; run it again")
-        first = folds.setdefault(run.fold, run)
-        if run.clips != first.clips or not np.array_equal(run.labels, first.labels):
-            raise UserError(
-                f"scores of {run.run} and of {first.run} are of another index or other folds; run both again"
-            )
-        group = groups.setdefault((run.variant, run.fold, run.seed), {})
-        if run.modality in group:
-            raise UserError(f"scores of {run.run} are given twice; give each run once")
-        group[run.modality] = run
+    methods = list(dict.fromkeys(item.run.method for item in scores))
+
+    def order(item: Scores) -> tuple[object, ...]:
+        run = item.run
+        return *method_order(run.method), methods.index(run.method), run.fold, run.seed, _stream(run.input)
+
+    for item in sorted(scores, key=order):
+        run = item.run
+        if (item.classes, item.coarse) != (scores[0].classes, scores[0].coarse):
+            raise UserError(f"scores of {run} are of other classes; run it again")
+        first = folds.setdefault(run.fold, item)
+        if item.clips != first.clips or not np.array_equal(item.labels, first.labels):
+            raise UserError(f"scores of {run} and of {first.run} are of another index or other folds; run both again")
+        group = groups.setdefault((run.method, run.fold, run.seed), {})
+        if run.input in group:
+            raise UserError(f"scores of {run} are given twice; give each run once")
+        group[run.input] = item
     return groups
 
 
-def _stream(run: Scores) -> int:
-    return FUSION_ORDER.index(run.modality)
+STREAMS = FUSED[-1]  # the single streams, in the order of Table 1's rows
 
 
-def predict(scores: Sequence[Scores], weights: Mapping[str, float], space: FusionSpace) -> list[Predictions]:
-    """Predictions of every input whose streams are there, in the order of Table 1's rows, then variant, fold and seed.
+def _stream(run_input: str) -> int:
+    return STREAMS.index(run_input) if run_input in STREAMS else len(STREAMS)
 
-    Refuses, beside what `group_by_fold` does, an input and variant that lack a fold of some seed: means over folds and
+
+def inputs_of(groups: Sequence[dict[str, Scores]]) -> list[tuple[str, ...]]:
+    """The inputs to predict from: single streams, then their fusions, both in the order of Table 1, then all others."""
+    present = dict.fromkeys(name for runs in groups for name in runs)
+    others = [(name,) for name in present if name not in STREAMS]
+    return [*((name,) for name in STREAMS), *FUSED, *others]
+
+
+def predict(scores: Sequence[Scores], fusion: Fusion) -> list[Predictions]:
+    """Predictions of every input whose streams are there, in the order of Table 1's rows, then method, fold and seed.
+
+    Refuses, beside what `group_by_fold` does, an input and method that lack a fold of some seed: means over folds and
     over seeds would not agree.
     """
     found = []
     groups = group_by_fold(scores)
-    for streams in INPUTS:
-        for (variant, fold, seed), runs in groups.items():
+    for streams in inputs_of(list(groups.values())):
+        for (method, fold, seed), runs in groups.items():
             if not set(streams) <= set(runs):
                 continue
             chosen = [runs[stream] for stream in streams]
-            first, values = chosen[0], fuse(chosen, weights, space)
-            where = (input_name(streams), variant, fold, seed)
+            first, values = chosen[0], fuse(chosen, fusion)
+            where = (input_name("+".join(streams)), method, fold, seed)
             found.append(Predictions(*where, first.classes, first.coarse, first.clips, first.labels, values))
     _check_complete(found)
     return found
@@ -95,13 +106,13 @@ def predict(scores: Sequence[Scores], weights: Mapping[str, float], space: Fusio
 def _check_complete(predictions: Sequence[Predictions]) -> None:
     present: dict[tuple[str, str], set[tuple[int, int]]] = {}
     for item in predictions:
-        present.setdefault((item.input, item.variant), set()).add((item.fold, item.seed))
-    for (name, variant), pairs in present.items():
+        present.setdefault((item.input, item.method), set()).add((item.fold, item.seed))
+    for (name, method), pairs in present.items():
         whole = {(fold, seed) for fold, _ in pairs for _, seed in pairs}
         if missing := sorted(whole - pairs):
             fold, seed = missing[0]
             raise UserError(
-                f"scores of {name} {variant} lack fold{fold}/seed{seed}, but others have that fold or that seed; "
+                f"scores of {name} {method} lack fold{fold}/seed{seed}, but others have that fold or that seed; "
                 "give every fold of every seed"
             )
 

@@ -1,9 +1,11 @@
 """Tables for reading: Markdown with a heading, a caption, the table, and notes on what its figures depend on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
+from stp.config import Fusion
+from stp.data.run_name import method_order
 from stp.evaluation.scores import Scores
 from stp.system.versions import versions
 
@@ -22,21 +24,23 @@ def table_text(title: str, caption: str, table: pd.DataFrame, notes: Sequence[st
     return "\n".join(lines + [f"- {note}" for note in notes]) + "\n"
 
 
-def table1_notes(runs: Sequence[Scores], weights: Mapping[str, float], space: str, skipped: Sequence[str]) -> list[str]:
+def table1_notes(runs: Sequence[Scores], fusion: Fusion, skipped: Sequence[str]) -> list[str]:
     """Sentences on data, fusion, the choice of level 4 and skipped clips."""
-    by_fold = {run.fold: len(run.clips) for run in runs}
+    by_fold = {item.run.fold: len(item.clips) for item in runs}
     folds = ", ".join(str(by_fold[fold]) for fold in sorted(by_fold))
-    seeds = sorted({run.seed for run in runs})
-    average = "scores before softmax" if space == "scores" else "probabilities"
+    seeds = sorted({item.run.seed for item in runs})
+    average = "scores before softmax" if fusion.space == "scores" else "probabilities"
     notes = [
         f"{len(runs[0].classes)} classes; {len(by_fold)} folds of {folds} test clips.",
         f"Trained from seed {seeds[0]}."
         if len(seeds) == 1
         else f"Trained from seeds {', '.join(map(str, seeds))}; the figure of a fold is its mean over them.",
         "Class accuracy is the mean over classes; accuracy over all clips stands in table1_long.csv.",
-        f"Fusion: weighted average of {average}, " + ", ".join(f"{k.upper()} {v:g}" for k, v in weights.items()) + ".",
+        f"Fusion: weighted average of {average}, "
+        + ", ".join(f"{k.upper()} {v:g}" for k, v in fusion.weights.items())
+        + ".",
     ]
-    if any(run.variant not in ("baseline", "1-level", "2-level", "3-level") for run in runs):
+    if any(method_order(item.run.method) > (1, 3) for item in runs):
         notes.append(
             "Level 4 needs 8 parts, which 4 sub-segments cannot give (the paper does not say how): there K = 8 "
             "sub-segments overlap, spread evenly over the same segment."

@@ -52,7 +52,7 @@ def measure(item: Predictions) -> dict[str, float]:
 def fold_metrics(predictions: Sequence[Predictions]) -> pd.DataFrame:
     """One row an input, variant, fold and seed: KEYS, and METRICS in percent."""
     rows = [
-        (item.input, item.variant, item.fold, item.seed, len(item.labels), *measure(item).values())
+        (item.input, item.method, item.fold, item.seed, len(item.labels), *measure(item).values())
         for item in predictions
     ]
     return pd.DataFrame(rows, columns=[*KEYS, *METRICS])

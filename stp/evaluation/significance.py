@@ -107,7 +107,7 @@ def statistics_table(predictions: Sequence[Predictions], resamples: int, seed: i
     """
     groups: dict[tuple[str, str], list[Predictions]] = {}
     for item in predictions:
-        groups.setdefault((item.input, item.variant), []).append(item)
+        groups.setdefault((item.input, item.method), []).append(item)
     outcomes = {key: clip_outcomes(items) for key, items in groups.items()}
     clips = {key: clip_shares(tests) for key, tests in outcomes.items()}
     intervals = _intervals(clips, resamples, seed)

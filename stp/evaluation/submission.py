@@ -1,19 +1,20 @@
 """Submissions: what a hidden test set's server is sent, the likeliest classes and coarser classes of each clip."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
+from stp.config import Fusion
 from stp.errors import UserError
 from stp.evaluation.fused import group_by_fold
-from stp.evaluation.scores import FusionSpace, Scores, fuse
+from stp.evaluation.scores import Scores, fuse
 
 RANKS = 5
 
 
-def submission_table(scores: Sequence[Scores], weights: Mapping[str, float], space: FusionSpace) -> pd.DataFrame:
+def submission_table(scores: Sequence[Scores], fusion: Fusion) -> pd.DataFrame:
     """One row a clip: `vid`, its id, then the five likeliest actions and body parts, as numbers, likeliest first.
 
     Actions rank by the fused scores, averaged over seeds. A body part's probability is the sum of its actions'
@@ -34,8 +35,8 @@ def submission_table(scores: Sequence[Scores], weights: Mapping[str, float], spa
             f"submission: {RANKS} classes and coarser classes are ranked, here are {len(first.classes)} and "
             f"{len(parts)}; the index's column coarse names the coarser class of each clip"
         )
-    fused = np.mean([fuse(list(runs.values()), weights, space) for runs in groups.values()], axis=0)  # over seeds
-    probabilities = fused if space == "probabilities" else softmax(fused, axis=1)
+    fused = np.mean([fuse(list(runs.values()), fusion) for runs in groups.values()], axis=0)  # over seeds
+    probabilities = fused if fusion.space == "probabilities" else softmax(fused, axis=1)
     members = np.array([[part == name for part in parts] for name in first.coarse], dtype=float)  # (classes, parts)
     columns: dict[str, Sequence[object]] = {"vid": first.clips}
     for name, values in (("action", fused), ("body", probabilities @ members)):

@@ -1,22 +1,23 @@
 """Tables: accuracies of every input and variant over the folds (paper section 4.2, Table 1)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix
 
+from stp.config import Fusion
 from stp.evaluation.fused import group_by_fold, predict
 from stp.evaluation.markdown import table_text, with_deviation
 from stp.evaluation.metrics import KEYS, fold_metrics, summarise
-from stp.evaluation.scores import FusionSpace, Scores, fuse
+from stp.evaluation.scores import Scores, fuse
 
 ACCURACIES = ("class_accuracy", "accuracy")
 
 
-def fold_accuracies(scores: Sequence[Scores], weights: Mapping[str, float], space: FusionSpace) -> pd.DataFrame:
+def fold_accuracies(scores: Sequence[Scores], fusion: Fusion) -> pd.DataFrame:
     """One row an input, variant, fold and seed: number of test clips, class accuracy and accuracy, both 0..100."""
-    return fold_metrics(predict(scores, weights, space))[[*KEYS, *ACCURACIES]]
+    return fold_metrics(predict(scores, fusion))[[*KEYS, *ACCURACIES]]
 
 
 def long_table(folds: pd.DataFrame) -> pd.DataFrame:
@@ -52,9 +53,7 @@ def _by_variant(summary: pd.DataFrame, cells: pd.Series) -> pd.DataFrame:
     return table.rename_axis("Input Modality").reset_index()
 
 
-def fold_confusions(
-    scores: Sequence[Scores], weights: Mapping[str, float], space: FusionSpace
-) -> dict[int, np.ndarray]:
+def fold_confusions(scores: Sequence[Scores], fusion: Fusion) -> dict[int, np.ndarray]:
     """Confusion matrix of each fold, rows true and columns predicted, int64 (classes, classes).
 
     Streams are fused, and a clip counts once a seed.
@@ -62,7 +61,7 @@ def fold_confusions(
     matrices: dict[int, np.ndarray] = {}
     for (_, fold, _), runs in group_by_fold(scores).items():
         chosen = list(runs.values())
-        predicted = fuse(chosen, weights, space).argmax(1)
+        predicted = fuse(chosen, fusion).argmax(1)
         matrix = confusion_matrix(chosen[0].labels, predicted, labels=range(len(chosen[0].classes)))
         matrices[fold] = matrices.get(fold, 0) + matrix
     return matrices

@@ -5,7 +5,7 @@ averaged, so that an explanation covers the whole frame.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,19 +14,20 @@ from scipy.special import softmax
 from torch import Tensor
 from torch.nn import functional as F
 
+from stp import methods
+from stp.config import Views
 from stp.data.index import Clip, Index
 from stp.data.modalities import MODALITIES
 from stp.data.shards import ClipFields
 from stp.errors import UserError
 from stp.explain.grad_cam import guidable, guided_grad_cam, last_maps, share_weights
-from stp.models.pyramid import TemporalPyramidNetwork
+from stp.methods.network import NetworkRecogniser
 from stp.sampling.crops import Crop
 from stp.sampling.loading import open_fields
 from stp.sampling.samples import scored_segments
-from stp.sampling.segments import Variant
 from stp.system.progress import progress
-from stp.training.run import Run, load_run, training_clips
-from stp.training.scoring import divide, score_clips
+from stp.training.run import Run
+from stp.training.scoring import Scorer, divide
 
 IMAGES_AT_ONCE = 32  # a backward pass keeps every layer's maps: 3 GB with BN-Inception at 224
 
@@ -36,12 +37,12 @@ class ExplainedRun:
     """A trained run, and the ids of the clips on which it was trained."""
 
     run: Run
-    network: TemporalPyramidNetwork
+    scorer: Scorer
     trained_on: frozenset[str]
 
     def note(self, clip: str) -> str:
         """Whether the run knew the clip, in a few words."""
-        return f"fold {self.run.fold}, {'training clip' if clip in self.trained_on else 'unseen clip'}"
+        return f"fold {self.run.name.fold}, {'training clip' if clip in self.trained_on else 'unseen clip'}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,15 +55,12 @@ class Explanation:
     """
 
     run: Run
+    subsegment_length: int  # frames
     target: int
     scores: np.ndarray
     starts: np.ndarray
     heat: np.ndarray
     guided: np.ndarray
-
-    @property
-    def variant(self) -> Variant:
-        return self.run.settings.variant(self.run.variant)
 
     @property
     def probabilities(self) -> np.ndarray:
@@ -73,8 +71,8 @@ class Explanation:
     @property
     def frames(self) -> np.ndarray:
         """The frame by which a sub-segment is shown: the one that an RGB stream sees, the middle one of flow: (n,)."""
-        is_flow = MODALITIES[self.run.modality].is_flow
-        middle: np.ndarray = self.starts + (self.variant.subsegment_length // 2 if is_flow else 0)
+        is_flow = MODALITIES[self.run.name.input].is_flow
+        middle: np.ndarray = self.starts + (self.subsegment_length // 2 if is_flow else 0)
         return middle
 
 
@@ -113,27 +111,22 @@ def target_class(word: str, clip: Clip, scores: np.ndarray, classes: Sequence[st
 
 
 def explain(
-    run: Run,
-    network: TemporalPyramidNetwork,
-    fields: ClipFields,
-    clip: Clip,
-    target: str,
-    segments: int,
-    crops: int,
-    device: torch.device,
+    explained: ExplainedRun, fields: ClipFields, clip: Clip, target: str, views: Views, device: torch.device
 ) -> Explanation:
-    """Guided Grad-CAM of a clip over `segments` evenly spread segments, seen in 1, 2, 5 or 10 `crops`.
+    """Guided Grad-CAM of a clip over evenly spread segments, each seen in the crops of `views`.
 
     `target` is as for `target_class`.
 
     Raises:
         UserError: the class is unknown, or the network has no maps or no rectifiers.
     """
-    network = network.to(device).eval()
+    run, sampler = explained.run, explained.scorer.sampler
+    network = explained.scorer.network.to(device).eval()
+    scorer = replace(explained.scorer, network=network)
     source = open_fields(fields, [clip.clip], device)
-    chosen = scored_segments(fields, clip.clip, network.variant, segments, crops)
+    chosen = scored_segments(fields, clip.clip, sampler, views)
     with torch.inference_mode():
-        scores = next(iter(score_clips(run, network, source, [chosen]))).mean(0)
+        scores = next(iter(scorer.score_clips(source, [chosen]))).mean(0)
     number = target_class(target, clip, scores, run.classes)
     weights = share_weights(network, torch.from_numpy(chosen.places).to(device), number)
     backbone, layer = guidable(network.backbone), None
@@ -144,14 +137,15 @@ def explain(
         crop_share = crop_weight(view.crop, height, width).to(device)
         seen += crop_share
         first = 0
-        for images in source.images(divide([view], IMAGES_AT_ONCE), run.settings.input_size):
+        for images in source.images(divide([view], IMAGES_AT_ONCE), run.options.input_size):
             layer = layer or last_maps(backbone, images[:1])
             rows = slice(first, first + len(images))
             for total, maps in zip(sums, guided_grad_cam(backbone, layer, images, weights[rows]), strict=True):
                 total[rows] += crop_share * place_back(maps, view.crop, height, width)
             first += len(images)
     heat, guided = torch.where(seen > 0, sums / seen, 0).cpu().numpy()
-    return Explanation(run, number, scores, chosen.views[0].indices[:, 0], heat, guided)
+    starts = chosen.views[0].indices[:, 0]
+    return Explanation(run, sampler.subsegment_length, number, scores, starts, heat, guided)
 
 
 def results_folder(model: Path) -> Path:
@@ -187,11 +181,14 @@ def explained_runs(models: Sequence[Path], index: Index, source: str) -> list[Ex
     for path in models:
         if not path.is_file():
             raise UserError(f"{path}: does not exist; --run takes the folder of a trained run, in which model.pt is")
-        run, network = load_run(path)
+        recogniser, file = methods.load(path)
+        if not isinstance(recogniser, NetworkRecogniser):
+            raise UserError(f"{path}: is a run of '{file.kind}', which has no maps to explain; give a run of a network")
+        run = recogniser.run
         if set(run.classes) != set(index.classes):
             raise UserError(
                 f"{path}: trained on classes {', '.join(run.classes)}, but {source} has {', '.join(index.classes)}; "
                 "name the run's own index with --index"
             )
-        runs.append(ExplainedRun(run, network, training_clips(path)))
+        runs.append(ExplainedRun(run, recogniser.scorer, file.clips()))
     return runs

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stp.errors import UserError
-from stp.models.backbones import Backbone
 from stp.models.pyramid import TemporalPyramidNetwork, subsegment_maps
 
 # Names of torch's and timm's classes; gates (sigmoids) are none.
@@ -38,7 +37,7 @@ class GuidedRectifier(nn.ReLU):
         return output
 
 
-def guidable(backbone: Backbone) -> Backbone:
+def guidable(backbone: nn.Module) -> nn.Module:
     """A copy that computes the same, whose every rectifier captum can guide and that overwrites no output.
 
     Raises:
@@ -58,7 +57,7 @@ def guidable(backbone: Backbone) -> Backbone:
 
 
 @torch.no_grad()
-def last_maps(backbone: Backbone, images: Tensor) -> nn.Module:
+def last_maps(backbone: nn.Module, images: Tensor) -> nn.Module:
     """The last module of the network that gives square maps (B, C, h, w) of several places: what is pooled.
 
     Raises:
@@ -70,7 +69,7 @@ def last_maps(backbone: Backbone, images: Tensor) -> nn.Module:
         if isinstance(output, Tensor) and output.dim() == 4 and output.shape[2] == output.shape[3] > 1:
             found.append(module)
 
-    hooks = [module.register_forward_hook(note) for module in backbone.network.modules()]
+    hooks = [module.register_forward_hook(note) for module in backbone.modules()]
     try:
         backbone(images)
     finally:
@@ -88,7 +87,7 @@ def share_weights(network: TemporalPyramidNetwork, places: Tensor, target: int) 
     the classifier's bias sum to the score.
     """
     segments, subsegments = places.shape
-    maps = subsegment_maps(network.classifier.weight.detach(), subsegments, network.variant.parts)[:, target] / segments
+    maps = subsegment_maps(network.classifier.weight.detach(), subsegments, network.parts)[:, target] / segments
     weights = maps.new_zeros(int(places.max()) + 1, maps.shape[-1])
     return weights.index_add_(0, places.reshape(-1), maps.repeat(segments, 1))
 
@@ -96,7 +95,7 @@ def share_weights(network: TemporalPyramidNetwork, places: Tensor, target: int) 
 class Shares(nn.Module):
     """Shares (m,) of a class's score: images (m, C, H, W) of sub-segments, and their `share_weights` (m, D)."""
 
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone
 
@@ -104,7 +103,7 @@ class Shares(nn.Module):
         return (self.backbone(images) * weights).sum(1)
 
 
-def guided_grad_cam(backbone: Backbone, layer: nn.Module, images: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+def guided_grad_cam(backbone: nn.Module, layer: nn.Module, images: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Where sub-segments speak for a class.
 
     Args:

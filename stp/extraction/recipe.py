@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stp.data.shards import RAW, StorageFormat
+from stp.config import StorageFormat
+from stp.data.shards import RAW
 from stp.errors import UserError
 from stp.extraction.pairs import FlowSettings
 from stp.flow import TVL1Parameters, resolve_backend

@@ -10,9 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from stp.config import StorageFormat
 from stp.data.boxes import read_boxes
 from stp.data.index import Clip
-from stp.data.shards import RAW, ClipFields, StorageFormat, StoredFields, read_extra, write_shard
+from stp.data.shards import RAW, ClipFields, StoredFields, read_extra, write_shard
 from stp.errors import UserError
 from stp.extraction.engine import WriteChunk, write_flow
 from stp.extraction.pairs import FlowSettings

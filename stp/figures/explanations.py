@@ -83,7 +83,7 @@ def caption(explanation: Explanation) -> str:
 
 def stream_name(explanation: Explanation) -> str:
     """`OF, 3-level`."""
-    return f"{explanation.run.modality.upper()}, {explanation.run.variant}"
+    return f"{explanation.run.name.input.upper()}, {explanation.run.name.method}"
 
 
 def draw(frames: np.ndarray, explanations: Sequence[Explanation], notes: Sequence[str], title: str) -> Figure:
@@ -124,7 +124,7 @@ def draw_band(ax: Axes, frames: np.ndarray, explanation: Explanation, note: str,
     inch = width / panel
     for i, column in enumerate(columns(explanation, number)):
         first = explanation.starts[i]
-        words = f"{first}–{first + explanation.variant.subsegment_length - 1}"
+        words = f"{first}–{first + explanation.subsegment_length - 1}"
         ax.text(column * (width + gap) + width / 2, -0.03 * inch, words, ha="center", va="bottom", fontsize=7)
     for line, name in enumerate(LINES):
         middle = line * (height + gap) + height / 2
@@ -138,7 +138,7 @@ def draw_band(ax: Axes, frames: np.ndarray, explanation: Explanation, note: str,
 
 def subsegments_at(explanation: Explanation, frame: int) -> np.ndarray:
     """Numbers of the sub-segments in which a frame lies: none, one, or several that overlap."""
-    ends = explanation.starts + explanation.variant.subsegment_length
+    ends = explanation.starts + explanation.subsegment_length
     return np.flatnonzero((explanation.starts <= frame) & (frame < ends))
 
 
@@ -194,7 +194,7 @@ def save_explanations(
     The figure's metadata hold the parameters, runs, classes and versions as JSON.
     """
     classes = [explanation.run.classes[explanation.target] for explanation in explanations]
-    runs = {"runs": [explanation.run.name for explanation in explanations], "classes": classes}
+    runs = {"runs": [str(explanation.run.name) for explanation in explanations], "classes": classes}
     explained = f"class {classes[0]}" if len(set(classes)) == 1 else "the classes predicted"
     title = f"{parameters['clip']}: guided Grad-CAM of {explained}"
     made_with = {"versions": versions() | {"captum": version("captum")}}

@@ -8,27 +8,36 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
+from stp import methods
+from stp.config import Fusion, Views
 from stp.data.modalities import MODALITIES
 from stp.data.shards import ClipFields
 from stp.errors import UserError
-from stp.evaluation.scores import FUSION_ORDER, FusionSpace
+from stp.evaluation.fused import STREAMS
+from stp.evaluation.scores import weight_of
 from stp.extraction.recipe import Recipe, common_recipe
-from stp.models.pyramid import TemporalPyramidNetwork
+from stp.methods.network import NetworkRecogniser
 from stp.predict.windows import Window, pieces
 from stp.sampling.loading import DeviceFields, open_fields
 from stp.sampling.samples import scored_segments
 from stp.system.devices import configure, full_memory_named
-from stp.training.run import Run, load_run, training_fields
-from stp.training.scoring import ready, score_clips
+from stp.training.model_file import ModelFile
+from stp.training.run import Run
+from stp.training.scoring import Scorer
 
 
 @dataclass(frozen=True)
 class Model:
-    """A trained run and where it lies."""
+    """A trained network and its file."""
 
     path: Path
     run: Run
-    network: TemporalPyramidNetwork
+    scorer: Scorer
+
+    @property
+    def modality(self) -> str:
+        """The modality that the run sees."""
+        return self.run.name.input
 
 
 @dataclass(frozen=True)
@@ -36,15 +45,13 @@ class Ensemble:
     """Runs that answer together, as in `stp.evaluation.scores.fuse`: folds and seeds of a stream count alike, streams
     by weight.
 
-    `models` are of one variant and of the same classes, in the order of Table 1's streams.
+    `models` are of one method and of the same classes, in the order of Table 1's streams.
     """
 
     models: tuple[Model, ...]
     recipe: Recipe
-    weights: Mapping[str, float]  # by modality
-    space: FusionSpace
-    segments: int  # of a video or window
-    crops: int
+    fusion: Fusion
+    views: Views  # of a video or window
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -52,22 +59,22 @@ class Ensemble:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(model.run.modality for model in self.models))
+        return tuple(dict.fromkeys(model.modality for model in self.models))
 
     def probabilities(self, scores: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
         """Probabilities (windows, classes) from each modality's runs' scores, (windows, classes) each."""
         values = [
-            np.mean(softmax(scores[name], axis=-1) if self.space == "probabilities" else scores[name], axis=0)
+            np.mean(softmax(scores[name], axis=-1) if self.fusion.space == "probabilities" else scores[name], axis=0)
             for name in self.modalities
         ]
-        fused = np.average(values, axis=0, weights=[self.weights[name] for name in self.modalities])
-        return np.asarray(fused if self.space == "probabilities" else softmax(fused, axis=-1), np.float64)
+        fused = np.average(values, axis=0, weights=[weight_of(name, self.fusion) for name in self.modalities])
+        return np.asarray(fused if self.fusion.space == "probabilities" else softmax(fused, axis=-1), np.float64)
 
 
 def find_models(paths: Sequence[Path], fuse: bool = False) -> list[Path]:
     """Files of trained runs: those named, and every model.pt below the folders named, each once.
 
-    With `fuse`, also the other modalities' runs of the same variant, fold and seed in the same results folder.
+    With `fuse`, also the other modalities' runs of the same method, fold and seed in the same results folder.
 
     Raises:
         UserError: nothing there, or with `fuse` a run that does not lie where the workflow puts it or has none beside.
@@ -84,62 +91,70 @@ def find_models(paths: Sequence[Path], fuse: bool = False) -> list[Path]:
 
 
 def _other_streams(path: Path) -> list[Path]:
-    place = Path(*path.parts[-5:])  # MODALITY/VARIANT/foldN/seedS/model.pt
+    place = Path(*path.parts[-5:])  # INPUT/METHOD/foldN/seedS/model.pt
     if len(path.parts) <= 5 or place.parts[0] not in MODALITIES:
-        raise UserError(f"--fuse: '{path}' is not at runs/MODALITY/VARIANT/foldN/seedS; name each run by --run")
+        raise UserError(f"--fuse: '{path}' is not at runs/INPUT/METHOD/foldN/seedS; name each run by --run")
     root = path.parents[4]
-    streams = [root.joinpath(name, *place.parts[1:]) for name in FUSION_ORDER if name != place.parts[0]]
+    streams = [root.joinpath(name, *place.parts[1:]) for name in STREAMS if name != place.parts[0]]
     found = [stream for stream in streams if stream.is_file()]
     if not found:
         raise UserError(f"--fuse: no other stream beside '{path}', as '{streams[0]}'; train it or leave out --fuse")
     return found
 
 
+def load_model(path: Path) -> tuple[Model, ModelFile]:
+    """A trained network; UserError for a run of another family, which cannot predict videos."""
+    recogniser, file = methods.load(path)
+    if not isinstance(recogniser, NetworkRecogniser):
+        raise UserError(f"--run: {path} is a run of '{file.kind}', which has no network; give a run of a network")
+    return Model(path, recogniser.run, recogniser.scorer), file
+
+
 def load_ensemble(
-    paths: Sequence[Path],
-    weights: Mapping[str, float],
-    space: FusionSpace,
-    segments: int,
-    crops: int,
-    device: torch.device,
-    backend: str | None = None,
+    paths: Sequence[Path], fusion: Fusion, views: Views, device: torch.device, backend: str | None = None
 ) -> Ensemble:
     """Load trained runs on a device; `backend` is as for `common_recipe`.
 
     Raises:
         UserError: the runs do not belong together, one does not say how its fields were made, or a weight is missing.
     """
-    models = [Model(path, *load_run(path)) for path in paths]
-    recipe = common_recipe([(model.path, model.run.modality, training_fields(model.path)) for model in models], backend)
+    loaded = [load_model(path) for path in paths]
+    models = [model for model, _ in loaded]
+    recipe = common_recipe(
+        [(model.path, model.modality, file.fields()[model.modality]) for model, file in loaded], backend
+    )
     first = models[0]
     for model in models[1:]:
-        for what in ("variant", "classes"):
-            values = getattr(model.run, what), getattr(first.run, what)
-            if values[0] != values[1]:
-                raise UserError(f"--run: {model.path} has other {what} than {first.path}: {values[0]}, {values[1]}")
-    if unweighted := {model.run.modality for model in models} - set(weights):
+        facts = {
+            "variant": (model.run.name.method, first.run.name.method),
+            "classes": (model.run.classes, first.run.classes),
+        }
+        for what, (own, others) in facts.items():
+            if own != others:
+                raise UserError(f"--run: {model.path} has other {what} than {first.path}: {own}, {others}")
+    if unweighted := {model.modality for model in models} - set(fusion.weights):
         raise UserError(f"--weights: no weight for {', '.join(sorted(unweighted))}; give rgb=1,of=1.5,wof=1")
-    models.sort(key=lambda model: FUSION_ORDER.index(model.run.modality))
-    configure(device, any(model.run.settings.deterministic for model in models), shapes_repeat=False)
-    placed = tuple(replace(model, network=ready(model.network, device)) for model in models)
-    return Ensemble(placed, recipe, weights, space, segments, crops)
+    models.sort(key=lambda model: STREAMS.index(model.modality))
+    configure(device, any(model.run.options.deterministic for model in models), shapes_repeat=False)
+    placed = tuple(replace(model, scorer=model.scorer.on(device)) for model in models)
+    return Ensemble(placed, recipe, fusion, views)
 
 
 def run_scores(
-    model: Model, source: DeviceFields, clip: str, chosen: Sequence[Window], frames: int, segments: int, crops: int
+    model: Model, source: DeviceFields, clip: str, chosen: Sequence[Window], frames: int, views: Views
 ) -> np.ndarray:
-    """A run's scores of windows of a clip of so many frames, mean over segments and crops: float32 (windows, classes).
+    """A run's scores of windows of a clip, mean over segments and crops: float32 (windows, classes).
 
-    Windows that share sub-segments share their features.
+    `frames` is the number of the clip's frames. Windows that share sub-segments share their features.
     """
-    fields, variant = source.fields, model.network.variant
+    fields, sampler = source.fields, model.scorer.sampler
     length = len(fields[clip])
     samples = [
-        scored_segments(fields, clip, variant, segments, crops, [window.span(frames, length) for window in piece])
+        scored_segments(fields, clip, sampler, views, [window.span(frames, length) for window in piece])
         for piece in pieces(chosen)
     ]
-    values = np.concatenate(list(score_clips(model.run, model.network, source, samples)))
-    scores: np.ndarray = values.reshape(len(chosen), segments, -1).mean(1)
+    values = np.concatenate(list(model.scorer.score_clips(source, samples)))
+    scores: np.ndarray = values.reshape(len(chosen), views.segments, -1).mean(1)
     return scores
 
 
@@ -157,8 +172,8 @@ def ensemble_scores(
     for name in ensemble.modalities:
         source = open_fields(fields[name], [clip], device)
         for model in ensemble.models:
-            if model.run.modality == name:
-                with full_memory_named(model.run.name, "--crops, or take --device cpu"):
-                    values = run_scores(model, source, clip, chosen, frames, ensemble.segments, ensemble.crops)
+            if model.modality == name:
+                with full_memory_named(str(model.run.name), "--crops, or take --device cpu"):
+                    values = run_scores(model, source, clip, chosen, frames, ensemble.views)
                 scores.setdefault(name, []).append(values)
     return scores

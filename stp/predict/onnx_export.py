@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from dataclasses import asdict
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from stp.data.modalities import MODALITIES
 from stp.errors import UserError
 from stp.models.pyramid import TemporalPyramidNetwork
+from stp.predict.ensemble import Model, load_model
 from stp.system.files import complete_file
 from stp.system.logs import only_warnings
 from stp.system.versions import versions
-from stp.training.run import Run, load_run, training_fields
 
 OPSET = 18
 TOLERANCE = 1e-4  # largest difference from torch, relative to the largest score
@@ -35,28 +35,30 @@ class SegmentNetwork(nn.Module):
         return scores
 
 
-def input_shape(run: Run) -> tuple[int, int, int, int]:
+def input_shape(model: Model) -> tuple[int, int, int, int]:
     """(K, C, H, W) of a segment's images."""
-    variant, size = run.settings.variant(run.variant), run.settings.input_size
-    return variant.subsegments, MODALITIES[run.modality].image_channels(variant.subsegment_length), size, size
+    sampler, size = model.scorer.sampler, model.run.options.input_size
+    return sampler.subsegments, MODALITIES[model.modality].channels * sampler.stack, size, size
 
 
-def random_segments(run: Run, number: int) -> Tensor:
+def random_segments(model: Model, number: int) -> Tensor:
     """Segments of random bytes as float32 (number, K, C, H, W)."""
-    shape = (number, *input_shape(run))
+    shape = (number, *input_shape(model))
     return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(number)).float()
 
 
-def metadata(run: Run, fields: dict[str, object]) -> dict[str, str]:
+def metadata(model: Model, fields: Mapping[str, object]) -> dict[str, str]:
     """What an ONNX file says of itself; everything but plain words is JSON."""
-    colours = "red, green, blue" if run.modality == "rgb" else "x, y of consecutive flow fields, 128 is no motion"
-    variant = run.settings.variant(run.variant)
+    colours = "red, green, blue" if model.modality == "rgb" else "x, y of consecutive flow fields, 128 is no motion"
+    run, network, sampler = model.run, model.scorer.network, model.scorer.sampler
+    variant = {"name": run.name.method, **vars(sampler), "levels": len(network.parts)}
+    starts = sampler.spread(1 << 20, 1)[0, :, 0]  # of the sub-segments of one segment of a long clip
     values = {
         "classes": run.classes,
-        "modality": run.modality,
-        "variant": asdict(variant),
-        "subsegment_starts": variant.subsegment_starts,
-        "run": run.name,
+        "modality": model.modality,
+        "variant": variant,
+        "subsegment_starts": (starts - starts[0]).tolist(),
+        "run": str(run.name),
         "fields": fields,
         "versions": versions() | {name: version(name) for name in PACKAGES},
     }
@@ -64,13 +66,13 @@ def metadata(run: Run, fields: dict[str, object]) -> dict[str, str]:
     return {"input": words, "output": "scores before softmax"} | {k: json.dumps(v) for k, v in values.items()}
 
 
-def to_onnx(network: SegmentNetwork, run: Run, properties: dict[str, str]) -> bytes:
+def to_onnx(network: SegmentNetwork, model: Model, properties: dict[str, str]) -> bytes:
     """The network as the content of an ONNX file with any number of segments."""
     import onnx
 
     program = torch.onnx.export(
         network,
-        (random_segments(run, 2),),
+        (random_segments(model, 2),),
         dynamo=True,
         opset_version=OPSET,
         input_names=["images"],
@@ -79,21 +81,21 @@ def to_onnx(network: SegmentNetwork, run: Run, properties: dict[str, str]) -> by
         verbose=False,
     )
     assert program is not None
-    model = program.model_proto
-    onnx.helper.set_model_props(model, properties)
-    onnx.checker.check_model(model)
-    content: bytes = model.SerializeToString()
+    proto = program.model_proto
+    onnx.helper.set_model_props(proto, properties)
+    onnx.checker.check_model(proto)
+    content: bytes = proto.SerializeToString()
     return content
 
 
-def difference(content: bytes, network: SegmentNetwork, run: Run) -> float:
+def difference(content: bytes, network: SegmentNetwork, model: Model) -> float:
     """Largest difference between onnxruntime's and torch's scores over torch's largest, of 1 and of 3 segments."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     worst = 0.0
     for number in (1, 3):
-        images = random_segments(run, number)
+        images = random_segments(model, number)
         with torch.inference_mode():
             expected = network(images).numpy()
         (found,) = session.run(["scores"], {"images": images.numpy()})
@@ -101,7 +103,7 @@ def difference(content: bytes, network: SegmentNetwork, run: Run) -> float:
     return worst
 
 
-def export_onnx(model: Path, output: Path) -> float:
+def export_onnx(path: Path, output: Path) -> float:
     """Write a trained run as ONNX; returns the `difference` from torch.
 
     Raises:
@@ -112,16 +114,16 @@ def export_onnx(model: Path, output: Path) -> float:
             __import__(name)
     except ImportError as error:
         raise UserError(f"export: package {error.name} is missing; pip install 'stp[export]'") from None
-    run, trained = load_run(model)
-    network = SegmentNetwork(trained).eval()
-    properties = metadata(run, training_fields(model))
+    model, file = load_model(path)
+    network = SegmentNetwork(model.scorer.network).eval()
+    properties = metadata(model, file.fields()[model.modality])
     with only_warnings("onnxscript", "onnx_ir"), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of torch's own code
-        content = to_onnx(network, run, properties)
-    worst = difference(content, network, run)
+        content = to_onnx(network, model, properties)
+    worst = difference(content, network, model)
     if not worst <= TOLERANCE:
         raise UserError(
-            f"export: onnxruntime's scores of {model} differ from torch's by {worst:.1e} of their size, more than "
+            f"export: onnxruntime's scores of {path} differ from torch's by {worst:.1e} of their size, more than "
             f"{TOLERANCE:.0e}; nothing is written"
         )
     with complete_file(output) as temporary:

@@ -1,19 +1,53 @@
 """Samples: which fields of a clip become images and how they are cropped, drawn for training or fixed for scoring.
 
-Nothing is read here: the same samples give the same images wherever the fields live (`stp.sampling.loading`).
+Nothing is read here: the same samples give the same images wherever the fields are stored (`stp.sampling.loading`).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
+from stp.config import Views
 from stp.data.index import Clip
-from stp.data.modalities import MODALITIES
 from stp.data.shards import ClipFields
 from stp.sampling.crops import Crop, fixed_crops, training_crop
-from stp.sampling.segments import Variant, even_starts, segment_subsegments, subsegment_fields, training_starts
-from stp.training.run import Run
+
+
+class Sampler(Protocol):
+    """Chooses the fields of a clip that become images: N segments of K sub-segments, each an image of `stack` fields.
+
+    Segments of one sub-segment are images by themselves.
+    """
+
+    @property
+    def segments(self) -> int:
+        """N, the segments of a training sample."""
+        ...
+
+    @property
+    def subsegments(self) -> int:
+        """K, the images of a segment."""
+        ...
+
+    @property
+    def stack(self) -> int:
+        """The fields that are stacked into one image."""
+        ...
+
+    @property
+    def subsegment_length(self) -> int:
+        """The frames that a sub-segment covers."""
+        ...
+
+    def draw(self, length: int, rng: np.random.Generator) -> np.ndarray:
+        """A random training sample of a clip of `length` fields: int64 (N * K, stack)."""
+        ...
+
+    def spread(self, length: int, segments: int) -> np.ndarray:
+        """Segments spread evenly over a clip of `length` fields: int64 (segments, K, stack)."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,28 +72,36 @@ class TrainingBatch:
     labels: np.ndarray
 
 
-def draw_batch(run: Run, fields: ClipFields, clips: Sequence[Clip], rng: np.random.Generator) -> list[Sample]:
-    """A random sample of each clip: one start in each of N parts of the clip, and one crop for all its images."""
-    modality, variant = MODALITIES[run.modality], run.settings.variant(run.variant)
-    stack, scales = modality.stack(variant.subsegment_length), run.settings.stream(modality).scales
+@dataclass(frozen=True)
+class Drawing:
+    """How training samples are drawn: fields by `sampler`, crops of these `scales` of the short side, in batches."""
+
+    sampler: Sampler
+    scales: tuple[float, ...]
+    batch_videos: int
+
+
+def draw_batch(drawing: Drawing, fields: ClipFields, clips: Sequence[Clip], rng: np.random.Generator) -> list[Sample]:
+    """A random sample of each clip, with one crop for all its images."""
     samples = []
     for clip in clips:
         length, _, height, width = fields[clip.clip].shape
-        starts = training_starts(length, variant.segments, variant.segment_length, rng)
-        indices = subsegment_fields(segment_subsegments(starts, variant).reshape(-1), stack, length)
-        samples.append(Sample(clip.clip, indices, training_crop(height, width, scales, rng)))
+        indices = drawing.sampler.draw(length, rng)
+        samples.append(Sample(clip.clip, indices, training_crop(height, width, drawing.scales, rng)))
     return samples
 
 
-def draw_epoch(run: Run, fields: ClipFields, clips: Sequence[Clip], rng: np.random.Generator) -> list[TrainingBatch]:
+def draw_epoch(
+    drawing: Drawing, fields: ClipFields, clips: Sequence[Clip], classes: Sequence[str], rng: np.random.Generator
+) -> list[TrainingBatch]:
     """Every clip once, in random order; all that is random about an epoch's images is drawn here."""
-    number = {name: i for i, name in enumerate(run.classes)}
+    number = {name: i for i, name in enumerate(classes)}
     order = rng.permutation(len(clips))
     batches = []
-    for first in range(0, len(order), run.settings.batch_videos):
-        chosen = [clips[i] for i in order[first : first + run.settings.batch_videos]]
+    for first in range(0, len(order), drawing.batch_videos):
+        chosen = [clips[i] for i in order[first : first + drawing.batch_videos]]
         labels = np.array([number[clip.label] for clip in chosen], np.int64)
-        batches.append(TrainingBatch(draw_batch(run, fields, chosen, rng), labels))
+        batches.append(TrainingBatch(draw_batch(drawing, fields, chosen, rng), labels))
     return batches
 
 
@@ -76,27 +118,16 @@ class ScoredSegments:
 
 
 def scored_segments(
-    fields: ClipFields,
-    clip: str,
-    variant: Variant,
-    segments: int,
-    crops: int,
-    spans: Sequence[tuple[int, int]] | None = None,
+    fields: ClipFields, clip: str, sampler: Sampler, views: Views, spans: Sequence[tuple[int, int]] | None = None
 ) -> ScoredSegments:
-    """Evenly spread segments of a clip, each seen in `crops` fixed crops (1, 2, 5 or 10).
+    """Evenly spread segments of a clip, each seen in the fixed crops of `views`.
 
-    With `spans`, the first field and the number of fields of parts of the clip, so many segments of each part, one part
-    after another: those that the part would have if it were a clip by itself.
+    With `spans`, the first field and the number of fields of parts of the clip, each part has as many segments, one
+    part after another: those that the part would have if it were a clip by itself.
     """
     length, _, height, width = fields[clip].shape
-    stack = MODALITIES[fields.modality].stack(variant.subsegment_length)
-    parts = []
-    for first, count in spans or [(0, length)]:
-        starts = np.minimum(
-            segment_subsegments(even_starts(count, segments, variant.segment_length), variant), count - 1
-        )
-        parts.append(first + subsegment_fields(starts, stack, count))
+    parts = [first + sampler.spread(count, views.segments) for first, count in spans or [(0, length)]]
     subsegments = np.concatenate(parts)  # (segments, K, stack)
-    distinct, places = np.unique(subsegments.reshape(-1, stack), axis=0, return_inverse=True)
-    views = [Sample(clip, distinct, crop) for crop in fixed_crops(height, width, crops)]
-    return ScoredSegments(views, places.reshape(subsegments.shape[:2]))
+    distinct, places = np.unique(subsegments.reshape(-1, sampler.stack), axis=0, return_inverse=True)
+    samples = [Sample(clip, distinct, crop) for crop in fixed_crops(height, width, views.crops)]
+    return ScoredSegments(samples, places.reshape(subsegments.shape[:2]))

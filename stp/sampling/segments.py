@@ -1,33 +1,29 @@
-"""Sampling in time: what a segment is, where the segments of a video start, and which fields their sub-segments have.
+"""Sampling in time: where the segments of a video start, and which stored fields their sub-segments have.
 
 A video of `length` fields has max(1, length - L + 1) starts for a segment of L. As in TSN (Wang et al. 2016), the
 starts are what is divided evenly; a video shorter than a segment gives its last field again and again.
 """
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
 
 from stp.errors import UserError
 
-NAME = re.compile(r"baseline|([1-9])-level")
-
 
 @dataclass(frozen=True)
-class Variant:
-    """A column of Table 1.
+class SegmentSampler:
+    """Segments and their sub-segments (paper sections 3.1 and 3.2), as a `stp.sampling.samples.Sampler`.
 
     A video gives `segments` segments (the paper's N) of `segment_length` frames (L), a segment `subsegments`
-    sub-segments (K) of `subsegment_length` frames, and a pyramid of `levels` levels (T) pools their features.
+    sub-segments (K) of `subsegment_length` frames. An image is a stack of the first `stack` fields of a sub-segment.
     """
 
-    name: str
     segments: int = 3
     segment_length: int = 20
     subsegments: int = 4
     subsegment_length: int = 5
-    levels: int = 1
+    stack: int = 1
 
     def __post_init__(self) -> None:
         if self.subsegment_length > self.segment_length:
@@ -35,43 +31,30 @@ class Variant:
                 f"pyramid.subsegment_length {self.subsegment_length} is more than "
                 f"pyramid.segment_length {self.segment_length}"
             )
-        if self.subsegments % self.parts[-1]:
-            raise UserError(
-                f"pyramid.subsegments {self.subsegments} cannot be divided into the {self.parts[-1]} parts of "
-                f"variant {self.name}; use a multiple of it or fewer levels"
-            )
-
-    @property
-    def parts(self) -> tuple[int, ...]:
-        """Number of parts of each level: 1, 2, 4, ..."""
-        return tuple(2**level for level in range(self.levels))
 
     @property
     def subsegment_starts(self) -> tuple[int, ...]:
         """First frame of each sub-segment, spread evenly over the segment: 0, 5, 10, 15 for the paper's K = 4.
 
-        Where K sub-segments are longer than the segment they overlap, as level 4 needs: it has 8 parts.
+        Sub-segments overlap where K of them are longer than the segment, as level 4 needs: it has 8 parts.
         """
         room = self.segment_length - self.subsegment_length
         gaps = max(1, self.subsegments - 1)
         return tuple((2 * room * k + gaps) // (2 * gaps) for k in range(self.subsegments))
 
+    def draw(self, length: int, rng: np.random.Generator) -> np.ndarray:
+        """One random start in each of N even divisions of the starts: fields int64 (N * K, stack)."""
+        starts = training_starts(length, self.segments, self.segment_length, rng)
+        return subsegment_fields(self._subsegments(starts).reshape(-1), self.stack, length)
 
-def variant(
-    name: str, segments: int = 3, segment_length: int = 20, subsegments: int = 4, subsegment_length: int = 5
-) -> Variant:
-    """The variant called `baseline` or `T-level`, with the paper's sizes by default.
+    def spread(self, length: int, segments: int) -> np.ndarray:
+        """The middles of even divisions of the starts: fields int64 (segments, K, stack)."""
+        starts = even_starts(length, segments, self.segment_length)
+        return subsegment_fields(np.minimum(self._subsegments(starts), length - 1), self.stack, length)
 
-    baseline   TSN: segments of a single sub-segment, no pyramid
-    T-level    a T-level pyramid; from 4 levels on, K grows to the 2^(T-1) parts of the last level
-    """
-    match = NAME.fullmatch(name)
-    if not match:
-        raise UserError(f"variant '{name}' is unknown; allowed are baseline, 1-level, 2-level, 3-level, ...")
-    if name == "baseline":
-        return Variant(name, segments, subsegment_length, 1, subsegment_length, 1)
-    levels = int(match[1])
-    return Variant(name, segments, segment_length, max(subsegments, 2 ** (levels - 1)), subsegment_length, levels)
+    def _subsegments(self, starts: np.ndarray) -> np.ndarray:
+        """First fields of the sub-segments of segments that begin at `starts`: (N,) -> (N, K) int64."""
+        return starts[:, None] + np.array(self.subsegment_starts)
 
 
 def _starts(length: int, segment_length: int) -> int:
@@ -94,8 +77,3 @@ def even_starts(length: int, segments: int, segment_length: int) -> np.ndarray:
 def subsegment_fields(starts: np.ndarray, stack: int, length: int) -> np.ndarray:
     """Fields of sub-segments that begin at `starts` (any shape): starts.shape + (stack,) int64, clamped to the last."""
     return np.minimum(starts[..., None] + np.arange(stack), length - 1)
-
-
-def segment_subsegments(starts: np.ndarray, variant: Variant) -> np.ndarray:
-    """First fields of the sub-segments of segments that begin at `starts`: (N,) -> (N, K) int64."""
-    return starts[:, None] + np.array(variant.subsegment_starts)

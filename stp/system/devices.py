@@ -6,16 +6,34 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from stp.config import Compilation, Residence
+from stp.config import Compute as ComputeSection
 from stp.errors import UserError
 from stp.system.gpu_slots import reserved_slot
 
 log = logging.getLogger(__name__)
 
 DEVICE = re.compile(r"cpu|cuda(?::(\d+))?")
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where a run computes, and how: the device, and keys of the config's section `compute`.
+
+    `resident` and `memory_share` say where the fields live (`stp.sampling.loading.open_fields`). At most
+    `micro_batch_videos` videos of a mini-batch are held in memory at once, unless 0.
+    """
+
+    device: torch.device
+    resident: Residence = ComputeSection.resident
+    memory_share: float = ComputeSection.memory_share
+    micro_batch_videos: int = ComputeSection.micro_batch_videos
+    compilation: Compilation = ComputeSection.compile
 
 
 def select_device(name: str = "auto") -> torch.device:

@@ -14,9 +14,8 @@ import json
 import logging
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +39,19 @@ def _written(path: Path) -> tuple[int, int]:
 
 
 def training_definition(
-    run: Run, clips: Sequence[Clip], fields: ClipFields, shards: Sequence[Path], device: torch.device
+    run: Run,
+    clips: Sequence[Clip],
+    fields: Mapping[str, ClipFields],
+    shards: Sequence[Path],
+    device: torch.device,
 ) -> dict[str, Any]:
     """All that the result of a training depends on, as plain values."""
-    weights = Path(run.settings.weights)
+    weights = Path(getattr(run.options, "weights", "none"))
+    made = {modality: stored.parameters for modality, stored in fields.items()}
     return {
-        "run": asdict(run),
+        "run": run.values(),
         "clips": [(clip.clip, clip.label) for clip in clips],
-        "fields": fields.parameters,
+        "fields": made if len(made) > 1 else next(iter(made.values())),
         "shards": [_written(path) for path in shards],
         "weights": _written(weights) if weights.is_file() else None,
         "device": device.type,

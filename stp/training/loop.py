@@ -10,42 +10,67 @@ import logging
 import math
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from stp.config import is_flow
 from stp.data.index import Clip
-from stp.data.modalities import MODALITIES
 from stp.data.shards import ClipFields
 from stp.errors import UserError
 from stp.models.pyramid import TemporalPyramidNetwork
-from stp.sampling.loading import MEMORY_SHARE, DeviceFields, Residence, open_fields
-from stp.sampling.samples import draw_epoch
-from stp.system.devices import autocast, configure, full_memory_named
+from stp.sampling.loading import DeviceFields, open_fields
+from stp.sampling.samples import Drawing, Sampler, draw_epoch
+from stp.system.devices import Compute, autocast, configure, full_memory_named
 from stp.system.machine import builds_c
 from stp.system.progress import progress
-from stp.system.signals import Stopped, StopRequest
+from stp.system.signals import Stopped
 from stp.training.batches import training_images
-from stp.training.checkpoints import Checkpoints
-from stp.training.log import EpochTally, Row, TrainingLog, log_row, write_log
-from stp.training.run import Run
+from stp.training.log import LOG_COLUMNS, EpochTally, Row, TrainingLog, log_row, write_log
+from stp.training.run import NetworkOptions, Run
+from stp.training.session import Session
 
 log = logging.getLogger(__name__)
 
-Compilation = Literal["auto", "always", "never"]
 # An estimate, not measured on a GPU: compiling takes a minute or more, and saves some tens of microseconds of an image.
 IMAGES_WORTH_COMPILING = 1_000_000
 
 
+@dataclass(frozen=True)
+class Plan:
+    """A network that is to be trained: the run, how its network is built with its initial weights, and its sampler."""
+
+    run: Run
+    build: Callable[[], TemporalPyramidNetwork]
+    sampler: Sampler
+
+    @property
+    def options(self) -> NetworkOptions:
+        """The run's options."""
+        options: NetworkOptions = self.run.options
+        return options
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the run's input."""
+        return self.options.stream(self.run.name.input).epochs
+
+    def drawing(self) -> Drawing:
+        """How the run's training samples are drawn."""
+        scales = self.options.stream(self.run.name.input).scales
+        return Drawing(self.sampler, scales, self.options.batch_videos)
+
+
 def seed_run(run: Run) -> np.random.Generator:
     """Seed torch, and return the generator of the sampling; both differ between runs."""
-    words = [run.seed, run.fold, zlib.crc32(f"{run.modality}/{run.variant}".encode())]
+    name = run.name
+    words = [name.seed, name.fold, zlib.crc32(f"{name.input}/{name.method}".encode())]
     torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))
     return np.random.default_rng(words)
 
@@ -74,18 +99,25 @@ def parameter_groups(
 class Training:
     """A training under way: everything that one batch leaves for the next."""
 
-    def __init__(self, run: Run, device: torch.device, micro_batch_videos: int = 0) -> None:
-        modality, settings = MODALITIES[run.modality], run.settings
-        self.run, self.device, self.stream = run, device, settings.stream(modality)
-        self.micro_batch_videos = micro_batch_videos
-        self.rng = seed_run(run)
-        network = run.build_network().to(device)
+    def __init__(self, plan: Plan, compute: Compute) -> None:
+        self.plan, self.run, self.compute = plan, plan.run, compute
+        options, device = plan.options, compute.device
+        self.stream = options.stream(self.run.name.input)
+        self.rng = seed_run(self.run)
+        network = plan.build().to(device)
         self.network: TemporalPyramidNetwork = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        groups = parameter_groups(self.network, self.stream.learning_rate, settings.weight_decay, modality.is_flow)
-        self.optimiser = torch.optim.SGD(groups, momentum=settings.momentum, fused=device.type == "cuda")
+        groups = parameter_groups(
+            self.network, self.stream.learning_rate, options.weight_decay, is_flow(self.run.name.input)
+        )
+        self.optimiser = torch.optim.SGD(groups, momentum=options.momentum, fused=device.type == "cuda")
         self.schedule = torch.optim.lr_scheduler.MultiStepLR(self.optimiser, list(self.stream.milestones), gamma=0.1)
         self.rows: list[Row] = []
         self._begin_epoch(1)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.compute.device
 
     def _begin_epoch(self, epoch: int) -> None:
         self.epoch, self.tally = epoch, EpochTally.empty(len(self.run.classes))
@@ -95,10 +127,10 @@ class Training:
     def steps(self, source: DeviceFields, clips: Sequence[Clip]) -> Iterator[Row | None]:
         """What is left of the epoch, a step of SGD at a time; the last gives the epoch's row and begins the next."""
         self.network.train()
-        epoch = draw_epoch(self.run, source.fields, clips, self.rng)
+        epoch = draw_epoch(self.plan.drawing(), source.fields, clips, self.run.classes, self.rng)
         left = epoch[self.tally.batches :]
         began = time.perf_counter()
-        made = training_images(self.run, source, left)
+        made = training_images(self.plan.sampler, self.plan.options.input_size, source, left)
         following = next(made, None)
         for batch in left:
             assert following is not None
@@ -115,14 +147,14 @@ class Training:
 
     def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """One step of SGD on (B, N, K, C, size, size) and (B,): mean loss, and predicted classes (B,)."""
-        settings = self.run.settings
-        with autocast(self.device, settings.precision):
-            features = self.network.features(images, self.micro_batch_videos)
+        options = self.plan.options
+        with autocast(self.device, options.precision):
+            features = self.network.features(images, self.compute.micro_batch_videos)
         scores = self.network.scores(features.float()).mean(1)  # segments -> video
         loss = F.cross_entropy(scores, labels)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), settings.gradient_clip)
+        nn.utils.clip_grad_norm_(self.network.parameters(), options.gradient_clip)
         self.optimiser.step()
         return loss.detach(), scores.argmax(1)
 
@@ -172,9 +204,10 @@ class Training:
             torch.cuda.set_rng_state(state["cuda_rng"], self.device)
 
 
-def begin(run: Run, device: torch.device, checkpoints: Checkpoints | None, micro_batch_videos: int = 0) -> Training:
+def begin(plan: Plan, compute: Compute, session: Session) -> Training:
     """The training from its last state, or from the start where there is none that fits."""
-    training = Training(run, device, micro_batch_videos)
+    training = Training(plan, compute)
+    checkpoints = session.checkpoints
     state = checkpoints.load() if checkpoints else None
     if checkpoints is None or state is None:
         return training
@@ -184,86 +217,75 @@ def begin(run: Run, device: torch.device, checkpoints: Checkpoints | None, micro
         raise
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         checkpoints.set_aside(error)
-        return Training(run, device, micro_batch_videos)
-    log.info("%s goes on in epoch %d after %d batches", run.name, training.epoch, training.tally.batches)
+        return Training(plan, compute)
+    log.info("%s goes on in epoch %d after %d batches", plan.run.name, training.epoch, training.tally.batches)
     return training
 
 
-def compiles(choice: Compilation, run: Run, clips: int, device: torch.device, micro_batch_videos: int = 0) -> bool:
-    """Whether a training on so many clips compiles its backbone; `auto` does on a GPU if it is long enough.
+def compiles(plan: Plan, clips: int, compute: Compute) -> bool:
+    """Whether a training on this number of clips compiles its backbone; `auto` does on a GPU if it is long enough.
 
     Raises:
         UserError: "always" was asked for beside micro-batches, which take the network apart.
     """
+    choice, micro_batch_videos = compute.compilation, compute.micro_batch_videos
     if choice == "always" and micro_batch_videos:
         raise UserError(
             "compute.compile: always, beside compute.micro_batch_videos; use never, or 0 micro-batch videos"
         )
-    variant = run.settings.variant(run.variant)
-    images = run.epochs * clips * variant.segments * variant.subsegments
-    pays = device.type == "cuda" and not micro_batch_videos and images >= IMAGES_WORTH_COMPILING and builds_c()
+    images = plan.epochs * clips * plan.sampler.segments * plan.sampler.subsegments
+    on_gpu = compute.device.type == "cuda"
+    pays = on_gpu and not micro_batch_videos and images >= IMAGES_WORTH_COMPILING and builds_c()
     return choice == "always" or (choice == "auto" and pays)
 
 
 def train(
-    run: Run,
-    fields: ClipFields,
-    clips: Sequence[Clip],
-    device: torch.device,
-    log_path: Path,
-    checkpoints: Checkpoints | None = None,
-    stop: StopRequest | None = None,
-    tensorboard: Path | None = None,
-    resident: Residence = "auto",
-    memory_share: float = MEMORY_SHARE,
-    micro_batch_videos: int = 0,
-    compilation: Compilation = "auto",
+    plan: Plan, fields: ClipFields, clips: Sequence[Clip], compute: Compute, session: Session
 ) -> TemporalPyramidNetwork:
-    """Train a run on its fold's training clips, and write its log as csv to `log_path`.
+    """Train a network on its fold's training clips, and write its log.
 
-    With `checkpoints` it goes on from the state kept there, and keeps its own when epochs end and every few minutes;
-    `tensorboard` is the folder of its curves; `resident` and `memory_share` are as for `open_fields`. At most
-    `micro_batch_videos` of a mini-batch's videos are held in memory at once, unless 0; `compilation` as for `compiles`.
+    With checkpoints it goes on from the state kept there, and keeps its own when epochs end and every few minutes.
 
     Raises:
         UserError: the training diverged, the GPU is too small, or TensorBoard is not installed.
-        Stopped: `stop` was signalled, and the state is kept.
+        Stopped: a stop was signalled, and the state is kept.
     """
-    under_way = checkpoints.under_way(run.name, run.epochs) if checkpoints else nullcontext()
-    with (
-        under_way,
-        full_memory_named(
-            run.name, "compute.memory_share, or set compute.micro_batch_videos below training.batch_videos"
-        ),
-    ):
-        configure(device, run.settings.deterministic)
-        source = open_fields(fields, [clip.clip for clip in clips], device, resident, memory_share)
-        training = begin(run, device, checkpoints, micro_batch_videos)
-        if compiles(compilation, run, len(clips), device, micro_batch_videos):
+    checkpoints, name = session.checkpoints, str(plan.run.name)
+    under_way = checkpoints.under_way(name, plan.epochs) if checkpoints else nullcontext()
+    keys = "compute.memory_share, or set compute.micro_batch_videos below training.batch_videos"
+    with under_way, full_memory_named(name, keys):
+        configure(compute.device, plan.options.deterministic)
+        source = open_fields(
+            fields, [clip.clip for clip in clips], compute.device, compute.resident, compute.memory_share
+        )
+        training = begin(plan, compute, session)
+        if compiles(plan, len(clips), compute):
             training.network.backbone.compile(dynamic=False)  # two batch sizes at most
         growing = checkpoints.log_path if checkpoints else None
-        with TrainingLog(training.rows, growing, tensorboard) as rows:
-            epochs = range(training.epoch, run.epochs + 1)
-            bar = progress(epochs, desc=run.name, unit="epoch", initial=training.epoch - 1, total=run.epochs)
+        with TrainingLog(training.rows, growing, session.tensorboard) as rows:
+            epochs = range(training.epoch, plan.epochs + 1)
+            bar = progress(epochs, desc=name, unit="epoch", initial=training.epoch - 1, total=plan.epochs)
             for epoch in bar:
                 for row in training.steps(source, clips):
                     if row:
                         rows.add(row)
-                        bar.set_postfix(loss=row[1], accuracy=row[2], refresh=False)
+                        seen = dict(zip(LOG_COLUMNS, row, strict=True))
+                        bar.set_postfix(loss=seen["loss"], accuracy=seen["accuracy"], refresh=False)
                         log.info(
-                            "%s epoch %d/%d loss %s accuracy %s, %s s", run.name, epoch, run.epochs, *row[1:3], row[4]
+                            "%s epoch %d/%d loss %s accuracy %s, %s s",
+                            *(name, epoch, plan.epochs, seen["loss"], seen["accuracy"], seen["seconds"]),
                         )
-                    _pause(training, row is not None, checkpoints, stop)
-    write_log(log_path, training.rows)
+                    _pause(training, row is not None, session)
+    write_log(session.log_csv, training.rows)
     return training.network.eval()
 
 
-def _pause(training: Training, epoch_ended: bool, checkpoints: Checkpoints | None, stop: StopRequest | None) -> None:
+def _pause(training: Training, epoch_ended: bool, session: Session) -> None:
     """Between two batches: keep the state if it is due, and stop if that was asked for and anything is left to do."""
-    reason = stop.signal if stop else None
+    checkpoints, reason = session.checkpoints, session.stop.signal if session.stop else None
     if checkpoints and (reason or checkpoints.due(epoch_ended)):
         checkpoints.save(training.state())
-    if reason and training.epoch <= training.run.epochs:
+    if reason and training.epoch <= training.plan.epochs:
         place = f"epoch {training.epoch} after {training.tally.batches} batches"
         kept = "goes on there when it is run again" if checkpoints else "nothing is kept without --state"
         raise Stopped(f"{training.run.name}: stopped by {reason.name} in {place}; {kept}")

@@ -5,20 +5,20 @@ is applied as what it is: one linear map for each sub-segment of a segment.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from stp.data.index import Clip
+from stp.config import Views
 from stp.data.shards import ClipFields
-from stp.evaluation.scores import Scores
-from stp.models.pyramid import TemporalPyramidNetwork, subsegment_maps
-from stp.sampling.loading import MEMORY_SHARE, DeviceFields, Residence, open_fields
-from stp.sampling.samples import Sample, ScoredSegments, scored_segments
-from stp.system.devices import autocast
+from stp.models.pyramid import TemporalPyramidNetwork
+from stp.sampling.loading import DeviceFields, open_fields
+from stp.sampling.samples import Sample, Sampler, ScoredSegments, scored_segments
+from stp.system.devices import Compute, autocast
 from stp.system.progress import progress
-from stp.training.run import Run
+from stp.training.run import NetworkOptions
 
 IMAGES_AT_ONCE = 128
 IMAGES_AT_ONCE_ON_GPU = 256
@@ -60,75 +60,47 @@ def regroup(features: Iterable[Tensor], lengths: Iterable[int]) -> Iterator[Tens
         waiting = [rows[length:]]
 
 
-def segment_scores(network: TemporalPyramidNetwork, features: Tensor, places: Tensor) -> Tensor:
-    """Scores of segments by the classifier's linear maps of sub-segments.
+@dataclass(frozen=True)
+class Scorer:
+    """A network in the state in which it scores, with the options and the sampler that it was trained with."""
 
-    Args:
-        network: whose pyramid and classifier are applied.
-        features: of the distinct sub-segments, (..., n, D) float32.
-        places: (segments, K) int64, the K of the n that make up each segment.
+    network: TemporalPyramidNetwork
+    options: NetworkOptions
+    sampler: Sampler
 
-    Returns:
-        (..., segments, classes) float64. The sums are too short for double precision to cost anything, and on GPUs it
-        keeps the tensor cores' 10-bit products out.
-    """
-    subsegments = places.shape[1]
-    maps = subsegment_maps(network.classifier.weight.double(), subsegments, network.variant.parts)  # (K, classes, D)
-    shares = torch.einsum("...nd,kcd->...nkc", features.double(), maps)
-    order = torch.arange(subsegments, device=places.device)
-    return shares[..., places, order, :].sum(-2) + network.classifier.bias.double()
+    def on(self, device: torch.device) -> "Scorer":
+        """The same on a device, in the layout in which scores are computed."""
+        network = self.network.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        return replace(self, network=network)
 
+    def pass_backbone(self, source: DeviceFields, views: Iterable[Sample]) -> Iterator[Tensor]:
+        """Features of the views' images, (images, D) float32 in pieces of any length."""
+        on_gpu = source.device.type == "cuda"
+        batches = pack(views, IMAGES_AT_ONCE_ON_GPU) if on_gpu else divide(views, IMAGES_AT_ONCE)
+        for images in source.images(batches, self.options.input_size):
+            with autocast(source.device, self.options.precision):
+                yield self.network.backbone(images.contiguous(memory_format=torch.channels_last)).float()
 
-def pass_backbone(
-    run: Run, network: TemporalPyramidNetwork, source: DeviceFields, views: Iterable[Sample]
-) -> Iterator[Tensor]:
-    """Features of the views' images, (images, D) float32 in pieces of any length."""
-    on_gpu = source.device.type == "cuda"
-    batches = pack(views, IMAGES_AT_ONCE_ON_GPU) if on_gpu else divide(views, IMAGES_AT_ONCE)
-    for images in source.images(batches, run.settings.input_size):
-        with autocast(source.device, run.settings.precision):
-            yield network.backbone(images.contiguous(memory_format=torch.channels_last)).float()
-
-
-def score_clips(
-    run: Run, network: TemporalPyramidNetwork, source: DeviceFields, clips: Sequence[ScoredSegments]
-) -> Iterator[np.ndarray]:
-    """Scores of each clip, mean over its views: (segments, classes) float32."""
-    features = pass_backbone(run, network, source, (view for clip in clips for view in clip.views))
-    lengths = [sum(len(view.indices) for view in clip.views) for clip in clips]
-    for clip, rows in zip(clips, regroup(features, lengths), strict=True):
-        places = torch.from_numpy(clip.places).to(source.device)
-        scores = segment_scores(network, rows.unflatten(0, (len(clip.views), -1)), places)
-        yield scores.mean(0).float().cpu().numpy()
-
-
-def ready(network: TemporalPyramidNetwork, device: torch.device) -> TemporalPyramidNetwork:
-    """The network on the device and in the layout in which scores are computed."""
-    return network.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    def score_clips(self, source: DeviceFields, clips: Sequence[ScoredSegments]) -> Iterator[np.ndarray]:
+        """Scores of each clip, mean over its views: (segments, classes) float32."""
+        features = self.pass_backbone(source, (view for clip in clips for view in clip.views))
+        lengths = [sum(len(view.indices) for view in clip.views) for clip in clips]
+        for clip, rows in zip(clips, regroup(features, lengths), strict=True):
+            places = torch.from_numpy(clip.places).to(source.device)
+            scores = self.network.segment_scores(rows.unflatten(0, (len(clip.views), -1)), places)
+            yield scores.mean(0).float().cpu().numpy()
 
 
 @torch.inference_mode()
 def score(
-    run: Run,
-    network: TemporalPyramidNetwork,
-    fields: ClipFields,
-    clips: Sequence[Clip],
-    segments: int,
-    crops: int,
-    device: torch.device,
-    resident: Residence = "auto",
-    memory_share: float = MEMORY_SHARE,
-) -> Scores:
-    """Scores of the clips, in the order given; `resident` and `memory_share` as for `open_fields`.
+    scorer: Scorer, name: str, fields: ClipFields, clips: Sequence[str], views: Views, compute: Compute
+) -> np.ndarray:
+    """Scores of the clips of these ids, in the order given: float32 (clips, segments, classes).
 
-    A hidden label is -1 in the scores.
+    `name` says on the progress bar what is scored.
     """
-    network = ready(network, device)
-    names = tuple(clip.clip for clip in clips)
-    source = open_fields(fields, names, device, resident, memory_share)
-    chosen = [scored_segments(fields, name, network.variant, segments, crops) for name in names]
-    results = score_clips(run, network, source, chosen)
-    values = list(progress(results, desc=f"score {run.name}", unit="clip", total=len(names)))
-    number = {name: i for i, name in enumerate(run.classes)}
-    labels = np.array([number[clip.label] if clip.label else -1 for clip in clips], dtype=np.int64)
-    return Scores(run.modality, run.variant, run.fold, run.classes, names, labels, np.stack(values), seed=run.seed)
+    scorer = scorer.on(compute.device)
+    source = open_fields(fields, clips, compute.device, compute.resident, compute.memory_share)
+    chosen = [scored_segments(fields, clip, scorer.sampler, views) for clip in clips]
+    results = scorer.score_clips(source, chosen)
+    return np.stack(list(progress(results, desc=f"score {name}", unit="clip", total=len(clips))))

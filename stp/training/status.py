@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from stp.data.modalities import MODALITIES
+from stp.data.run_name import NAME, RunName, method_order
 from stp.errors import UserError
 
 SILENT_MINUTES = 10.0  # a training that has not kept its state for so long is taken for killed
@@ -76,10 +76,11 @@ def _status(results: Path, name: str, now: float) -> RunStatus:
     return RunStatus(name, "done" if model.is_file() else "none", len(rows), rows)
 
 
-def _order(name: str) -> tuple[int, list[int], str]:
-    """By modality, then variant, fold and seed, as in the tables: baseline, 1-level, ..., 10-level."""
-    modality = list(MODALITIES).index(name.split("/")[0])
-    return modality, [0 if "baseline" in name else 1, *map(int, re.findall(r"\d+", name))], name
+def _order(name: RunName) -> tuple[object, ...]:
+    """By input, then method, fold and seed, as in the tables: baseline, 1-level, ..., then all others by name."""
+    modalities = list(MODALITIES)
+    place = modalities.index(name.input) if name.input in modalities else len(modalities)
+    return place, name.input, *method_order(name.method), name.method, name.fold, name.seed
 
 
 def run_statuses(results: Path, now: float | None = None) -> list[RunStatus]:
@@ -91,12 +92,12 @@ def run_statuses(results: Path, now: float | None = None) -> list[RunStatus]:
     if not results.is_dir():
         raise UserError(f"RESULTS: folder '{results}' does not exist; give the config's results folder")
     found = {
-        path.relative_to(results / part).as_posix()
+        RunName.parse(path.relative_to(results / part).as_posix())
         for part in ("runs", "state")
         for path in (results / part).glob("*/*/fold*/seed*")
-        if path.is_dir() and path.parts[-4] in MODALITIES
+        if path.is_dir() and NAME.fullmatch(path.relative_to(results / part).as_posix())
     }
-    return [_status(results, name, time.time() if now is None else now) for name in sorted(found, key=_order)]
+    return [_status(results, str(name), time.time() if now is None else now) for name in sorted(found, key=_order)]
 
 
 def run_table(statuses: list[RunStatus]) -> str:

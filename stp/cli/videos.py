@@ -1,0 +1,148 @@
+"""Trained runs on other videos and in other programs: predictions and export."""
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stp.cli.app import app
+from stp.cli.options import (
+    WEIGHTS,
+    Device,
+    GpuShare,
+    Output,
+    Space,
+    Weights,
+    check_crops,
+    check_new,
+    parse_fusion,
+    parse_threads,
+)
+from stp.config import Compute, Fusion, Views
+from stp.errors import UserError
+
+log = logging.getLogger("stp")
+
+
+@app.command()
+def predict(
+    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Videos of any size and length.")],
+    run: Annotated[
+        list[Path],
+        typer.Option(
+            help="Trained run: its folder or model.pt, or a folder of runs, as results/runs/of/3-level: folds and "
+            "seeds of a stream are averaged. May be given several times; several streams are fused."
+        ),
+    ],
+    fuse: Annotated[
+        bool,
+        typer.Option("--fuse", help="With each run also the other streams of its variant, fold and seed beside it."),
+    ] = False,
+    weights: Weights = WEIGHTS,
+    space: Space = Fusion.space,
+    segments: Annotated[int, typer.Option(min=1, help="Segments of a video, or of a window.")] = Views.segments,
+    crops: Annotated[int, typer.Option(help="1, 2, 5 or 10; fewer are faster.")] = Views.crops,
+    window: Annotated[
+        float | None,
+        typer.Option(min=0.001, metavar="SECONDS", help="Predict windows of so long over time, not the whole video."),
+    ] = None,
+    stride: Annotated[
+        float | None,
+        typer.Option(min=0.001, metavar="SECONDS", help="From a window to the next.", show_default="half a window"),
+    ] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="csv of all classes' probabilities, to write; a row a video or window.")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="The same as JSON, with runs, parameters and versions, to write.")
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="PNG of probabilities over time, to write; with --window.")
+    ] = None,
+    overlay: Annotated[
+        Path | None, typer.Option(help="mp4 of the video with its classes drawn on it, to write; of one VIDEO.")
+    ] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option(help="Of TV-L1, as of stp flow; another one differs by rounding.", show_default="the training's"),
+    ] = None,
+    device: Device = Compute.device,
+    gpu_share: GpuShare = Compute.gpu_share,
+    threads: Annotated[str, typer.Option(metavar="N", help="Processor threads: all or a number.")] = "all",
+) -> None:
+    """Predict the classes of videos by trained runs.
+
+    Videos are decoded, their flow computed and scored as the clips of the runs' data set were. Frames and flow lie in a
+    temporary folder meanwhile (environment variable TMPDIR). Videos that cannot be used are named, the others go on,
+    and the exit status is then 1. No file is overwritten.
+
+    Examples:
+
+        stp predict clip.avi --run results/runs/of/3-level/fold1/seed0
+        stp predict *.avi --run results/runs/of/3-level --fuse --csv predictions.csv
+        stp predict long.mp4 --run results/runs/of/3-level --window 2 --stride 0.5 --figure long.png --overlay out.mp4
+    """
+    import torch
+
+    from stp.predict.ensemble import find_models, load_ensemble
+    from stp.predict.reports import MOST_TIMELINES, report, save_figure, top_table, write_csv, write_json
+    from stp.predict.videos import predict_videos
+    from stp.system.devices import reserved_device, use
+    from stp.system.machine import keep_freed_memory
+
+    check_crops(crops)
+    check_new({"--csv": csv_file, "--json": json_file, "--figure": figure, "--overlay": overlay})
+    if window is None and (stride or figure):
+        raise UserError(f"{'--stride' if stride else '--figure'}: is of windows over time; give --window SECONDS, too")
+    if figure and len(videos) > MOST_TIMELINES:
+        raise UserError(f"--figure: draws {MOST_TIMELINES} videos at most, not {len(videos)}; call it for some of them")
+    if overlay and len(videos) > 1:
+        raise UserError(f"--overlay: draws on one video, but {len(videos)} are given; call once for each")
+    keep_freed_memory()
+    workers = parse_threads(threads)
+    torch.set_num_threads(workers)
+    models = find_models(run, fuse)
+    with reserved_device(device, gpu_share) as where:
+        use(where)  # for flow, too
+        ensemble = load_ensemble(models, parse_fusion(weights, space), Views(segments, crops), where, backend)
+        good, bad = predict_videos(ensemble, videos, where, window, stride, workers)
+    if good:
+        print(top_table(good, ensemble.classes))
+    if csv_file:
+        write_csv(csv_file, good, ensemble.classes)
+    if json_file:
+        write_json(json_file, report(ensemble, good, bad, {"window": window, "stride": stride}))
+    if figure and good:
+        save_figure(figure, good, ensemble.classes)
+    if overlay and good:
+        from stp.predict.overlay import write_overlay
+
+        write_overlay(overlay, good[0], ensemble.classes)
+    if bad:
+        raise UserError(f"{len(bad)} of {len(videos)} videos cannot be used and were skipped; the reasons are above")
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Trained run: its folder or model.pt.")],
+    output: Output,
+    onnx: Annotated[bool, typer.Option("--onnx", help="As ONNX, the one format there is.")] = False,
+) -> None:
+    """Write a trained run's network for other programs: the images of segments in, scores out.
+
+    Input `images`: float32 (segments, sub-segments, channels, height, width), values 0..255 as stored. Output `scores`:
+    float32 (segments, classes), before softmax. The file tells its classes and how its input is made, and is written
+    only if onnxruntime gives torch's scores to 1e-4 of their size.
+    """
+    from stp.predict.ensemble import find_models
+    from stp.predict.onnx_export import export_onnx
+
+    if not onnx:
+        raise UserError("export: name the format, --onnx")
+    check_new({"--output": output})
+    models = find_models([run])
+    if len(models) > 1:
+        raise UserError(f"export: '{run}' holds {len(models)} runs; name one, as {models[0].parent}")
+    error = export_onnx(models[0], output)
+    log.info("%s: onnxruntime's scores differ from torch's by %.1e of their size", output, error)

@@ -1,0 +1,464 @@
+"""The config: its sections as dataclasses, whose defaults stand here alone, and the checks of keys against each other.
+
+Defaults are the paper's values or, where the paper is silent, those of TSN (Wang et al. 2016), on which it builds.
+Types and ranges are checked by `workflow/schemas/config.schema.yaml`; a test holds its defaults against these.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from stp.errors import UserError
+
+Scheme = Literal["random", "grouped", "leave_one_group_out", "official"]
+Semantics = Literal["opencv-cpu", "opencv-cuda"]
+Detector = Literal["orb", "sift"]
+FusionSpace = Literal["scores", "probabilities"]
+Residence = Literal["auto", "always", "never"]
+Compilation = Literal["auto", "always", "never"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+FLOW = ("of", "wof")  # modalities that one job computes together
+PYRAMID = re.compile(r"baseline|([1-9])-level")  # the short form `variants`: methods of stp/methods/pyramid.py
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The videos: the importer of their layout, their folder, that of the official lists, the importer's switches."""
+
+    importer: str
+    path: str
+    lists: str = ""
+    options: Mapping[str, str | bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The embedded demo data set, drawn at `dataset.path`."""
+
+    clips_per_class: int = 36
+    frames: int = 24
+    width: int = 128  # pixels
+    height: int = 96
+    actors: int = 6
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Size of the stored frames in pixels (paper section 4.1)."""
+
+    width: int = 340
+    height: int = 256
+
+
+@dataclass(frozen=True)
+class StorageFormat:
+    """How fields are stored: as they are, or as JPEG of a quality of 1..100 (95 is OpenCV's default, TSN's)."""
+
+    format: Literal["raw", "jpeg"] = "raw"
+    quality: int = 95
+
+
+@dataclass(frozen=True)
+class Flow:
+    """TV-L1 flow; +-`bound` pixels/frame map to the bytes 0..255."""
+
+    backend: str = "auto"
+    semantics: Semantics = "opencv-cpu"
+    bound: float = 20
+
+
+@dataclass(frozen=True)
+class WarpedFlow:
+    """Flow without the camera's motion, which key points of this detector estimate."""
+
+    detector: Detector = "orb"
+
+
+@dataclass(frozen=True)
+class Splits:
+    """How clips are divided into folds."""
+
+    scheme: Scheme = "random"
+    folds: int = 3
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Pyramid:
+    """Segments of a training video (N), frames of a segment (L), its sub-segments (K), frames of a sub-segment."""
+
+    segments: int = 3
+    segment_length: int = 20
+    subsegments: int = 4
+    subsegment_length: int = 5
+
+
+@dataclass(frozen=True)
+class Model:
+    """The backbone, its initial weights, the multiplier of its channels, and the side of its input in pixels."""
+
+    backbone: str = "bninception"
+    weights: str = "imagenet"
+    width: float = 1.0
+    input_size: int = 224
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Schedule of a stream; the learning rate falls to a tenth after each milestone (in epochs)."""
+
+    epochs: int = 80
+    milestones: tuple[int, ...] = (30, 60)
+    learning_rate: float = 0.001
+    dropout: float = 0.8
+    scales: tuple[float, ...] = (1, 0.875, 0.75, 0.66)  # sides of training crops over the short side of the frame
+
+
+RGB_STREAM = Stream()
+FLOW_STREAM = Stream(320, (110, 250), 0.001, 0.7, (1, 0.875, 0.75))
+
+
+@dataclass(frozen=True)
+class Training:
+    """SGD with TSN's good practices."""
+
+    seeds: tuple[int, ...] = (0,)
+    batch_videos: int = 32
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    gradient_clip: float = 20
+    partial_bn: bool = True
+    precision: Precision = "auto"
+    deterministic: bool = False  # on GPUs; a CPU always repeats
+    checkpoint_minutes: float = 5
+    tensorboard: bool = False
+    rgb: Stream = RGB_STREAM
+    flow: Stream = FLOW_STREAM
+
+
+@dataclass(frozen=True)
+class Views:
+    """How a clip is seen when it is scored: `segments` spread evenly over it, each in 1, 2, 5 or 10 `crops`."""
+
+    segments: int = 25
+    crops: int = 10
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """Weighted average of streams: the weight of each modality (paper section 4.1), and what is averaged.
+
+    TSN averages scores before softmax; `probabilities` averages after it.
+    """
+
+    space: FusionSpace = "scores"
+    weights: Mapping[str, float] = field(default_factory=lambda: {"rgb": 1.0, "of": 1.5, "wof": 1.0})
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Bootstrap resamples of the test clips, and their seed."""
+
+    resamples: int = 10_000
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Explain:
+    """Clips that guided Grad-CAM explains, and whose runs explain them; `target` is the config's key `class`."""
+
+    clips: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ("baseline", "3-level")
+    fold: int = 1
+    target: str = "own"
+    segments: int = 3
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Clips that are drawn as they are stored: these or, where none is named, the first of `number` classes."""
+
+    clips: tuple[str, ...] = ()
+    number: int = 4
+
+
+@dataclass(frozen=True)
+class Compute:
+    """What a job asks of the machine; results differ by rounding at most."""
+
+    device: str = "auto"
+    resident: Residence = "auto"
+    memory_share: float = 0.6  # of the free memory, divided by gpu_share
+    micro_batch_videos: int = 0
+    compile: Compilation = "auto"
+    gpu_share: int = 1
+    gpus: int = 1
+    threads: int = 4
+    mem_mb: int = 16_000
+    runtime: int = 720  # minutes
+    retries: int = 2
+
+
+@dataclass(frozen=True)
+class MethodEntry:
+    """A method to train: the name of its runs, its file in `stp/methods`, the inputs it sees, and its own options.
+
+    An input is one modality or several joined by `+`. With `features`, the method sees those features of each clip,
+    made by the file of that name in `stp/features`, instead of the stored fields.
+    """
+
+    name: str
+    method: str
+    inputs: tuple[str, ...]
+    features: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def is_flow(modality: str) -> bool:
+    """Whether a modality is a flow field (x, y)."""
+    return modality in FLOW
+
+
+def method_file(name: str) -> str:
+    """The file of `stp/methods` that a method is in, by its name alone: `baseline` and `T-level` are pyramids."""
+    return "pyramid" if PYRAMID.fullmatch(name) else name
+
+
+def from_values(section: type, values: Mapping[str, Any], where: str) -> Any:
+    """A dataclass from a mapping of plain values, such as JSON or YAML gives; lists become tuples.
+
+    A stream of which only some keys are given takes the others from its default.
+
+    Raises:
+        UserError: a key that does not exist; `where` says to the user which mapping it is in.
+    """
+    defaults = {item.name: item.default for item in fields(section)}
+    plain = {}
+    for name, value in values.items():
+        if name not in defaults:
+            raise UserError(f"{where}: unknown key '{name}'; allowed are {', '.join(defaults)}")
+        default = defaults[name]
+        if isinstance(default, Stream) and isinstance(value, Mapping):
+            value = replace(default, **vars(from_values(Stream, vars(default) | dict(value), f"{where}: {name}")))
+        plain[name] = tuple(value) if isinstance(value, list) else value
+    return section(**plain)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole config; each attribute is a section or key of the same name."""
+
+    dataset: Dataset
+    results: str = "results"
+    demo: Demo | None = None
+    on_bad_video: Literal["error", "skip"] = "error"
+    shards: int = 16
+    frames: Frames = Frames()
+    storage: StorageFormat = StorageFormat()
+    flow: Flow = Flow()
+    warped_flow: WarpedFlow = WarpedFlow()
+    splits: Splits = Splits()
+    modalities: tuple[str, ...] = ("rgb", "of", "wof")
+    variants: tuple[str, ...] = ("baseline", "1-level", "2-level", "3-level", "4-level")
+    methods: tuple[MethodEntry, ...] = ()
+    features: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    pyramid: Pyramid = Pyramid()
+    model: Model = Model()
+    training: Training = Training()
+    scoring: Views = Views()
+    fusion: Fusion = field(default_factory=Fusion)
+    comparison: tuple[str, ...] = ("table2",)
+    statistics: Statistics = Statistics()
+    submission: str = "none"
+    explain: Explain = Explain()
+    examples: Examples = Examples()
+    compute: Compute = Compute()
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> "Config":
+        """A config from plain values whose types the schema has checked; keys that are left out take their defaults.
+
+        Raises:
+            UserError: an unknown key, or keys that do not go together.
+        """
+        plain = dict(values)
+        for item in fields(cls):
+            section = SECTIONS.get(item.name)
+            if section and item.name in plain:
+                plain[item.name] = from_values(section, _unfolded(item.name, plain[item.name]), f"config: {item.name}")
+        if "methods" in plain:
+            plain["methods"] = tuple(_method_entry(name, entry) for name, entry in plain["methods"].items())
+        config: Config = from_values(cls, plain, "config")
+        _check(config)
+        return config
+
+    @property
+    def trained(self) -> tuple[MethodEntry, ...]:
+        """Every method that is trained: the pyramids of the short form `variants` x `modalities`, then `methods`."""
+        return (*(MethodEntry(name, "pyramid", self.modalities) for name in self.variants), *self.methods)
+
+    def method(self, name: str) -> MethodEntry:
+        """The trained method of this name; UserError if there is none."""
+        for entry in self.trained:
+            if entry.name == name:
+                return entry
+        raise UserError(f"config: '{name}' is not trained; methods are {', '.join(item.name for item in self.trained)}")
+
+    def stored(self, name: str, run_input: str) -> list[str]:
+        """What of each clip a method sees for an input: names of folders below `clips`."""
+        features = self.method(name).features
+        return [f"{features}-{modality}" if features else modality for modality in run_input.split("+")]
+
+    def settings(self, name: str, run_input: str) -> dict[str, Any]:
+        """All that defines a training of a method on an input, beside data, fold and seed: plain values by key.
+
+        A method that sees features has its own options alone. Values that cannot change the result are left out, so
+        that other ones train nothing again.
+        """
+        entry = self.method(name)
+        if entry.features:
+            return dict(entry.options)
+        kinds = {"flow" if is_flow(modality) else "rgb" for modality in run_input.split("+")}
+        unused = {"seeds", "checkpoint_minutes", "tensorboard"} | ({"rgb", "flow"} - kinds)
+        training = {key: value for key, value in _plain(self.training).items() if key not in unused}
+        own: dict[str, Any] = dict(entry.options)
+        if entry.method == "pyramid":
+            short = ("segment_length", "subsegments") if name == "baseline" else ()
+            own = {key: value for key, value in _plain(self.pyramid).items() if key not in short} | own
+        return _plain(self.model) | training | own
+
+
+SECTIONS: dict[str, type] = {
+    "dataset": Dataset,
+    "demo": Demo,
+    "frames": Frames,
+    "storage": StorageFormat,
+    "flow": Flow,
+    "warped_flow": WarpedFlow,
+    "splits": Splits,
+    "pyramid": Pyramid,
+    "model": Model,
+    "training": Training,
+    "scoring": Views,
+    "fusion": Fusion,
+    "statistics": Statistics,
+    "explain": Explain,
+    "examples": Examples,
+    "compute": Compute,
+}
+
+
+def _unfolded(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """A section's values with what lies deeper in it made whole."""
+    unfolded = dict(values)
+    if name == "fusion":
+        unfolded["weights"] = {**Fusion().weights, **unfolded.get("weights", {})}
+    if name == "explain" and "class" in unfolded:
+        unfolded["target"] = unfolded.pop("class")
+    return unfolded
+
+
+def _plain(section: Any) -> dict[str, Any]:
+    """A section's values by key, as YAML has them: tuples are lists."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return list(value)
+        return _plain(value) if isinstance(value, Stream) else value
+
+    return {item.name: plain(getattr(section, item.name)) for item in fields(section)}
+
+
+def _method_entry(name: str, values: Mapping[str, Any]) -> MethodEntry:
+    options = dict(values)
+    method, features = options.pop("method", name), options.pop("features", "")
+    return MethodEntry(name, method, tuple(options.pop("inputs")), features, options)
+
+
+def _check(config: Config) -> None:
+    """UserError for keys that do not go together."""
+    _check_folders(config)
+    _check_methods(config)
+    if config.training.partial_bn is False and config.compute.micro_batch_videos:
+        raise UserError(
+            "config: compute.micro_batch_videos: only one batch norm may learn from the batch, or results change; "
+            "set training.partial_bn: true, or compute.micro_batch_videos: 0"
+        )
+    if config.compute.compile == "always" and config.compute.micro_batch_videos:
+        raise UserError(
+            "config: compute.compile: always, beside compute.micro_batch_videos; use never, or 0 micro-batch videos"
+        )
+    if config.submission != "none":
+        if config.splits.folds != 1:
+            raise UserError(
+                f"config: submission: '{config.submission}' with splits.folds {config.splits.folds}; hidden clips are "
+                "scored by the one fold of an official split: set splits.folds: 1, or submission: none"
+            )
+        if config.submission not in config.variants:
+            raise UserError(
+                f"config: submission: '{config.submission}' is not trained; allowed are none, "
+                f"{', '.join(config.variants)}"
+            )
+    _check_explained(config)
+
+
+def _check_folders(config: Config) -> None:
+    """The demo's folder is an output, which Snakemake clears before it draws: it must never be one of the user's."""
+    results, videos = Path(config.results).resolve(), Path(config.dataset.path).resolve()
+    if config.demo and results not in videos.parents:
+        raise UserError(
+            f"config: dataset.path: '{config.dataset.path}' lies outside of the results folder '{config.results}', but "
+            "section demo draws videos there; remove section demo to use videos of your own"
+        )
+    if not config.demo and videos in (results, *results.parents):
+        raise UserError(
+            f"config: results: '{config.results}' lies in dataset.path '{config.dataset.path}', so that results would "
+            "be taken for videos; name another folder for one of them"
+        )
+
+
+def _check_methods(config: Config) -> None:
+    for entry in config.methods:
+        key = f"config: methods.{entry.name}"
+        if PYRAMID.fullmatch(entry.name):
+            raise UserError(f"{key}: the name is that of a pyramid; list it in variants, or choose another name")
+        for name in entry.inputs:
+            parts = name.split("+")
+            unknown = [part for part in parts if part not in config.modalities]
+            if unknown or len(set(parts)) < len(parts):
+                raise UserError(
+                    f"{key}.inputs: '{name}' is no modality of this config nor several joined by +; modalities are "
+                    f"{', '.join(config.modalities)}"
+                )
+    for name in config.features:
+        if name not in {entry.features for entry in config.methods}:
+            raise UserError(f"config: features.{name}: no method sees these; name them in methods.METHOD.features")
+
+
+def _check_explained(config: Config) -> None:
+    explain = config.explain
+    if not explain.clips:
+        return
+    if len({clip.replace("/", "__") for clip in explain.clips}) < len(explain.clips):
+        raise UserError("config: explain.clips: two of them would be written to one file, because / is written as __")
+    for name in explain.variants:
+        if name not in config.variants:
+            raise UserError(
+                f"config: explain.variants: '{name}' is not trained; variants are {', '.join(config.variants)}"
+            )
+    if explain.fold > config.splits.folds:
+        raise UserError(
+            f"config: explain.fold: {explain.fold} is none of the {config.splits.folds} folds of splits.folds"
+        )
+
+
+def fused_inputs(modalities: Sequence[str]) -> list[str]:
+    """Table 1's fused rows (paper section 4.1) of which all streams are there, as `rgb+of`."""
+    return ["+".join(streams) for streams in FUSED if set(streams) <= set(modalities)]
+
+
+FUSED = (("rgb", "of"), ("of", "wof"), ("rgb", "of", "wof"))

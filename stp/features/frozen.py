@@ -1,0 +1,56 @@
+"""Frozen features: a pre-trained backbone on images spread evenly over the clip, in the centre crop.
+
+A flow image is a stack of 5 fields; the backbone sees it by cross-modality initialisation (TSN).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from stp.config import Views
+from stp.data.modalities import MODALITIES
+from stp.data.shards import ClipFields
+from stp.features import Features
+from stp.models.backbones import build_backbone
+from stp.sampling.loading import open_fields
+from stp.sampling.samples import scored_segments
+from stp.sampling.segments import SegmentSampler
+from stp.system.devices import Compute
+from stp.system.progress import progress
+
+
+@dataclass(frozen=True)
+class FrozenOptions:
+    """The backbone, and how many images of a clip it sees; the defaults are weights that a package carries."""
+
+    backbone: str = "efficientnet_lite0"
+    weights: str = "imagenet"
+    width: float = 1.0
+    input_size: int = 112  # pixels
+    images: int = 16
+    flow_fields: int = 5
+
+
+@torch.inference_mode()
+def extract(options: FrozenOptions, fields: ClipFields, compute: Compute) -> Iterator[tuple[str, np.ndarray]]:
+    """Each clip's id and features: float32 (images, D)."""
+    modality = MODALITIES[fields.modality]
+    stack = options.flow_fields if modality.is_flow else 1
+    channels = modality.channels * stack
+    torch.manual_seed(0)  # of weights: none
+    backbone = build_backbone(
+        options.backbone, channels, modality.is_flow, options.weights, options.width, options.input_size
+    )
+    backbone = backbone.to(compute.device).eval()
+    sampler = SegmentSampler(1, options.flow_fields, 1, options.flow_fields, stack)
+    clips = fields.clips()
+    source = open_fields(fields, clips, compute.device, compute.resident, compute.memory_share)
+    for clip in progress(clips, desc=f"features of {fields.modality}", unit="clip"):
+        seen = scored_segments(fields, clip, sampler, Views(options.images, 1))
+        images = torch.cat(list(source.images([seen.views], options.input_size)))
+        yield clip, backbone(images).float().cpu().numpy()[seen.places[:, 0]]
+
+
+FEATURES = Features(FrozenOptions, extract)

@@ -1,0 +1,98 @@
+"""Methods: what learns from the training clips of a fold and then scores others. A file of this folder is a method.
+
+A method's file defines METHOD, a `Method`. It is found by its name: there is no list to add it to.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from stp.config import Views, from_values
+from stp.data.index import Clip
+from stp.data.run_name import RunName
+from stp.data.shards import ClipFields
+from stp.errors import UserError
+from stp.system.devices import Compute
+from stp.training.model_file import ModelFile, TrainedOn, read_model
+from stp.training.run import Run
+from stp.training.session import Session
+
+
+class Recogniser(Protocol):
+    """A trained run, which scores clips."""
+
+    @property
+    def run(self) -> Run:
+        """What was trained."""
+        ...
+
+    def scores(
+        self, clips: Sequence[str], fields: Mapping[str, ClipFields], views: Views, compute: Compute
+    ) -> np.ndarray:
+        """Scores before softmax of the clips of these ids: float32 (clips, segments, classes).
+
+        `fields` are those of each modality of the run's input. A method that sees a clip as a whole has one segment.
+        """
+        ...
+
+    def save(self, path: Path, trained_on: TrainedOn) -> None:
+        """Write everything that scoring needs, so that the method's `load` can read it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method is to learn: a run, its training clips, and the fields of each modality of its input."""
+
+    run: Run
+    clips: Sequence[Clip]
+    fields: Mapping[str, ClipFields]
+    compute: Compute
+    session: Session
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The number of each training clip's class, int64 (clips,)."""
+        number = {name: i for i, name in enumerate(self.run.classes)}
+        return np.array([number[clip.label] for clip in self.clips], np.int64)
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a method is trained and read back.
+
+    `options` is a frozen dataclass of its keys in the config, whose defaults are the publication's values; a run has an
+    instance of it. `check` raises a UserError if the options of a run do not go together, before anything is computed.
+    """
+
+    options: type
+    fit: Callable[[Task], Recogniser]
+    load: Callable[[ModelFile], Recogniser]
+    check: Callable[[Run], object] = lambda run: None
+
+    def run(self, name: RunName, kind: str, classes: Sequence[str], values: Mapping[str, Any]) -> Run:
+        """A run with options from plain values; UserError for keys that the method does not have."""
+        return Run(name, kind, tuple(classes), from_values(self.options, values, f"options of method '{kind}'"))
+
+
+def find(kind: str) -> Method:
+    """The method in the file `kind`; UserError if there is none."""
+    known = sorted(item.name for item in pkgutil.iter_modules(__path__))
+    if kind in known:
+        method = getattr(importlib.import_module(f"{__name__}.{kind}"), "METHOD", None)
+        if isinstance(method, Method):
+            return method
+    families = ("network", "shallow")
+    allowed = ", ".join(name for name in known if name not in families)
+    raise UserError(f"method '{kind}' is unknown; allowed are baseline, T-level, {allowed}")
+
+
+def load(path: Path) -> tuple[Recogniser, ModelFile]:
+    """A trained run, and the file that it was read from; UserError if the file is not a trained run."""
+    file = read_model(path)
+    return find(file.kind).load(file), file

@@ -1,0 +1,76 @@
+"""The family of networks: they share the training loop, exact resume, logs, and scoring over segments and crops.
+
+A method of this family is two functions: one builds the network of a run, one says how its samples are drawn.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from stp.config import Views
+from stp.data.shards import ClipFields
+from stp.errors import UserError
+from stp.methods import Method, Task
+from stp.models.pyramid import TemporalPyramidNetwork
+from stp.sampling.samples import Sampler
+from stp.system.devices import Compute
+from stp.training.loop import Plan, train
+from stp.training.model_file import ModelFile, TrainedOn, write_model
+from stp.training.run import NetworkOptions, Run, single_modality
+from stp.training.scoring import Scorer, score
+
+
+class Build(Protocol):
+    """Builds the network of a run; `weights` replaces the initial weights of its options."""
+
+    def __call__(self, run: Run, weights: str | None = None) -> TemporalPyramidNetwork: ...
+
+
+@dataclass(frozen=True)
+class NetworkRecogniser:
+    """A trained network with its run."""
+
+    run: Run
+    scorer: Scorer
+
+    def scores(
+        self, clips: Sequence[str], fields: Mapping[str, ClipFields], views: Views, compute: Compute
+    ) -> np.ndarray:
+        """As for `stp.methods.Recogniser`."""
+        return score(self.scorer, str(self.run.name), fields[self.run.name.input], clips, views, compute)
+
+    def save(self, path: Path, trained_on: TrainedOn) -> None:
+        """As for `stp.methods.Recogniser`."""
+        write_model(path, self.run, self.scorer.network.state_dict(), trained_on)
+
+
+def network_method(options: type[NetworkOptions], build: Build, sampler: Callable[[Run], Sampler]) -> Method:
+    """A method whose network `build` makes, and whose samples `sampler` draws.
+
+    `build(run, weights)` may draw random initial weights: torch is seeded by the run before.
+    """
+
+    def fit(task: Task) -> NetworkRecogniser:
+        check(task.run)
+        plan = Plan(task.run, lambda: build(task.run), sampler(task.run))
+        network = train(plan, task.fields[task.run.name.input], task.clips, task.compute, task.session)
+        return NetworkRecogniser(task.run, Scorer(network, plan.options, plan.sampler))
+
+    def load(file: ModelFile) -> NetworkRecogniser:
+        run = METHOD.run(file.name, file.kind, file.values["classes"], file.values["settings"])
+        network = build(run, weights="none")
+        try:
+            network.load_state_dict(file.weights)
+        except (RuntimeError, TypeError, AttributeError):
+            raise UserError(f"{file.path}: its weights are not those of {run.name}; train it again") from None
+        return NetworkRecogniser(run, Scorer(network.eval(), run.options, sampler(run)))
+
+    def check(run: Run) -> None:
+        single_modality(run)
+        sampler(run)
+
+    METHOD = Method(options, fit, load, check)
+    return METHOD

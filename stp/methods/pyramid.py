@@ -1,0 +1,63 @@
+"""The segment-level temporal pyramid (paper section 3), and TSN, its baseline.
+
+baseline   TSN: segments of a single sub-segment, no pyramid
+T-level    a pyramid of T levels; from 4 levels on, K grows to the 2^(T-1) parts of the last level
+"""
+
+from dataclasses import dataclass
+
+from stp.config import PYRAMID, Pyramid
+from stp.errors import UserError
+from stp.methods.network import network_method
+from stp.models.pyramid import TemporalPyramidNetwork
+from stp.sampling.segments import SegmentSampler
+from stp.training.run import NetworkOptions, Run, run_backbone, single_modality
+
+
+@dataclass(frozen=True)
+class PyramidOptions(NetworkOptions):
+    """The network's options, and those of the segments (paper sections 3.1 and 4.2)."""
+
+    segments: int = Pyramid.segments
+    segment_length: int = Pyramid.segment_length
+    subsegments: int = Pyramid.subsegments
+    subsegment_length: int = Pyramid.subsegment_length
+
+
+def parts(run: Run) -> tuple[int, ...]:
+    """Number of parts of each level, 1, 2, 4, ...; UserError for a name that is no pyramid's."""
+    match = PYRAMID.fullmatch(run.name.method)
+    if not match:
+        raise UserError(f"variant '{run.name.method}' is unknown; allowed are baseline, 1-level, 2-level, 3-level, ...")
+    return tuple(2**level for level in range(int(match[1] or 1)))
+
+
+def sampler(run: Run) -> SegmentSampler:
+    """The run's segments: one frame, or all flow fields of each sub-segment.
+
+    Raises:
+        UserError: sub-segments cannot be divided into the parts of the last level.
+    """
+    options: PyramidOptions = run.options
+    length = options.subsegment_length
+    stack = length if single_modality(run).is_flow else 1
+    if run.name.method == "baseline":
+        return SegmentSampler(options.segments, length, 1, length, stack)
+    most = parts(run)[-1]
+    subsegments = max(options.subsegments, most)
+    if subsegments % most:
+        raise UserError(
+            f"pyramid.subsegments {subsegments} cannot be divided into the {most} parts of variant {run.name.method}; "
+            "use a multiple of it or fewer levels"
+        )
+    return SegmentSampler(options.segments, options.segment_length, subsegments, length, stack)
+
+
+def build(run: Run, weights: str | None = None) -> TemporalPyramidNetwork:
+    """The run's network; `weights` replaces the initial weights of its options."""
+    modality = single_modality(run)
+    backbone = run_backbone(run.options, modality, sampler(run).stack, weights)
+    return TemporalPyramidNetwork(backbone, parts(run), len(run.classes), run.options.stream(run.name.input).dropout)
+
+
+METHOD = network_method(PyramidOptions, build, sampler)

@@ -1,0 +1,121 @@
+"""The family of shallow classifiers: a scikit-learn Pipeline on one vector a clip.
+
+A method of this family is two functions: one turns what is stored of a clip into a vector, one makes the Pipeline. The
+Pipeline is stored as the arrays that it learnt, never as pickled code.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.metrics import hinge_loss
+from sklearn.pipeline import Pipeline
+from torch import Tensor
+
+from stp.config import Views
+from stp.data.shards import ClipFields
+from stp.errors import UserError
+from stp.methods import Method, Task
+from stp.system.devices import Compute
+from stp.training.log import EpochTally, log_row, write_log
+from stp.training.model_file import ModelFile, TrainedOn, write_model
+from stp.training.run import Run
+
+Vector = Callable[[Any, np.ndarray], np.ndarray]  # options, what is stored of a clip -> float (D,)
+Classifier = Callable[[Any, int], Pipeline]  # options, seed -> a Pipeline that is not fitted
+
+
+def learnt(pipeline: Pipeline) -> dict[str, Tensor]:
+    """What the steps of a fitted Pipeline learnt, by `STEP.ATTRIBUTE`; scikit-learn's names for it end with `_`."""
+    return {
+        f"{step}.{name}": torch.tensor(value)
+        for step, estimator in pipeline.steps
+        for name, value in vars(estimator).items()
+        if name.endswith("_") and not name.startswith("_") and isinstance(value, (np.ndarray, np.number, int, float))
+    }
+
+
+def restore(pipeline: Pipeline, state: Mapping[str, Tensor]) -> Pipeline:
+    """The Pipeline as it was when `learnt` read it."""
+    for key, value in state.items():
+        step, _, name = key.partition(".")
+        array = value.numpy()
+        setattr(pipeline.named_steps[step], name, array if array.ndim else array.item())
+    return pipeline
+
+
+def decision_values(pipeline: Pipeline, vectors: np.ndarray) -> np.ndarray:
+    """Decision values of clips (clips, D): float32 (clips, classes), also where there are two classes."""
+    values = pipeline.decision_function(vectors)
+    if values.ndim == 1:
+        values = np.stack([-values, values], axis=1)
+    return np.asarray(values, np.float32)
+
+
+@dataclass(frozen=True)
+class ShallowRecogniser:
+    """A fitted Pipeline with its run."""
+
+    run: Run
+    pipeline: Pipeline
+    vector: Vector
+
+    def vectors(self, clips: Sequence[str], fields: Mapping[str, ClipFields]) -> np.ndarray:
+        """One vector a clip, those of several modalities one after another: (clips, D)."""
+        names = self.run.name.modalities
+        return np.stack([np.concatenate([self._vector(fields[name], clip) for name in names]) for clip in clips])
+
+    def _vector(self, fields: ClipFields, clip: str) -> np.ndarray:
+        """A clip's vector in one modality; UserError if fields are stored there instead of features."""
+        stored = fields[clip][:]
+        if not np.issubdtype(stored.dtype, np.floating):
+            key = f"methods.{self.run.name.method}.features"
+            raise UserError(
+                f"{key}: this method sees features, but was given the fields of {fields.modality}; set {key}"
+            )
+        return self.vector(self.run.options, stored)
+
+    def scores(
+        self, clips: Sequence[str], fields: Mapping[str, ClipFields], views: Views, compute: Compute
+    ) -> np.ndarray:
+        """As for `stp.methods.Recogniser`: decision values, of one segment."""
+        return decision_values(self.pipeline, self.vectors(clips, fields))[:, None]
+
+    def save(self, path: Path, trained_on: TrainedOn) -> None:
+        """As for `stp.methods.Recogniser`."""
+        write_model(path, self.run, learnt(self.pipeline), trained_on)
+
+
+def shallow_method(options: type, vector: Vector, classifier: Classifier) -> Method:
+    """A method that classifies `vector(options, stored)` by `classifier(options, seed)`.
+
+    `stored` is what is stored of a clip in one modality; the vectors of several modalities are joined.
+    """
+
+    def fit(task: Task) -> ShallowRecogniser:
+        began = time.perf_counter()
+        run, labels = task.run, task.labels
+        recogniser = ShallowRecogniser(run, classifier(run.options, run.name.seed), vector)
+        vectors = recogniser.vectors([clip.clip for clip in task.clips], task.fields)
+        recogniser.pipeline.fit(vectors, labels)
+        values = decision_values(recogniser.pipeline, vectors)
+        tally = EpochTally.empty(len(run.classes))
+        loss = hinge_loss(labels, values[:, 1] if len(run.classes) == 2 else values)
+        tally.add(float(loss), labels, values.argmax(1), len(labels), time.perf_counter() - began)
+        write_log(task.session.log_csv, [log_row(1, tally, learning_rate=0, gpu_mib=0)])
+        return recogniser
+
+    def load(file: ModelFile) -> ShallowRecogniser:
+        run = METHOD.run(file.name, file.kind, file.values["classes"], file.values["settings"])
+        try:
+            pipeline = restore(classifier(run.options, run.name.seed), file.weights)
+        except (KeyError, AttributeError):
+            raise UserError(f"{file.path}: what it learnt is not that of {run.name}; train it again") from None
+        return ShallowRecogniser(run, pipeline, vector)
+
+    METHOD = Method(options, fit, load)
+    return METHOD

@@ -1,0 +1,59 @@
+"""Two-stream networks (Simonyan and Zisserman, NIPS 2014): one frame, or one stack of 10 flow fields, fused late.
+
+A training sample is one frame or stack at a random place of the clip; a test clip is scored at evenly spread places and
+in fixed crops, whose scores are averaged. The backbone is the configured one instead of CNN-M.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from stp.methods.network import network_method
+from stp.models.pyramid import TemporalPyramidNetwork
+from stp.sampling.segments import SegmentSampler
+from stp.training.run import NetworkOptions, Run, run_backbone, single_modality
+
+NO_MOTION = 128.0
+
+
+@dataclass(frozen=True)
+class TwoStreamOptions(NetworkOptions):
+    """The network's options, and the number of flow fields of a stack (L of the publication)."""
+
+    flow_fields: int = 10
+    subtract_mean_flow: bool = True  # of each field, for the camera's motion
+
+
+class MeanFlowSubtracted(nn.Module):
+    """A backbone that sees flow without the mean vector of each field: (B, 2 L, H, W) of 0..255 -> (B, D).
+
+    The publication takes the mean over the whole field, this over the crop that the network sees.
+    """
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.num_features = int(backbone.num_features)  # type: ignore[arg-type]
+
+    def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = self.backbone(images - images.mean((2, 3), keepdim=True) + NO_MOTION)
+        return features
+
+
+def sampler(run: Run) -> SegmentSampler:
+    """One frame, or one stack of consecutive flow fields."""
+    fields = run.options.flow_fields if single_modality(run).is_flow else 1
+    return SegmentSampler(segments=1, segment_length=fields, subsegments=1, subsegment_length=fields, stack=fields)
+
+
+def build(run: Run, weights: str | None = None) -> TemporalPyramidNetwork:
+    """The backbone with dropout and one linear classifier; `weights` replaces the initial weights of the options."""
+    options: TwoStreamOptions = run.options
+    modality = single_modality(run)
+    backbone: nn.Module = run_backbone(options, modality, sampler(run).stack, weights)
+    if modality.is_flow and options.subtract_mean_flow:
+        backbone = MeanFlowSubtracted(backbone)
+    return TemporalPyramidNetwork(backbone, (1,), len(run.classes), options.stream(run.name.input).dropout)
+
+
+METHOD = network_method(TwoStreamOptions, build, sampler)

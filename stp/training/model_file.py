@@ -1,0 +1,88 @@
+"""Model files: a trained run's weights with everything that is needed to build it again and to feed it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stp.data.run_name import RunName
+from stp.errors import UserError
+from stp.system.files import complete_file
+from stp.system.versions import versions
+from stp.training.run import Run
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """The ids of a run's training clips and, by modality, the parameters by which their fields were made."""
+
+    clips: Sequence[str] = ()
+    fields: Mapping[str, Mapping[str, Any]] | None = None
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """The content of a model file.
+
+    `values` are those of `Run.values`; `kind` is the file of the method in `stp/methods`; `weights` are the method's
+    own, tensors by name.
+    """
+
+    path: Path
+    kind: str
+    values: dict[str, Any]
+    weights: dict[str, Any]
+    trained_on: TrainedOn
+
+    @property
+    def name(self) -> RunName:
+        """The run's name."""
+        values = self.values
+        return RunName(values["modality"], values["variant"], values["fold"], values["seed"])
+
+    def run(self, options: Any) -> Run:
+        """The run, with its options read by its method."""
+        return Run(self.name, self.kind, tuple(self.values["classes"]), options)
+
+    def clips(self) -> frozenset[str]:
+        """Ids of the training clips; UserError where the file does not say."""
+        if not self.trained_on.clips:
+            raise UserError(f"{self.path}: does not say which clips it was trained on; train it again")
+        return frozenset(self.trained_on.clips)
+
+    def fields(self) -> Mapping[str, Mapping[str, Any]]:
+        """By modality, the parameters by which the training clips' fields were made; UserError where it lacks them."""
+        if self.trained_on.fields is None:
+            raise UserError(f"{self.path}: does not say how the fields it was trained on were made; train it again")
+        return self.trained_on.fields
+
+
+def write_model(path: Path, run: Run, weights: Mapping[str, Any], trained_on: TrainedOn) -> None:
+    """Write a trained run; `weights` are tensors by name, perhaps in nested tables."""
+    content = {"run": json.dumps(run.values()), "method": run.kind, "versions": versions()}
+    content |= {"clips": list(trained_on.clips), "weights": dict(weights)}
+    if trained_on.fields is not None:
+        content["fields"] = json.dumps(trained_on.fields, sort_keys=True)
+    with complete_file(path) as temporary:
+        torch.save(content, temporary)
+
+
+def read_model(path: Path) -> ModelFile:
+    """Read a trained run, also one of version 0.1, whose files name no method and hold the fields of one modality.
+
+    Raises:
+        UserError: the file is not a trained run.
+    """
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        values = json.loads(content["run"])
+        fields = json.loads(content["fields"]) if "fields" in content else None
+        kind = content.get("method", "pyramid")
+        if fields is not None and "method" not in content:
+            fields = {values["modality"]: fields}
+        return ModelFile(path, kind, values, content["weights"], TrainedOn(tuple(content.get("clips", ())), fields))
+    except Exception as error:  # torch raises many kinds for a foreign file
+        raise UserError(f"{path}: not a trained run ({error}); train it again") from None
