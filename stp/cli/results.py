@@ -180,16 +180,42 @@ def classes(
     space: Space = Fusion.space,
 ) -> None:
     """Accuracy of each class of the comparison's measured methods, as STEM.csv, .png and .pdf."""
-    from stp.evaluation.comparison import class_accuracies, read_reported
+    from stp.evaluation.comparison import class_accuracies, measured_methods, read_reported
+
+    named = measured_methods(read_reported(reported))
+    write_classes(output, class_accuracies(named, predict_all(scores, weights, space)))
+
+
+def write_classes(stem: Path, table: "pd.DataFrame") -> None:
+    """Write the accuracy of each class as STEM.csv, .png and .pdf."""
     from stp.figures.plots import save_class_accuracies
     from stp.system.files import complete_file
 
-    table = class_accuracies(read_reported(reported), predict_all(scores, weights, space))
-    with complete_file(output.with_name(f"{output.name}.csv")) as temporary:
+    with complete_file(stem.with_name(f"{stem.name}.csv")) as temporary:
         table.to_csv(temporary, index=False)
     shares = {str(method): rows["accuracy"].to_numpy() for method, rows in table.groupby("method", sort=False)}
     first = table[table["method"] == table["method"].iloc[0]]
-    save_class_accuracies(output, shares, list(first["class"]), first["clips"].to_numpy())
+    save_class_accuracies(stem, shares, list(first["class"]), first["clips"].to_numpy())
+
+
+@app.command()
+def methods(
+    scores: ExistingFiles,
+    output: Output,
+    text: Text,
+    classes_stem: Annotated[Path, typer.Option("--classes", help="Stem of the accuracies of each class, to write.")],
+    proposed: Annotated[str, typer.Option(help="Method that the others are tested against.")] = "3-level",
+    weights: Weights = WEIGHTS,
+    space: Space = Fusion.space,
+) -> None:
+    """Fuse streams and write the table of all methods, and the accuracies of their classes."""
+    from stp.evaluation.comparison import class_accuracies
+    from stp.evaluation.method_table import method_table, method_text, widest_inputs
+
+    predictions = predict_all(scores, weights, space)
+    table = method_table(predictions, proposed)
+    write_classes(classes_stem, class_accuracies(widest_inputs(predictions), predictions))
+    write_table(output, table, text, method_text(table, proposed))
 
 
 @app.command()

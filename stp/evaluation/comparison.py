@@ -104,17 +104,22 @@ def comparison_text(name: str, table: pd.DataFrame, notes: Sequence[str]) -> str
     return table_text(title, caption, shown, ["Pretraining is that of the reported figure.", *words, *notes])
 
 
-def class_accuracies(reported: pd.DataFrame, predictions: Sequence[Predictions]) -> pd.DataFrame:
-    """Accuracy of each class (paper's Figure 6): one row a measured method and class: method, class, clips, accuracy.
+def measured_methods(reported: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """The methods of a comparison that a run of ours is: their names, inputs and methods."""
+    methods = reported[reported["streams"] != ""].drop_duplicates("method").to_dict("records")
+    return [(row["method"], input_name(row["streams"]), row["variant"]) for row in methods]
 
-    Accuracy is the share of the class's clips recognised, in percent, over all folds and seeds; it is NaN for a class
-    without test clips. Methods are those of `reported` of which there are predictions.
+
+def class_accuracies(named: Sequence[tuple[str, str, str]], predictions: Sequence[Predictions]) -> pd.DataFrame:
+    """Accuracy of each class (paper's Figure 6): one row a named method and class: method, class, clips, accuracy.
+
+    `named` are names with the input and method that they stand for; those without predictions are left out. Accuracy is
+    the share of the class's clips recognised, in percent, over all folds and seeds; it is NaN for a class without test
+    clips.
     """
     tables = []
-    methods = reported[reported["streams"] != ""].drop_duplicates("method").to_dict("records")
-    for row in methods:
-        key = (input_name(row["streams"]), row["variant"])
-        chosen = [item for item in predictions if (item.input, item.method) == key]
+    for name, *key in named:
+        chosen = [item for item in predictions if [item.input, item.method] == key]
         if not chosen:
             continue
         by_class = clip_shares(clip_outcomes(chosen)).groupby("label")["share"].agg(["size", "mean"])
@@ -122,7 +127,7 @@ def class_accuracies(reported: pd.DataFrame, predictions: Sequence[Predictions])
         tables.append(
             pd.DataFrame(
                 {
-                    "method": row["method"],
+                    "method": name,
                     "class": chosen[0].classes,
                     "clips": by_class["size"].fillna(0).astype(int),
                     "accuracy": (100 * by_class["mean"]).round(4),
@@ -130,8 +135,6 @@ def class_accuracies(reported: pd.DataFrame, predictions: Sequence[Predictions])
             )
         )
     if not tables:
-        raise UserError(
-            "no method of the comparison is measured; give scores of "
-            + " or of ".join(f"{row['streams']} {row['variant']}" for row in methods)
-        )
+        allowed = " or of ".join(f"{streams.lower()} {method}" for _, streams, method in named)
+        raise UserError(f"no method of the comparison is measured; give scores of {allowed}")
     return pd.concat(tables, ignore_index=True)

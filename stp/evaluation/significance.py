@@ -68,13 +68,15 @@ def _first_outcomes(outcomes: pd.DataFrame) -> pd.Series:
     return lowest.drop_duplicates("clip").set_index("clip")["correct"].astype(bool)
 
 
-def against_baseline(baseline: pd.DataFrame | None, outcomes: pd.DataFrame, name: str) -> tuple[object, object, object]:
-    """McNemar's test of a variant against the baseline from their `clip_outcomes`; empty without a baseline."""
-    if baseline is None or baseline is outcomes:
+def against(
+    other: pd.DataFrame | None, outcomes: pd.DataFrame, name: str, other_name: str
+) -> tuple[object, object, object]:
+    """McNemar's test of a method against another from their `clip_outcomes`; empty without another, or for itself."""
+    if other is None or other is outcomes:
         return None, None, None
-    first, second = _first_outcomes(baseline), _first_outcomes(outcomes)
+    first, second = _first_outcomes(other), _first_outcomes(outcomes)
     if not first.index.equals(second.index):
-        raise UserError(f"scores of {name} and of its baseline are of other folds; give the same folds of both")
+        raise UserError(f"scores of {name} and of {other_name} are of other folds; give the same folds of both")
     return mcnemar(first.to_numpy(), second.to_numpy())
 
 
@@ -115,7 +117,7 @@ def statistics_table(predictions: Sequence[Predictions], resamples: int, seed: i
     for (name, variant), tests in outcomes.items():
         shares = clips[name, variant]
         pooled = 100 * shares.groupby("label")["share"].mean().mean()
-        test = against_baseline(outcomes.get((name, "baseline")), tests, f"{name} {variant}")
+        test = against(outcomes.get((name, "baseline")), tests, f"{name} {variant}", "its baseline")
         rows.append((name, variant, len(shares), pooled, *intervals[name, variant], *test))
     columns = ["input", "variant", "clips", "pooled", "low", "high", "only_baseline", "only_variant", "p"]
     table = pd.DataFrame(rows, columns=columns).astype({"only_baseline": "Int64", "only_variant": "Int64", "p": float})

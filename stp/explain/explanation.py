@@ -22,6 +22,7 @@ from stp.data.shards import ClipFields
 from stp.errors import UserError
 from stp.explain.grad_cam import guidable, guided_grad_cam, last_maps, share_weights
 from stp.methods.network import NetworkRecogniser
+from stp.models.pyramid import TemporalPyramidNetwork
 from stp.sampling.crops import Crop
 from stp.sampling.loading import open_fields
 from stp.sampling.samples import scored_segments
@@ -128,6 +129,8 @@ def explain(
     with torch.inference_mode():
         scores = next(iter(scorer.score_clips(source, [chosen]))).mean(0)
     number = target_class(target, clip, scores, run.classes)
+    if not isinstance(network, TemporalPyramidNetwork):
+        raise UserError(f"{run.name}: only pyramids and two-stream networks can be explained; give such a run")
     weights = share_weights(network, torch.from_numpy(chosen.places).to(device), number)
     backbone, layer = guidable(network.backbone), None
     height, width = fields[clip.clip].shape[2:]

@@ -14,7 +14,7 @@ from stp.config import Views
 from stp.data.shards import ClipFields
 from stp.errors import UserError
 from stp.methods import Method, Task
-from stp.models.pyramid import TemporalPyramidNetwork
+from stp.models.segment_network import SegmentNetwork
 from stp.sampling.samples import Sampler
 from stp.system.devices import Compute
 from stp.training.loop import Plan, train
@@ -26,7 +26,7 @@ from stp.training.scoring import Scorer, score
 class Build(Protocol):
     """Builds the network of a run; `weights` replaces the initial weights of its options."""
 
-    def __call__(self, run: Run, weights: str | None = None) -> TemporalPyramidNetwork: ...
+    def __call__(self, run: Run, weights: str | None = None) -> SegmentNetwork: ...
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from stp.models.micro_batches import micro_batch_features
+from stp.models.segment_network import SegmentNetwork, initialise_classifier
 
 
 def pyramid_features(features: Tensor, parts: tuple[int, ...]) -> Tensor:
@@ -36,51 +36,27 @@ def subsegment_maps(weight: Tensor, subsegments: int, parts: tuple[int, ...]) ->
     return maps
 
 
-class TemporalPyramidNetwork(nn.Module):
+class TemporalPyramidNetwork(SegmentNetwork):
     """Backbone on every sub-segment, dropout, pyramid, one linear classifier a segment (paper equation 1).
 
-    (B, N, K, C, H, W) float of 0..255 -> (B, N, classes) scores before softmax; a video's score is their mean.
-    `backbone` turns images (B, C, H, W) into (B, num_features). `parts` are the numbers of parts of the pyramid's
-    levels: (1, 2, 4) for 3 levels, (1,) for a plain mean.
+    `parts` are the numbers of parts of the pyramid's levels: (1, 2, 4) for 3 levels, (1,) for a plain mean.
     """
 
     def __init__(self, backbone: nn.Module, parts: tuple[int, ...], classes: int, dropout: float) -> None:
-        super().__init__()
-        self.backbone = backbone
+        super().__init__(backbone, dropout)
         self.parts = parts
-        self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(int(backbone.num_features) * sum(parts), classes)  # type: ignore[arg-type]
-        nn.init.normal_(self.classifier.weight, 0, 0.001)  # TSN
-        nn.init.zeros_(self.classifier.bias)
+        self.classifier = initialise_classifier(nn.Linear(self.num_features * sum(parts), classes))
 
     def scores(self, features: Tensor) -> Tensor:
         """Sub-segment features (..., K, D) -> segment scores (..., classes)."""
         scores: Tensor = self.classifier(pyramid_features(features, self.parts))
         return scores
 
-    def features(self, images: Tensor, videos_at_once: int = 0) -> Tensor:
-        """Sub-segment features (B, N, K, D), after dropout; at most `videos_at_once` videos in memory, unless 0."""
-        flat = images.flatten(0, 2)
-        if 0 < videos_at_once < len(images):
-            features = micro_batch_features(self.backbone, flat, videos_at_once * images.shape[1:3].numel())
-        else:
-            features = self.backbone(flat)
-        dropped: Tensor = self.dropout(features).unflatten(0, images.shape[:3])
-        return dropped
-
-    def forward(self, images: Tensor, videos_at_once: int = 0) -> Tensor:
-        return self.scores(self.features(images, videos_at_once))
-
     def segment_scores(self, features: Tensor, places: Tensor) -> Tensor:
-        """Scores of segments that share sub-segments, by the classifier's linear map of each sub-segment.
+        """As the plain definition, by the classifier's linear map of each sub-segment.
 
-        Args:
-            features: of the distinct sub-segments, (..., n, D) float32.
-            places: (segments, K) int64, the K of the n that make up each segment.
-
-        Returns:
-            (..., segments, classes) float64. The sums are too short for double precision to cost anything, and on GPUs
-            it avoids the tensor cores' 10-bit products.
+        The sums are too short for double precision to cost anything, and on GPUs it avoids the tensor cores' 10-bit
+        products.
         """
         subsegments = places.shape[1]
         maps = subsegment_maps(self.classifier.weight.double(), subsegments, self.parts)  # (K, classes, D)

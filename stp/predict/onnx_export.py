@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from stp.data.modalities import MODALITIES
 from stp.errors import UserError
 from stp.models.pyramid import TemporalPyramidNetwork
+from stp.models.segment_network import SegmentNetwork
 from stp.predict.ensemble import Model, load_model
 from stp.system.files import complete_file
 from stp.system.logs import only_warnings
@@ -23,10 +24,10 @@ TOLERANCE = 1e-4  # largest difference from torch, relative to the largest score
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
-class SegmentNetwork(nn.Module):
+class SegmentsAlone(nn.Module):
     """A run's network on segments by themselves: (B, K, C, H, W) float of 0..255 -> scores (B, classes)."""
 
-    def __init__(self, network: TemporalPyramidNetwork) -> None:
+    def __init__(self, network: SegmentNetwork) -> None:
         super().__init__()
         self.network = network
 
@@ -51,7 +52,8 @@ def metadata(model: Model, fields: Mapping[str, object]) -> dict[str, str]:
     """What an ONNX file says of itself; everything but plain words is JSON."""
     colours = "red, green, blue" if model.modality == "rgb" else "x, y of consecutive flow fields, 128 is no motion"
     run, network, sampler = model.run, model.scorer.network, model.scorer.sampler
-    variant = {"name": run.name.method, **vars(sampler), "levels": len(network.parts)}
+    levels = len(network.parts) if isinstance(network, TemporalPyramidNetwork) else 1
+    variant = {"name": run.name.method, **vars(sampler), "levels": levels}
     starts = sampler.spread(1 << 20, 1)[0, :, 0]  # of the sub-segments of one segment of a long clip
     values = {
         "classes": run.classes,
@@ -66,7 +68,7 @@ def metadata(model: Model, fields: Mapping[str, object]) -> dict[str, str]:
     return {"input": words, "output": "scores before softmax"} | {k: json.dumps(v) for k, v in values.items()}
 
 
-def to_onnx(network: SegmentNetwork, model: Model, properties: dict[str, str]) -> bytes:
+def to_onnx(network: SegmentsAlone, model: Model, properties: dict[str, str]) -> bytes:
     """The network as the content of an ONNX file with any number of segments."""
     import onnx
 
@@ -88,7 +90,7 @@ def to_onnx(network: SegmentNetwork, model: Model, properties: dict[str, str]) -
     return content
 
 
-def difference(content: bytes, network: SegmentNetwork, model: Model) -> float:
+def difference(content: bytes, network: SegmentsAlone, model: Model) -> float:
     """Largest difference between onnxruntime's and torch's scores over torch's largest, of 1 and of 3 segments."""
     import onnxruntime
 
@@ -115,7 +117,7 @@ def export_onnx(path: Path, output: Path) -> float:
     except ImportError as error:
         raise UserError(f"export: package {error.name} is missing; pip install 'stp[export]'") from None
     model, file = load_model(path)
-    network = SegmentNetwork(model.scorer.network).eval()
+    network = SegmentsAlone(model.scorer.network).eval()
     properties = metadata(model, file.fields()[model.modality])
     with only_warnings("onnxscript", "onnx_ir"), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of torch's own code

@@ -24,7 +24,7 @@ from stp.config import is_flow
 from stp.data.index import Clip
 from stp.data.shards import ClipFields
 from stp.errors import UserError
-from stp.models.pyramid import TemporalPyramidNetwork
+from stp.models.segment_network import SegmentNetwork
 from stp.sampling.loading import DeviceFields, open_fields
 from stp.sampling.samples import Drawing, Sampler, draw_epoch
 from stp.system.devices import Compute, autocast, configure, full_memory_named
@@ -47,7 +47,7 @@ class Plan:
     """A network that is to be trained: the run, how its network is built with its initial weights, and its sampler."""
 
     run: Run
-    build: Callable[[], TemporalPyramidNetwork]
+    build: Callable[[], SegmentNetwork]
     sampler: Sampler
 
     @property
@@ -76,7 +76,7 @@ def seed_run(run: Run) -> np.random.Generator:
 
 
 def parameter_groups(
-    network: TemporalPyramidNetwork, learning_rate: float, decay: float, is_flow: bool
+    network: SegmentNetwork, learning_rate: float, decay: float, is_flow: bool
 ) -> list[dict[str, Any]]:
     """TSN's multipliers: biases learn twice as fast and do not decay; the flow's first convolution five times faster.
 
@@ -105,7 +105,7 @@ class Training:
         self.stream = options.stream(self.run.name.input)
         self.rng = seed_run(self.run)
         network = plan.build().to(device)
-        self.network: TemporalPyramidNetwork = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: SegmentNetwork = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         groups = parameter_groups(
             self.network, self.stream.learning_rate, options.weight_decay, is_flow(self.run.name.input)
         )
@@ -239,9 +239,7 @@ def compiles(plan: Plan, clips: int, compute: Compute) -> bool:
     return choice == "always" or (choice == "auto" and pays)
 
 
-def train(
-    plan: Plan, fields: ClipFields, clips: Sequence[Clip], compute: Compute, session: Session
-) -> TemporalPyramidNetwork:
+def train(plan: Plan, fields: ClipFields, clips: Sequence[Clip], compute: Compute, session: Session) -> SegmentNetwork:
     """Train a network on its fold's training clips, and write its log.
 
     With checkpoints it goes on from the state kept there, and keeps its own when epochs end and every few minutes.

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from stp.config import Views
 from stp.data.shards import ClipFields
-from stp.models.pyramid import TemporalPyramidNetwork
+from stp.models.segment_network import SegmentNetwork
 from stp.sampling.loading import DeviceFields, open_fields
 from stp.sampling.samples import Sample, Sampler, ScoredSegments, scored_segments
 from stp.system.devices import Compute, autocast
@@ -64,7 +64,7 @@ def regroup(features: Iterable[Tensor], lengths: Iterable[int]) -> Iterator[Tens
 class Scorer:
     """A network in the state in which it scores, with the options and the sampler that it was trained with."""
 
-    network: TemporalPyramidNetwork
+    network: SegmentNetwork
     options: NetworkOptions
     sampler: Sampler
 

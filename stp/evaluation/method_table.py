@@ -1,0 +1,80 @@
+"""The table of methods: all that are trained on the same clips and folds, beside the proposed pyramid."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from stp.evaluation.fused import Predictions, clip_outcomes
+from stp.evaluation.markdown import table_text, version_note, with_deviation
+from stp.evaluation.metrics import fold_metrics, summarise
+from stp.evaluation.significance import against
+
+COLUMNS = (
+    *("method", "input", "clips", "class_accuracy", "class_accuracy_std", "accuracy", "accuracy_std"),
+    *("only_proposed", "only_method", "p"),
+)
+
+
+def method_table(predictions: Sequence[Predictions], proposed: str) -> pd.DataFrame:
+    """One row a method and input.
+
+    clips                           tests of one seed
+    class_accuracy, accuracy, _std  mean over folds and seeds, and the deviation of the folds, in percent
+    only_proposed, only_method, p   McNemar's exact test against the method `proposed` on the same input: the clips that
+                                    only one of them recognises; empty for the proposed and where it has no such input
+    """
+    outcomes = {}
+    for item in predictions:
+        key = (item.input, item.method)
+        if key not in outcomes:
+            outcomes[key] = clip_outcomes([other for other in predictions if (other.input, other.method) == key])
+    tests = [
+        against(outcomes.get((name, proposed)), tests, f"{name} {method}", proposed)
+        for (name, method), tests in outcomes.items()
+    ]
+    compared = pd.DataFrame(tests, columns=["only_proposed", "only_method", "p"])
+    compared = compared.astype({"only_proposed": "Int64", "only_method": "Int64", "p": float})
+    keys = pd.DataFrame(list(outcomes), columns=["input", "variant"])
+    summary = summarise(fold_metrics(predictions))
+    table = summary.merge(pd.concat([keys, compared], axis=1), on=["input", "variant"], validate="one_to_one")
+    table = table.rename(columns={"variant": "method"})
+    order = {name: place for place, name in enumerate(dict.fromkeys(item.method for item in predictions))}
+    table = table.sort_values("method", key=lambda names: names.map(order), kind="stable").reset_index(drop=True)
+    table["p"] = [float(f"{p:.4g}") for p in table["p"]]
+    figures = ["class_accuracy", "class_accuracy_std", "accuracy", "accuracy_std"]
+    return table[list(COLUMNS)].round(dict.fromkeys(figures, 4))
+
+
+def method_text(table: pd.DataFrame, proposed: str) -> str:
+    """The table for reading, as Markdown."""
+    shown = pd.DataFrame(
+        {
+            "Method": table["method"],
+            "Input": table["input"],
+            "Class accuracy": _with_deviations(table, "class_accuracy"),
+            "Accuracy": _with_deviations(table, "accuracy"),
+            f"Only {proposed}": table["only_proposed"],
+            "Only method": table["only_method"],
+            "p": ["" if pd.isna(p) else f"{p:.2g}" for p in table["p"]],
+        }
+    )
+    notes = [
+        f"p: McNemar's exact test, two-sided, against {proposed} on the same input, over all test clips; not corrected "
+        "for the number of rows.",
+        version_note(),
+    ]
+    caption = "All methods on the same clips and folds; means over the folds in %, ± standard deviation of the folds."
+    return table_text("Methods", caption, shown, notes)
+
+
+def _with_deviations(table: pd.DataFrame, name: str) -> list[str]:
+    return [with_deviation(*pair) for pair in zip(table[name], table[f"{name}_std"], strict=True)]
+
+
+def widest_inputs(predictions: Sequence[Predictions]) -> list[tuple[str, str, str]]:
+    """For each method a name for a figure, the input of most streams, and the method."""
+    found: dict[str, str] = {}
+    for item in predictions:
+        if item.input.count("+") >= found.get(item.method, "").count("+"):
+            found[item.method] = item.input
+    return [(f"{method}, {name}", name, method) for method, name in found.items()]

@@ -1,0 +1,59 @@
+"""Networks that score segments: a backbone on every image, dropout, and scores of the K images of a segment."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from stp.models.micro_batches import micro_batch_features
+
+
+class SegmentNetwork(nn.Module, ABC):
+    """(B, N, K, C, H, W) float of 0..255 -> (B, N, classes) scores before softmax; a video's score is their mean.
+
+    `backbone` turns images (B, C, H, W) into features (B, num_features). A network of this kind adds its layers and
+    `scores`.
+    """
+
+    def __init__(self, backbone: nn.Module, dropout: float) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.num_features = int(backbone.num_features)  # type: ignore[arg-type]
+        self.dropout = nn.Dropout(dropout)
+
+    @abstractmethod
+    def scores(self, features: Tensor) -> Tensor:
+        """Sub-segment features (..., K, D) -> segment scores (..., classes)."""
+
+    def features(self, images: Tensor, videos_at_once: int = 0) -> Tensor:
+        """Sub-segment features (B, N, K, D), after dropout; at most `videos_at_once` videos in memory, unless 0."""
+        flat = images.flatten(0, 2)
+        if 0 < videos_at_once < len(images):
+            features = micro_batch_features(self.backbone, flat, videos_at_once * images.shape[1:3].numel())
+        else:
+            features = self.backbone(flat)
+        dropped: Tensor = self.dropout(features).unflatten(0, images.shape[:3])
+        return dropped
+
+    def forward(self, images: Tensor, videos_at_once: int = 0) -> Tensor:
+        return self.scores(self.features(images, videos_at_once))
+
+    def segment_scores(self, features: Tensor, places: Tensor) -> Tensor:
+        """Scores of segments that share sub-segments.
+
+        Args:
+            features: of the distinct sub-segments, (..., n, D) float32.
+            places: (segments, K) int64, the K of the n that make up each segment.
+
+        Returns:
+            (..., segments, classes) float64.
+        """
+        return self.scores(features[..., places, :]).double()
+
+
+def initialise_classifier(classifier: nn.Linear) -> nn.Linear:
+    """TSN's initial weights of a classifier: normal with deviation 0.001, biases zero."""
+    with torch.no_grad():
+        nn.init.normal_(classifier.weight, 0, 0.001)
+        nn.init.zeros_(classifier.bias)
+    return classifier
