@@ -316,16 +316,18 @@ class Config:
     def settings(self, name: str, run_input: str) -> dict[str, Any]:
         """All that defines a training of a method on an input, beside data, fold and seed: plain values by key.
 
-        A method that sees features has its own options alone. Values that cannot change the result are left out, so
-        that other ones train nothing again.
+        Beside the pyramids' they name the method's file under "method". A method that sees features has its own options
+        alone. Values that cannot change the result are left out, so that other ones train nothing again.
         """
         entry = self.method(name)
+        own: dict[str, Any] = dict(entry.options)
+        if entry.method != "pyramid":
+            own["method"] = entry.method
         if entry.features:
-            return dict(entry.options)
+            return own
         kinds = {"flow" if is_flow(modality) else "rgb" for modality in run_input.split("+")}
         unused = {"seeds", "checkpoint_minutes", "tensorboard"} | ({"rgb", "flow"} - kinds)
         training = {key: value for key, value in _plain(self.training).items() if key not in unused}
-        own: dict[str, Any] = dict(entry.options)
         if entry.method == "pyramid":
             short = ("segment_length", "subsegments") if name == "baseline" else ()
             own = {key: value for key, value in _plain(self.pyramid).items() if key not in short} | own

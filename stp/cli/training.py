@@ -31,10 +31,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("stp")
 
-MethodFile = Annotated[
-    str | None,
-    typer.Option("--method", help="File of the method in stp/methods.", show_default="as --variant says"),
-]
 RunInput = Annotated[
     str | None,
     typer.Option("--input", help="Modality, or several joined by +.", show_default="that of the clips given"),
@@ -53,7 +49,7 @@ def weights(
         list[str] | None, typer.Option("--variant", help="A pyramid that they are to train, again for more.")
     ] = None,
     methods: Annotated[
-        str, typer.Option(help="Other methods to check, as JSON: [{name, method, input, features, settings}, ...].")
+        str, typer.Option(help="Other methods to check, as JSON: [{name, input, settings, features}, ...].")
     ] = "[]",
 ) -> None:
     """Check that backbone, initial weights, input size and methods fit, and write a report of the weights."""
@@ -61,8 +57,7 @@ def weights(
     from stp.system.files import complete_file
 
     pyramids = [
-        {"name": name, "method": method_file(name), "input": "rgb", "settings": parse_json(settings, "--settings")}
-        for name in variants or ()
+        {"name": name, "input": "rgb", "settings": parse_json(settings, "--settings")} for name in variants or ()
     ]
     for entry in [*pyramids, *parse_json(methods, "--methods")]:
         check_method(entry)
@@ -77,11 +72,12 @@ def check_method(entry: Mapping[str, Any]) -> None:
     from stp.config import from_values
     from stp.data.run_name import RunName
 
-    method = methods.find(entry["method"])
-    name = RunName(entry["input"], entry["name"], fold=1)
-    method.check(method.run(name, entry["method"], ("class",), entry["settings"]))
-    if kind := entry.get("features"):
-        from_values(features.find(kind).options, entry.get("feature_settings", {}), f"config: features.{kind}")
+    values = dict(entry["settings"])
+    kind = values.pop("method", method_file(entry["name"]))
+    method = methods.find(kind)
+    method.check(method.run(RunName(entry["input"], entry["name"], fold=1), kind, ("class",), values))
+    for seen, options in entry.get("features", {}).items():
+        from_values(features.find(seen).options, options, f"config: features.{seen}")
 
 
 def read_fields(paths: list[Path], run_input: str | None) -> "tuple[str, dict[str, ClipFields]]":
@@ -149,10 +145,14 @@ def train(
     output: Output,
     log_csv: Annotated[Path, typer.Option(help="csv of loss, accuracy, ... of each epoch, to write.")],
     variant: Annotated[str, typer.Option(help="Name of the method: baseline, T-level, or another.")] = "3-level",
-    method: MethodFile = None,
     run_input: RunInput = None,
     fold: Annotated[int, typer.Option(min=1)] = 1,
-    settings: Annotated[str, typer.Option(help="Settings that differ from the paper's, as JSON.")] = "{}",
+    settings: Annotated[
+        str,
+        typer.Option(
+            help="Options that differ from the method's defaults, as JSON; method: its file, if not --variant."
+        ),
+    ] = "{}",
     seed: Annotated[int, typer.Option(min=0)] = 0,
     state: Annotated[
         Path | None, typer.Option(help="Folder of the run's own in which its state is kept until it is complete.")
@@ -199,10 +199,10 @@ def train(
     chosen = chosen_clips(table, fold_file, "train")
     if not chosen:
         raise UserError(f"{fold_file}: no clip trains")
-    kind = method or method_file(variant)
+    values = parse_json(settings, "--settings")
+    kind = values.pop("method", method_file(variant))
     found = methods.find(kind)
-    name = RunName(named_input, variant, fold, seed)
-    run = found.run(name, kind, table.classes, parse_json(settings, "--settings"))
+    run = found.run(RunName(named_input, variant, fold, seed), kind, table.classes, values)
     found.check(run)
     checkpoints = None
     with reserved_device(device, gpu_share) as where:

@@ -87,8 +87,8 @@ def find(kind: str) -> Method:
         method = getattr(importlib.import_module(f"{__name__}.{kind}"), "METHOD", None)
         if isinstance(method, Method):
             return method
-    families = ("network", "shallow")
-    allowed = ", ".join(name for name in known if name not in families)
+    others = ("network", "shallow", "pyramid")  # families, and what is called baseline or T-level
+    allowed = ", ".join(name for name in known if name not in others)
     raise UserError(f"method '{kind}' is unknown; allowed are baseline, T-level, {allowed}")
 
 
