@@ -150,7 +150,7 @@ def train(
     settings: Annotated[
         str,
         typer.Option(
-            help="Options that differ from the method's defaults, as JSON; method: its file, if not --variant."
+            help="Options as JSON, and under method its file, where that is not --variant."
         ),
     ] = "{}",
     seed: Annotated[int, typer.Option(min=0)] = 0,
