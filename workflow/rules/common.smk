@@ -4,10 +4,13 @@ import json
 import os
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
-from snakemake.utils import validate
+from snakemake.utils import min_version, validate
+
+min_version("9.0")
 
 try:
     validate(config, "../schemas/config.schema.yaml")
@@ -27,7 +30,7 @@ except WorkflowError as error:
 
 RESULTS = config["results"].rstrip("/")
 DATASET = config["dataset"]
-# The demo's folder is an output, which Snakemake clears before it draws: never one of the user's.
+# The demo's folder is an output, which Snakemake deletes before the demo is drawn, so it must not be one of the user's.
 if (
     "demo" in config
     and Path(RESULTS).resolve() not in Path(DATASET["path"]).resolve().parents
@@ -70,7 +73,7 @@ if SUBMISSION not in ("none", *config["variants"]):
 
 DATA = f"{DATASET['importer']} ({RESULTS})"
 
-# What others report, a file a comparison; the folder is found from this file, because the workflow may be a module.
+# Published results, one file for each comparison. The folder is found from this file, because the workflow may be a module.
 REPORTED = Path(str(workflow.current_basedir)).parents[1] / "config/reported"
 COMPARISONS = config["comparison"]
 KNOWN_COMPARISONS = sorted(path.stem for path in REPORTED.glob("*.csv"))
@@ -86,7 +89,9 @@ FOLDS = range(1, config["splits"]["folds"] + 1)
 SEEDS = config["training"]["seeds"]
 MODALITIES = config["modalities"]
 VARIANTS = config["variants"]
-# Table 1's fused rows (section 4.1).
+# The path of a run below RESULTS/runs, and of its logs, state and curves below their folders.
+RUN = "{modality}/{variant}/fold{fold}/seed{seed}"
+# The fused rows of Table 1 (section 4.1).
 FUSIONS = [
     "+".join(streams)
     for streams in (["rgb", "of"], ["of", "wof"], ["rgb", "of", "wof"])
@@ -94,7 +99,7 @@ FUSIONS = [
 ]
 
 
-# What defines a training, as one argument: a changed value reruns exactly the runs that it concerns.
+# Everything that a training's result depends on, as one argument: a changed value reruns the runs that use it, and no others.
 def settings(wildcards):
     other = "flow" if wildcards.modality == "rgb" else "rgb"
     training = {
@@ -111,73 +116,67 @@ def settings(wildcards):
     return json.dumps(pyramid | config["model"] | training, sort_keys=True)
 
 
-# What else rule weights looks at before anything is computed; a function of `resources`, because Snakemake does not compare
-# what such functions give: other values make no weights anew.
-def checking(wildcards, resources):
-    options = ["--settings", json.dumps(config["pyramid"])]
-    for variant in VARIANTS:
-        options += ["--variant", variant]
-    return shlex.join(options)
+# Version 0.1 recorded the value of compute.device with its results. Snakemake runs a job again when a recorded value is
+# gone, so the default stays recorded. The device that a job computes on is one of its resources.
+RECORDED_DEVICE = "auto"
+
+# The share of the free memory that one run may take. Snakemake rounds numbers in resources, so this is text.
+MEMORY_SHARE = str(config["compute"]["memory_share"] / config["compute"]["gpu_share"])
 
 
-# Where a training keeps its state and its curves: no outputs, because Snakemake deletes those before it tries again.
-# A function of `resources` for the same reason: other values train nothing anew.
-def keeping(wildcards, resources):
-    run = f"{wildcards.modality}/{wildcards.variant}/fold{wildcards.fold}/seed{wildcards.seed}"
-    training = config["training"]
-    options = ["--state", f"{RESULTS}/state/{run}"]
-    options += ["--checkpoint-minutes", str(training["checkpoint_minutes"])]
-    if training["tensorboard"]:
-        options += ["--tensorboard", f"{RESULTS}/tensorboard/{run}"]
-    return shlex.join(options)
+# A folder of a run's own in RESULTS/KIND, from the path of its model.pt. State and curves are no outputs, because
+# Snakemake deletes outputs before it tries a job again.
+def folder_of_run(kind, model):
+    run = Path(model).parent
+    results = run.parents[RUN.count("/") + 1]
+    return str(results / kind / run.relative_to(results / "runs"))
 
 
-# How a training's network runs; a function of `resources` for the same reason.
-def computing(wildcards, resources):
-    compute = config["compute"]
-    options = ["--micro-batch-videos", str(compute["micro_batch_videos"])]
-    return shlex.join([*options, "--compile", compute["compile"]])
+# An option, once for each value.
+def repeated(option, values):
+    return shlex.join([word for value in values for word in (option, str(value))])
 
 
-# Where a run's data lie while it computes; a function of `resources` for the same reason.
-def placing(wildcards, resources):
-    compute = config["compute"]
-    options = ["--resident", compute["resident"]]
-    options += ["--memory-share", str(compute["memory_share"] / compute["gpu_share"])]
-    options += ["--gpu-share", str(compute["gpu_share"])]
-    return shlex.join(options)
-
-
-# Memory, or minutes, of a job that begins anew when it is tried again: twice, then three times as much.
+# Memory or minutes of a job that starts from the beginning when it is tried again: twice, then three times the amount.
 def growing(amount):
     return lambda wildcards, attempt: amount * attempt
 
 
-# A link to a folder that holds it would be walked without end.
-def leads_up(here, name):
-    above = {folder.resolve() for folder in (Path(here), *Path(here).parents)}
-    return Path(here, name).resolve() in above
+# Path, size and time of every file below a folder, in the order of names, those of subfolders last. Hidden files and
+# folders do not count. Links are followed, except to a folder that holds them, which would be listed without end.
+# `real` is the folder's path without links, `above` holds the real paths of the folders that it was reached through.
+def files_below(folder, real, above):
+    try:
+        with os.scandir(folder) as found:
+            entries = [entry for entry in found if not entry.name.startswith(".")]
+    except OSError:
+        return
+    subfolders = []
+    for entry in sorted(entries, key=lambda entry: entry.name):
+        linked = entry.is_symlink()
+        if os.path.isdir(entry.path) if linked else entry.is_dir():
+            subfolders.append((entry, linked))
+        elif os.path.isfile(entry.path) if linked else entry.is_file():
+            status = entry.stat()
+            yield entry.path, status.st_size, status.st_mtime_ns
+    for entry, linked in subfolders:
+        below = os.path.realpath(entry.path) if linked else f"{real}/{entry.name}"
+        if below not in above:
+            yield from files_below(entry.path, below, above | {below})
 
 
-# Names, sizes and times of the user's files, also behind links, so that a changed folder is indexed anew; what is hidden
-# does not count.
+# Names, sizes and times of the user's files as one short word, so that a changed folder is indexed again. Only a process
+# that has rule index among its jobs takes it: the one that the user started, and the index job of a cluster. It is kept,
+# because Snakemake asks before the job and again when it records the job, and the record must not have files that arrived
+# in between.
+@cache
 def fingerprint(folder):
-    listing = []
-    for here, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".") and not leads_up(here, name)
-        )
-        for name in sorted(name for name in names if not name.startswith(".")):
-            path = os.path.join(here, name)
-            if os.path.isfile(path):
-                status = os.stat(path)
-                listing.append((path, status.st_size, status.st_mtime_ns))
+    above = frozenset(map(os.path.realpath, (Path(folder), *Path(folder).parents)))
+    listing = list(files_below(folder, os.path.realpath(folder), above))
     return hashlib.sha256(json.dumps(listing).encode()).hexdigest()[:16]
 
 
-# How the importer reads the data set; true and false as the config has them.
+# The options of the importer; true and false are written as in the config.
 def importing(wildcards):
     options = ["--importer", DATASET["importer"]]
     if DATASET["lists"]:
@@ -188,7 +187,7 @@ def importing(wildcards):
     return shlex.join(options)
 
 
-# When the user's weights were written, so that other weights under the same name train anew.
+# The time at which the user's weights were written, so that other weights under the same name are trained from.
 def written(weights):
     path = Path(weights)
     return path.stat().st_mtime_ns if path.is_file() else 0
@@ -203,7 +202,7 @@ def fusion_options(wildcards):
 
 def scores_of(streams, variants, name="scores"):
     return expand(
-        f"{RESULTS}/runs/{{modality}}/{{variant}}/fold{{fold}}/seed{{seed}}/{name}.h5",
+        f"{RESULTS}/runs/{RUN}/{name}.h5",
         modality=streams,
         variant=variants,
         fold=FOLDS,
@@ -211,12 +210,12 @@ def scores_of(streams, variants, name="scores"):
     )
 
 
-# table2 is Table 2.
+# table2 becomes Table 2.
 def table_title(name):
     return re.sub(r"^table(?=\d)", "table ", name).capitalize()
 
 
-# The scores of all methods of a comparison that are trained here.
+# The scores of those methods of a comparison that this config trains.
 def measured_scores(table):
     with open(REPORTED / f"{table}.csv", encoding="utf-8", newline="") as file:
         methods = {(row["streams"], row["variant"]) for row in csv.DictReader(file)}

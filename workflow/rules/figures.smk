@@ -1,5 +1,5 @@
 EXPLAIN = config["explain"]
-# Files are named by their clip, with / as __.
+# A file has the name of its clip, with __ for /.
 EXPLAINED = {clip.replace("/", "__"): clip for clip in EXPLAIN["clips"]}
 if len(EXPLAINED) < len(EXPLAIN["clips"]):
     raise WorkflowError(
@@ -15,16 +15,12 @@ if EXPLAINED and EXPLAIN["fold"] not in FOLDS:
         f"config: explain.fold: {EXPLAIN['fold']} is none of the {len(FOLDS)} folds of splits.folds"
     )
 EXPLAINING = expand(
-    f"{RESULTS}/runs/{{modality}}/{{variant}}/fold{{fold}}/seed{{seed}}/model.pt",
+    f"{RESULTS}/runs/{RUN}/model.pt",
     modality=MODALITIES,
     variant=EXPLAIN["variants"],
     fold=EXPLAIN["fold"],
     seed=SEEDS[0],
 )
-
-
-def repeated(option, paths):
-    return shlex.join([word for path in paths for word in (option, str(path))])
 
 
 rule explain:
@@ -63,6 +59,8 @@ rule explain:
         mem_mb=config["compute"]["mem_mb"],
         runtime=120,
         gpu=config["compute"]["gpus"],
+        device=config["compute"]["device"],
+        gpu_share=config["compute"]["gpu_share"],
     params:
         clip=lambda wildcards: EXPLAINED[wildcards.file],
         folder=f"{RESULTS}/figures/explain",
@@ -71,13 +69,13 @@ rule explain:
         target=lambda wildcards: EXPLAIN["class"],
         segments=EXPLAIN["segments"],
         crops=config["scoring"]["crops"],
-        device=config["compute"]["device"],
-        gpu_share=config["compute"]["gpu_share"],
+        recorded_device=RECORDED_DEVICE,
+        recorded_gpu_share=1,  # the default of compute.gpu_share, recorded for the same reason
     shell:
-        "python -m stp --log {log:q} explain {params.models} --index {input.index:q} {params.shards} --class {params.target:q} --segments {params.segments} --crops {params.crops} --device {params.device:q} --gpu-share {params.gpu_share} --threads {threads} -o {params.folder:q} -- {params.clip:q}"
+        "python -m stp --log {log:q} explain {params.models} --index {input.index:q} {params.shards} --class {params.target:q} --segments {params.segments} --crops {params.crops} --device {resources.device:q} --gpu-share {resources.gpu_share} --threads {threads} -o {params.folder:q} -- {params.clip:q}"
 
 
-# Which clips is known only when the index is, so the output is a folder.
+# The clips are known only when the index is, so the output is a folder.
 rule examples:
     input:
         index=f"{RESULTS}/index.csv",

@@ -43,8 +43,12 @@ rule index:
     params:
         importing=importing,
         path=lambda wildcards, input: input[0] if input else DATASET["path"],
-        videos="" if "demo" in config else fingerprint(DATASET["path"]),
-        lists=fingerprint(DATASET["lists"]) if DATASET["lists"] else "",
+        videos=lambda wildcards: (
+            "" if "demo" in config else fingerprint(DATASET["path"])
+        ),
+        lists=lambda wildcards: (
+            fingerprint(DATASET["lists"]) if DATASET["lists"] else ""
+        ),
         on_bad_video=config["on_bad_video"],
     shell:
         "python -m stp --log {log:q} index {params.path:q} {params.importing} --on-bad-video {params.on_bad_video} --threads {threads} -o {output.index:q} --skipped {output.skipped:q}"

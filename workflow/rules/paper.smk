@@ -1,4 +1,4 @@
-# Figures 5, 6 and 3, and training curves.
+# Figures 5, 6 and 3 and the training curves.
 FIGURES = [
     *expand(
         f"{RESULTS}/confusion/{{streams}}_{{variant}}.png",
@@ -17,6 +17,7 @@ FIGURES = [
         variant=VARIANTS,
     ),
 ]
+CONFIG = json.dumps(config, separators=(",", ":"))
 
 
 rule classes:
@@ -39,10 +40,6 @@ rule classes:
     conda:
         "../../envs/environment.yaml"
     threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-        gpu=0,
     params:
         fusion=fusion_options,
         stem=lambda wildcards: f"{RESULTS}/figures/classes_{wildcards.table}",
@@ -53,9 +50,10 @@ rule classes:
 rule curves:
     input:
         expand(
-            f"{RESULTS}/runs/{{{{modality}}}}/{{{{variant}}}}/fold{{fold}}/seed{{seed}}/log.csv",
+            f"{RESULTS}/runs/{RUN}/log.csv",
             fold=FOLDS,
             seed=SEEDS,
+            allow_missing=True,
         ),
     output:
         png=report(
@@ -74,10 +72,6 @@ rule curves:
     conda:
         "../../envs/environment.yaml"
     threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-        gpu=0,
     params:
         title=lambda wildcards: f"{wildcards.modality.upper()}, {wildcards.variant}",
         stem=lambda wildcards: f"{RESULTS}/figures/training/{wildcards.modality}_{wildcards.variant}",
@@ -85,7 +79,7 @@ rule curves:
         "python -m stp --log {log:q} curves {input:q} --title {params.title:q} -o {params.stem:q}"
 
 
-# The config as a function of `resources`: keys that compute nothing anew do not make the page anew, either.
+# The config is a resource, which Snakemake does not compare: a key that reruns no other job does not rerun this one, either.
 rule paper:
     input:
         tables=expand(f"{RESULTS}/{{name}}.md", name=TABLES),
@@ -100,17 +94,14 @@ rule paper:
         "../../envs/environment.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
-        gpu=0,
+        config=CONFIG,
     params:
         data=DATA,
-        config=lambda wildcards, resources: json.dumps(config),
     shell:
-        "python -m stp --log {log:q} paper {input:q} --title {params.data:q} --config {params.config:q} -o {output:q}"
+        "python -m stp --log {log:q} paper {input:q} --title {params.data:q} --config {resources.config:q} -o {output:q}"
 
 
-# Pages for the report, which shows pages and pictures, but neither csv nor Markdown.
+# A page of each table for the report, which can show pages and pictures, but neither csv nor Markdown.
 rule table_page:
     input:
         f"{RESULTS}/{{page}}.md",
@@ -130,17 +121,13 @@ rule table_page:
     conda:
         "../../envs/environment.yaml"
     threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-        gpu=0,
     params:
         data=DATA,
     shell:
         "python -m stp --log {log:q} paper {input:q} --title {params.data:q} -o {output:q}"
 
 
-# Its input only says when: with the tables, so that the config is the one that made them.
+# The tables are inputs so that the page is made after them and shows the config that made them. They are not read.
 rule config_page:
     input:
         expand(f"{RESULTS}/{{name}}.md", name=TABLES),
@@ -159,11 +146,8 @@ rule config_page:
         "../../envs/environment.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
-        gpu=0,
+        config=CONFIG,
     params:
         data=DATA,
-        config=lambda wildcards, resources: json.dumps(config),
     shell:
-        "python -m stp --log {log:q} paper --title {params.data:q} --config {params.config:q} -o {output:q}"
+        "python -m stp --log {log:q} paper --title {params.data:q} --config {resources.config:q} -o {output:q}"

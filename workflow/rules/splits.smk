@@ -10,10 +10,6 @@ rule splits:
     conda:
         "../../envs/environment.yaml"
     threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-        gpu=0,
     params:
         scheme=config["splits"]["scheme"],
         seed=config["splits"]["seed"],

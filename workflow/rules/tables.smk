@@ -23,10 +23,6 @@ rule table1:
     conda:
         "../../envs/environment.yaml"
     threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-        gpu=0,
     params:
         fusion=fusion_options,
     shell:
@@ -66,10 +62,6 @@ rule confusion:
     conda:
         "../../envs/environment.yaml"
     threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-        gpu=0,
     params:
         fusion=fusion_options,
         stem=lambda wildcards: f"{RESULTS}/confusion/{wildcards.streams}_{wildcards.variant}",
@@ -98,10 +90,6 @@ rule comparison:
     conda:
         "../../envs/environment.yaml"
     threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-        gpu=0,
     params:
         fusion=fusion_options,
         data=DATA,
@@ -127,10 +115,6 @@ rule metrics:
     conda:
         "../../envs/environment.yaml"
     threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-        gpu=0,
     params:
         fusion=fusion_options,
     shell:
@@ -155,10 +139,6 @@ rule statistics:
     conda:
         "../../envs/environment.yaml"
     threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-        gpu=0,
     params:
         fusion=fusion_options,
         resamples=config["statistics"]["resamples"],
@@ -181,10 +161,6 @@ if SUBMISSION != "none":
         conda:
             "../../envs/environment.yaml"
         threads: 1
-        resources:
-            mem_mb=1000,
-            runtime=10,
-            gpu=0,
         params:
             fusion=fusion_options,
         shell:

@@ -1,4 +1,5 @@
-# First of all, because weights that are missing or do not fit should not be found out after hours of flow.
+# Runs first, so that weights that are missing or do not fit are reported before hours of flow. The pyramid and the
+# variants are only checked: they are resources, which Snakemake does not compare, and changing them leaves the report valid.
 rule weights:
     output:
         f"{RESULTS}/weights.json",
@@ -12,17 +13,16 @@ rule weights:
     threads: 1
     resources:
         mem_mb=2000,
-        runtime=10,
-        gpu=0,
+        checked_settings=json.dumps(config["pyramid"], separators=(",", ":")),
+        checked_variants=repeated("--variant", VARIANTS),
     params:
         backbone=config["model"]["backbone"],
         weights=config["model"]["weights"],
         width=config["model"]["width"],
         input_size=config["model"]["input_size"],
         written=written(config["model"]["weights"]),
-        checking=checking,
     shell:
-        "python -m stp --log {log:q} weights --backbone {params.backbone:q} --weights {params.weights:q} --width {params.width} --input-size {params.input_size} {params.checking} -o {output:q}"
+        "python -m stp --log {log:q} weights --backbone {params.backbone:q} --weights {params.weights:q} --width {params.width} --input-size {params.input_size} --settings {resources.checked_settings:q} {resources.checked_variants} -o {output:q}"
 
 
 rule train:
@@ -32,26 +32,36 @@ rule train:
         fold=f"{RESULTS}/splits/fold{{fold}}.csv",
         clips=expand(f"{RESULTS}/clips/{{{{modality}}}}/{{shard}}.h5", shard=SHARDS),
     output:
-        model=f"{RESULTS}/runs/{{modality}}/{{variant}}/fold{{fold}}/seed{{seed}}/model.pt",
-        log=f"{RESULTS}/runs/{{modality}}/{{variant}}/fold{{fold}}/seed{{seed}}/log.csv",
+        model=f"{RESULTS}/runs/{RUN}/model.pt",
+        log=f"{RESULTS}/runs/{RUN}/log.csv",
     log:
-        f"{RESULTS}/logs/train/{{modality}}/{{variant}}/fold{{fold}}/seed{{seed}}.log",
+        f"{RESULTS}/logs/train/{RUN}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/train/{{modality}}/{{variant}}/fold{{fold}}/seed{{seed}}.tsv"
-    # By the process that the user started alone: the ones within a cluster's jobs would try again there, time after time.
+        f"{RESULTS}/benchmarks/train/{RUN}.tsv"
+    # Only the process that the user started tries again. Otherwise each cluster job would do so, too, within its own time.
     retries: config["compute"]["retries"] if workflow.is_main_process else 0
     conda:
         "../../envs/environment.yaml"
     threads: config["compute"]["threads"]
     resources:
         mem_mb=growing(config["compute"]["mem_mb"]),
-        runtime=config["compute"]["runtime"],  # does not grow: it goes on where it was
+        runtime=config["compute"]["runtime"],  # the same for each try, which continues the last one
         gpu=config["compute"]["gpus"],
+        device=config["compute"]["device"],
+        resident=config["compute"]["resident"],
+        memory_share=MEMORY_SHARE,
+        gpu_share=config["compute"]["gpu_share"],
+        micro_batch_videos=config["compute"]["micro_batch_videos"],
+        compile=config["compute"]["compile"],
+        checkpoint_minutes=str(config["training"]["checkpoint_minutes"]),
     params:
         settings=settings,
-        keeping=keeping,
-        device=config["compute"]["device"],
-        placing=placing,
-        computing=computing,
+        recorded_device=RECORDED_DEVICE,
+        state=lambda wildcards, output: folder_of_run("state", output.model),
+        tensorboard=lambda wildcards, output: (
+            repeated("--tensorboard", [folder_of_run("tensorboard", output.model)])
+            if config["training"]["tensorboard"]
+            else ""
+        ),
     shell:
-        "python -m stp --log {log:q} train {input.index:q} {input.fold:q} {input.clips:q} --variant {wildcards.variant} --fold {wildcards.fold} --settings {params.settings:q} --seed {wildcards.seed} {params.keeping} --device {params.device:q} {params.placing} {params.computing} --threads {threads} -o {output.model:q} --log-csv {output.log:q}"
+        "python -m stp --log {log:q} train {input.index:q} {input.fold:q} {input.clips:q} --variant {wildcards.variant} --fold {wildcards.fold} --settings {params.settings:q} --seed {wildcards.seed} --state {params.state:q} --checkpoint-minutes {resources.checkpoint_minutes} {params.tensorboard} --device {resources.device:q} --resident {resources.resident} --memory-share {resources.memory_share} --gpu-share {resources.gpu_share} --micro-batch-videos {resources.micro_batch_videos} --compile {resources.compile} --threads {threads} -o {output.model:q} --log-csv {output.log:q}"
