@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -28,48 +29,19 @@ except WorkflowError as error:
         )
     ) from None
 
+# The package is beside the workflow, or installed where the workflow is a module.
+sys.path.insert(0, str(Path(str(workflow.current_basedir)).parents[1]))
+from stp.config import Config, fused_inputs
+from stp.errors import UserError
+
+try:
+    CONFIG = Config.from_values(config)
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
 RESULTS = config["results"].rstrip("/")
 DATASET = config["dataset"]
-# The demo's folder is an output, which Snakemake deletes before the demo is drawn, so it must not be one of the user's.
-if (
-    "demo" in config
-    and Path(RESULTS).resolve() not in Path(DATASET["path"]).resolve().parents
-):
-    raise WorkflowError(
-        f"config: dataset.path: '{DATASET['path']}' lies outside of the results folder '{RESULTS}', but section demo draws "
-        "videos there; remove section demo to use videos of your own"
-    )
-if "demo" not in config and Path(DATASET["path"]).resolve() in (
-    Path(RESULTS).resolve(),
-    *Path(RESULTS).resolve().parents,
-):
-    raise WorkflowError(
-        f"config: results: '{RESULTS}' lies in dataset.path '{DATASET['path']}', so that results would be taken for "
-        "videos; name another folder for one of them"
-    )
-if (
-    config["training"]["partial_bn"] is False
-    and config["compute"]["micro_batch_videos"]
-):
-    raise WorkflowError(
-        "config: compute.micro_batch_videos: only one batch norm may learn from the batch, or results would change; set "
-        "training.partial_bn: true, or compute.micro_batch_videos: 0"
-    )
-if config["compute"]["compile"] == "always" and config["compute"]["micro_batch_videos"]:
-    raise WorkflowError(
-        "config: compute.compile: always, beside compute.micro_batch_videos; use never, or 0 micro-batch videos"
-    )
 SUBMISSION = config["submission"]
-if SUBMISSION != "none" and config["splits"]["folds"] != 1:
-    raise WorkflowError(
-        f"config: submission: '{SUBMISSION}' with splits.folds {config['splits']['folds']}; hidden clips are scored by "
-        "the one fold of an official split: set splits.folds: 1, or submission: none"
-    )
-
-if SUBMISSION not in ("none", *config["variants"]):
-    raise WorkflowError(
-        f"config: submission: '{SUBMISSION}' is not trained; allowed are none, {', '.join(config['variants'])}"
-    )
 
 DATA = f"{DATASET['importer']} ({RESULTS})"
 
@@ -89,31 +61,36 @@ FOLDS = range(1, config["splits"]["folds"] + 1)
 SEEDS = config["training"]["seeds"]
 MODALITIES = config["modalities"]
 VARIANTS = config["variants"]
-# The path of a run below RESULTS/runs, and of its logs, state and curves below their folders.
-RUN = "{modality}/{variant}/fold{fold}/seed{seed}"
-# The fused rows of Table 1 (section 4.1).
-FUSIONS = [
-    "+".join(streams)
-    for streams in (["rgb", "of"], ["of", "wof"], ["rgb", "of", "wof"])
-    if set(streams) <= set(MODALITIES)
+# The path of a run below RESULTS/runs, and of its logs, state and curves below their folders. The input is a modality, or
+# several joined by +; the method is a pyramid of the short form `variants`, or one of section `methods`.
+RUN = "{run_input}/{method}/fold{fold}/seed{seed}"
+METHODS = {entry.name: entry for entry in CONFIG.trained}
+INPUTS = list(dict.fromkeys(name for entry in CONFIG.trained for name in entry.inputs))
+FUSIONS = fused_inputs(MODALITIES)
+# What the table of methods compares with: the baseline, and the proposed pyramid.
+PROPOSED = "3-level" if "3-level" in VARIANTS else VARIANTS[-1]
+FEATURES = list(
+    dict.fromkeys(entry.features for entry in CONFIG.methods if entry.features)
+)
+COMPARED = [
+    *dict.fromkeys(["baseline", PROPOSED] if "baseline" in VARIANTS else [PROPOSED]),
+    *(entry.name for entry in CONFIG.methods),
 ]
 
 
 # Everything that a training's result depends on, as one argument: a changed value reruns the runs that use it, and no others.
 def settings(wildcards):
-    other = "flow" if wildcards.modality == "rgb" else "rgb"
-    training = {
-        key: value
-        for key, value in config["training"].items()
-        if key not in ("seeds", "checkpoint_minutes", "tensorboard", other)
-    }
-    unused = (
-        ("segment_length", "subsegments") if wildcards.variant == "baseline" else ()
+    values = CONFIG.settings(wildcards.method, wildcards.run_input)
+    return json.dumps(values, sort_keys=True)
+
+
+# The files of a run's frames, flow or features.
+def clips_of(wildcards):
+    return expand(
+        f"{RESULTS}/clips/{{stored}}/{{shard}}.h5",
+        stored=CONFIG.stored(wildcards.method, wildcards.run_input),
+        shard=SHARDS,
     )
-    pyramid = {
-        key: value for key, value in config["pyramid"].items() if key not in unused
-    }
-    return json.dumps(pyramid | config["model"] | training, sort_keys=True)
 
 
 # Version 0.1 recorded the value of compute.device with its results. Snakemake runs a job again when a recorded value is
@@ -200,14 +177,23 @@ def fusion_options(wildcards):
     return f"--weights {weights} --space {config['fusion']['space']}"
 
 
-def scores_of(streams, variants, name="scores"):
+def scores_of(inputs, methods, name="scores"):
     return expand(
         f"{RESULTS}/runs/{RUN}/{name}.h5",
-        modality=streams,
-        variant=variants,
+        run_input=inputs,
+        method=methods,
         fold=FOLDS,
         seed=SEEDS,
     )
+
+
+# The inputs of a method that a fusion is made of, as rgb and of for rgb+of; none where one of them is not trained.
+def streams_of(fused, method):
+    inputs = METHODS[method].inputs if method in METHODS else ()
+    if fused in inputs:
+        return [fused]
+    streams = fused.split("+")
+    return streams if set(streams) <= set(inputs) else []
 
 
 # table2 becomes Table 2.
@@ -220,18 +206,19 @@ def measured_scores(table):
     with open(REPORTED / f"{table}.csv", encoding="utf-8", newline="") as file:
         methods = {(row["streams"], row["variant"]) for row in csv.DictReader(file)}
     trained = [
-        scores_of(streams.split("+"), variant)
-        for streams, variant in sorted(methods)
-        if variant in VARIANTS and set(streams.split("+")) <= set(MODALITIES)
+        scores_of(streams_of(streams, method), method)
+        for streams, method in sorted(methods)
     ]
     return list(dict.fromkeys(path for paths in trained for path in paths))
 
 
 wildcard_constraints:
-    modality="rgb|of|wof",
-    variant="baseline|[1-9]-level",
+    modality="|".join(("rgb", "of", "wof")),
+    run_input="|".join(map(re.escape, INPUTS)),
+    method="|".join(map(re.escape, METHODS)),
+    features="|".join(map(re.escape, FEATURES)) or "(?!)",
     fold=r"\d+",
     seed=r"\d+",
     shard=r"\d+",
     table="|".join(KNOWN_COMPARISONS),
-    streams=r"(rgb|of|wof)(\+(rgb|of|wof))*",
+    streams=r"[a-z0-9_]+(\+[a-z0-9_]+)*",

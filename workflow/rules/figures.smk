@@ -1,23 +1,10 @@
 EXPLAIN = config["explain"]
 # A file has the name of its clip, with __ for /.
 EXPLAINED = {clip.replace("/", "__"): clip for clip in EXPLAIN["clips"]}
-if len(EXPLAINED) < len(EXPLAIN["clips"]):
-    raise WorkflowError(
-        "config: explain.clips: two of them would be written to one file, because / is written as __"
-    )
-for name in EXPLAIN["variants"] if EXPLAINED else ():
-    if name not in VARIANTS:
-        raise WorkflowError(
-            f"config: explain.variants: '{name}' is not trained; variants are {', '.join(VARIANTS)}"
-        )
-if EXPLAINED and EXPLAIN["fold"] not in FOLDS:
-    raise WorkflowError(
-        f"config: explain.fold: {EXPLAIN['fold']} is none of the {len(FOLDS)} folds of splits.folds"
-    )
 EXPLAINING = expand(
     f"{RESULTS}/runs/{RUN}/model.pt",
-    modality=MODALITIES,
-    variant=EXPLAIN["variants"],
+    run_input=MODALITIES,
+    method=EXPLAIN["variants"],
     fold=EXPLAIN["fold"],
     seed=SEEDS[0],
 )

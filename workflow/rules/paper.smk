@@ -1,9 +1,9 @@
 # Figures 5, 6 and 3 and the training curves.
 FIGURES = [
     *expand(
-        f"{RESULTS}/confusion/{{streams}}_{{variant}}.png",
+        f"{RESULTS}/confusion/{{streams}}_{{method}}.png",
         streams=FUSIONS or MODALITIES,
-        variant=VARIANTS,
+        method=VARIANTS,
     ),
     *(
         f"{RESULTS}/figures/classes_{table}.png"
@@ -12,12 +12,12 @@ FIGURES = [
     ),
     *expand(f"{RESULTS}/figures/explain/{{file}}.png", file=EXPLAINED),
     *expand(
-        f"{RESULTS}/figures/training/{{modality}}_{{variant}}.png",
-        modality=MODALITIES,
-        variant=VARIANTS,
+        f"{RESULTS}/figures/training/{{run_input}}_{{method}}.png",
+        run_input=MODALITIES,
+        method=VARIANTS,
     ),
 ]
-CONFIG = json.dumps(config, separators=(",", ":"))
+CONFIG_TEXT = json.dumps(config, separators=(",", ":"))
 
 
 rule classes:
@@ -57,24 +57,24 @@ rule curves:
         ),
     output:
         png=report(
-            f"{RESULTS}/figures/training/{{modality}}_{{variant}}.png",
+            f"{RESULTS}/figures/training/{{run_input}}_{{method}}.png",
             category="4 Training curves",
             labels=lambda wildcards: {
-                "input and variant": f"{wildcards.modality.upper()}, {wildcards.variant}"
+                "input and variant": f"{wildcards.run_input.upper()}, {wildcards.method}"
             },
             caption="../report/curves.rst",
         ),
-        pdf=f"{RESULTS}/figures/training/{{modality}}_{{variant}}.pdf",
+        pdf=f"{RESULTS}/figures/training/{{run_input}}_{{method}}.pdf",
     log:
-        f"{RESULTS}/logs/curves/{{modality}}_{{variant}}.log",
+        f"{RESULTS}/logs/curves/{{run_input}}_{{method}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/curves/{{modality}}_{{variant}}.tsv"
+        f"{RESULTS}/benchmarks/curves/{{run_input}}_{{method}}.tsv"
     conda:
         "../../envs/environment.yaml"
     threads: 1
     params:
-        title=lambda wildcards: f"{wildcards.modality.upper()}, {wildcards.variant}",
-        stem=lambda wildcards: f"{RESULTS}/figures/training/{wildcards.modality}_{wildcards.variant}",
+        title=lambda wildcards: f"{wildcards.run_input.upper()}, {wildcards.method}",
+        stem=lambda wildcards: f"{RESULTS}/figures/training/{wildcards.run_input}_{wildcards.method}",
     shell:
         "python -m stp --log {log:q} curves {input:q} --title {params.title:q} -o {params.stem:q}"
 
@@ -94,7 +94,7 @@ rule paper:
         "../../envs/environment.yaml"
     threads: 1
     resources:
-        config=CONFIG,
+        config=CONFIG_TEXT,
     params:
         data=DATA,
     shell:
@@ -146,7 +146,7 @@ rule config_page:
         "../../envs/environment.yaml"
     threads: 1
     resources:
-        config=CONFIG,
+        config=CONFIG_TEXT,
     params:
         data=DATA,
     shell:

@@ -3,7 +3,7 @@ rule score:
         index=f"{RESULTS}/index.csv",
         fold=f"{RESULTS}/splits/fold{{fold}}.csv",
         model=f"{RESULTS}/runs/{RUN}/model.pt",
-        clips=expand(f"{RESULTS}/clips/{{{{modality}}}}/{{shard}}.h5", shard=SHARDS),
+        clips=clips_of,
     output:
         f"{RESULTS}/runs/{RUN}/scores.h5",
     log:

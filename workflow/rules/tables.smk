@@ -31,40 +31,42 @@ rule table1:
 
 rule confusion:
     input:
-        lambda wildcards: scores_of(wildcards.streams.split("+"), wildcards.variant),
+        lambda wildcards: scores_of(
+            streams_of(wildcards.streams, wildcards.method), wildcards.method
+        ),
     output:
-        csv=f"{RESULTS}/confusion/{{streams}}_{{variant}}.csv",
+        csv=f"{RESULTS}/confusion/{{streams}}_{{method}}.csv",
         png=report(
-            f"{RESULTS}/confusion/{{streams}}_{{variant}}.png",
+            f"{RESULTS}/confusion/{{streams}}_{{method}}.png",
             category="2 Confusion matrices",
             labels=lambda wildcards: {
-                "input and variant": f"{wildcards.streams.upper()}, {wildcards.variant}"
+                "input and variant": f"{wildcards.streams.upper()}, {wildcards.method}"
             },
             caption="../report/confusion.rst",
         ),
-        pdf=f"{RESULTS}/confusion/{{streams}}_{{variant}}.pdf",
+        pdf=f"{RESULTS}/confusion/{{streams}}_{{method}}.pdf",
         fold_csv=expand(
-            f"{RESULTS}/confusion/{{{{streams}}}}_{{{{variant}}}}_fold{{fold}}.csv",
+            f"{RESULTS}/confusion/{{{{streams}}}}_{{{{method}}}}_fold{{fold}}.csv",
             fold=FOLDS,
         ),
         fold_png=expand(
-            f"{RESULTS}/confusion/{{{{streams}}}}_{{{{variant}}}}_fold{{fold}}.png",
+            f"{RESULTS}/confusion/{{{{streams}}}}_{{{{method}}}}_fold{{fold}}.png",
             fold=FOLDS,
         ),
         fold_pdf=expand(
-            f"{RESULTS}/confusion/{{{{streams}}}}_{{{{variant}}}}_fold{{fold}}.pdf",
+            f"{RESULTS}/confusion/{{{{streams}}}}_{{{{method}}}}_fold{{fold}}.pdf",
             fold=FOLDS,
         ),
     log:
-        f"{RESULTS}/logs/confusion/{{streams}}_{{variant}}.log",
+        f"{RESULTS}/logs/confusion/{{streams}}_{{method}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/confusion/{{streams}}_{{variant}}.tsv"
+        f"{RESULTS}/benchmarks/confusion/{{streams}}_{{method}}.tsv"
     conda:
         "../../envs/environment.yaml"
     threads: 1
     params:
         fusion=fusion_options,
-        stem=lambda wildcards: f"{RESULTS}/confusion/{wildcards.streams}_{wildcards.variant}",
+        stem=lambda wildcards: f"{RESULTS}/confusion/{wildcards.streams}_{wildcards.method}",
     shell:
         "python -m stp --log {log:q} confusion {input:q} {params.fusion} -o {params.stem:q}"
 
@@ -145,6 +147,41 @@ rule statistics:
         seed=config["statistics"]["seed"],
     shell:
         "python -m stp --log {log:q} statistics {input:q} {params.fusion} --resamples {params.resamples} --seed {params.seed} -o {output.table:q} --text {output.text:q}"
+
+
+# The methods of the config on the same clips and folds, beside the baseline and the proposed pyramid.
+rule methods:
+    input:
+        [path for name in COMPARED for path in scores_of(METHODS[name].inputs, name)],
+    output:
+        table=report(
+            f"{RESULTS}/methods.csv",
+            category="1 Tables",
+            labels={"table": "Methods (csv)"},
+            caption="../report/tables.rst",
+        ),
+        text=f"{RESULTS}/methods.md",
+        classes_csv=f"{RESULTS}/figures/classes_methods.csv",
+        classes_png=report(
+            f"{RESULTS}/figures/classes_methods.png",
+            category="3 Accuracy of each class",
+            labels={"methods of": "all methods"},
+            caption="../report/classes.rst",
+        ),
+        classes_pdf=f"{RESULTS}/figures/classes_methods.pdf",
+    log:
+        f"{RESULTS}/logs/methods.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/methods.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    params:
+        fusion=fusion_options,
+        proposed=PROPOSED,
+        stem=f"{RESULTS}/figures/classes_methods",
+    shell:
+        "python -m stp --log {log:q} methods {input:q} {params.fusion} --proposed {params.proposed} -o {output.table:q} --text {output.text:q} --classes {params.stem:q}"
 
 
 if SUBMISSION != "none":

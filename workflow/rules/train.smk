@@ -1,5 +1,5 @@
-# Runs first, so that weights that are missing or do not fit are reported before hours of flow. The pyramid and the
-# variants are only checked: they are resources, which Snakemake does not compare, and changing them leaves the report valid.
+# Runs first, so that weights that are missing or do not fit are reported before hours of flow. Pyramids and
+# methods are only checked: they are resources, which Snakemake does not compare, and changing them leaves the report valid.
 rule weights:
     output:
         f"{RESULTS}/weights.json",
@@ -15,6 +15,23 @@ rule weights:
         mem_mb=2000,
         checked_settings=json.dumps(config["pyramid"], separators=(",", ":")),
         checked_variants=repeated("--variant", VARIANTS),
+        checked_methods=json.dumps(
+            [
+                {
+                    "name": entry.name,
+                    "input": name,
+                    "settings": CONFIG.settings(entry.name, name),
+                    "features": (
+                        {entry.features: CONFIG.features.get(entry.features, {})}
+                        if entry.features
+                        else {}
+                    ),
+                }
+                for entry in CONFIG.methods
+                for name in entry.inputs
+            ],
+            separators=(",", ":"),
+        ),
     params:
         backbone=config["model"]["backbone"],
         weights=config["model"]["weights"],
@@ -22,7 +39,7 @@ rule weights:
         input_size=config["model"]["input_size"],
         written=written(config["model"]["weights"]),
     shell:
-        "python -m stp --log {log:q} weights --backbone {params.backbone:q} --weights {params.weights:q} --width {params.width} --input-size {params.input_size} --settings {resources.checked_settings:q} {resources.checked_variants} -o {output:q}"
+        "python -m stp --log {log:q} weights --backbone {params.backbone:q} --weights {params.weights:q} --width {params.width} --input-size {params.input_size} --settings {resources.checked_settings:q} {resources.checked_variants} --methods {resources.checked_methods:q} -o {output:q}"
 
 
 rule train:
@@ -30,7 +47,7 @@ rule train:
         weights=f"{RESULTS}/weights.json",
         index=f"{RESULTS}/index.csv",
         fold=f"{RESULTS}/splits/fold{{fold}}.csv",
-        clips=expand(f"{RESULTS}/clips/{{{{modality}}}}/{{shard}}.h5", shard=SHARDS),
+        clips=clips_of,
     output:
         model=f"{RESULTS}/runs/{RUN}/model.pt",
         log=f"{RESULTS}/runs/{RUN}/log.csv",
@@ -64,4 +81,4 @@ rule train:
             else ""
         ),
     shell:
-        "python -m stp --log {log:q} train {input.index:q} {input.fold:q} {input.clips:q} --variant {wildcards.variant} --fold {wildcards.fold} --settings {params.settings:q} --seed {wildcards.seed} --state {params.state:q} --checkpoint-minutes {resources.checkpoint_minutes} {params.tensorboard} --device {resources.device:q} --resident {resources.resident} --memory-share {resources.memory_share} --gpu-share {resources.gpu_share} --micro-batch-videos {resources.micro_batch_videos} --compile {resources.compile} --threads {threads} -o {output.model:q} --log-csv {output.log:q}"
+        "python -m stp --log {log:q} train {input.index:q} {input.fold:q} {input.clips:q} --variant {wildcards.method} --input {wildcards.run_input} --fold {wildcards.fold} --settings {params.settings:q} --seed {wildcards.seed} --state {params.state:q} --checkpoint-minutes {resources.checkpoint_minutes} {params.tensorboard} --device {resources.device:q} --resident {resources.resident} --memory-share {resources.memory_share} --gpu-share {resources.gpu_share} --micro-batch-videos {resources.micro_batch_videos} --compile {resources.compile} --threads {threads} -o {output.model:q} --log-csv {output.log:q}"

@@ -1,0 +1,27 @@
+# Features of each clip, made once for all folds. A method that sees them names them in its key `features`.
+rule features:
+    input:
+        f"{RESULTS}/clips/{{modality}}/{{shard}}.h5",
+    output:
+        f"{RESULTS}/clips/{{features}}-{{modality}}/{{shard}}.h5",
+    log:
+        f"{RESULTS}/logs/features/{{features}}-{{modality}}/{{shard}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/features/{{features}}-{{modality}}/{{shard}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: config["compute"]["threads"]
+    resources:
+        mem_mb=growing(config["compute"]["mem_mb"]),
+        runtime=growing(120),
+        gpu=config["compute"]["gpus"],
+        device=config["compute"]["device"],
+        resident=config["compute"]["resident"],
+        memory_share=MEMORY_SHARE,
+        gpu_share=config["compute"]["gpu_share"],
+    params:
+        settings=lambda wildcards: json.dumps(
+            CONFIG.features.get(wildcards.features, {}), sort_keys=True
+        ),
+    shell:
+        "python -m stp --log {log:q} features {wildcards.features} {input:q} --settings {params.settings:q} --device {resources.device:q} --resident {resources.resident} --memory-share {resources.memory_share} --gpu-share {resources.gpu_share} --threads {threads} -o {output:q}"
