@@ -149,9 +149,7 @@ def train(
     fold: Annotated[int, typer.Option(min=1)] = 1,
     settings: Annotated[
         str,
-        typer.Option(
-            help="Options as JSON, and under method its file, where that is not --variant."
-        ),
+        typer.Option(help="Options as JSON, and under method its file, where that is not --variant."),
     ] = "{}",
     seed: Annotated[int, typer.Option(min=0)] = 0,
     state: Annotated[

@@ -10,7 +10,7 @@ from scipy.special import softmax
 
 from stp import methods
 from stp.config import Fusion, Views
-from stp.data.modalities import MODALITIES
+from stp.data.run_name import RunName
 from stp.data.shards import ClipFields
 from stp.errors import UserError
 from stp.evaluation.fused import STREAMS
@@ -91,11 +91,15 @@ def find_models(paths: Sequence[Path], fuse: bool = False) -> list[Path]:
 
 
 def _other_streams(path: Path) -> list[Path]:
-    place = Path(*path.parts[-5:])  # INPUT/METHOD/foldN/seedS/model.pt
-    if len(path.parts) <= 5 or place.parts[0] not in MODALITIES:
+    """Files of the runs of other single streams beside a run's file, in the order of Table 1."""
+    try:
+        name = RunName.parse("/".join(path.parts[-5:-1]))
+    except UserError:
+        name = None
+    if name is None or name.input not in STREAMS:
         raise UserError(f"--fuse: '{path}' is not at runs/INPUT/METHOD/foldN/seedS; name each run by --run")
     root = path.parents[4]
-    streams = [root.joinpath(name, *place.parts[1:]) for name in STREAMS if name != place.parts[0]]
+    streams = [root / str(replace(name, input=other)) / path.name for other in STREAMS if other != name.input]
     found = [stream for stream in streams if stream.is_file()]
     if not found:
         raise UserError(f"--fuse: no other stream beside '{path}', as '{streams[0]}'; train it or leave out --fuse")
