@@ -1,0 +1,145 @@
+"""The config as dataclasses: their defaults are those of the schema, and keys that do not go together are named."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stp.config import SECTIONS, Config, Fusion, MethodEntry, from_values
+from stp.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[1]
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8"))
+NEEDED: dict[str, Any] = {"dataset": {"importer": "folder", "path": "videos"}}
+NAMES = {"class": "target"}  # a key that Python cannot have as a name
+
+
+def config(**changes: Any) -> Config:
+    return Config.from_values(NEEDED | changes)
+
+
+def schema_defaults(entry: dict[str, Any]) -> Any:
+    """The value that the schema fills in for a key: its own default, or that of every key below it."""
+    if "$ref" in entry:
+        entry = SCHEMA["$defs"][entry["$ref"].rsplit("/", 1)[1]]
+    if "properties" not in entry:
+        return entry.get("default")
+    return {NAMES.get(key, key): schema_defaults(below) for key, below in entry["properties"].items()}
+
+
+def plain(value: Any) -> Any:
+    """A dataclass as YAML has it."""
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: plain(item) for name, item in vars(value).items()}
+    return list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, dict) else value
+
+
+@pytest.mark.parametrize("key", [key for key in SCHEMA["properties"] if key not in ("dataset", "demo", "methods")])
+def test_the_schemas_defaults_are_those_of_the_dataclasses(key: str) -> None:
+    assert plain(getattr(config(), key)) == schema_defaults(SCHEMA["properties"][key])
+
+
+def test_the_schemas_defaults_of_the_demo_are_those_of_its_dataclass() -> None:
+    demo = config(demo={}, dataset={"importer": "demo", "path": "results/videos"}).demo
+    assert plain(demo) == schema_defaults(SCHEMA["properties"]["demo"])
+
+
+def test_every_section_of_the_schema_has_a_dataclass() -> None:
+    assert {key for key, entry in SCHEMA["properties"].items() if "properties" in entry} == set(SECTIONS)
+
+
+def test_settings_of_a_pyramid_are_those_that_version_0_1_recorded() -> None:
+    """Snakemake compares this text, letter for letter, with what it recorded: another one would train again."""
+    demo = Config.from_values(yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")))
+    assert json.dumps(demo.settings("3-level", "of"), sort_keys=True) == (
+        '{"backbone": "convnet", "batch_videos": 16, "deterministic": false, "flow": {"dropout": 0.3, "epochs": 30, '
+        '"learning_rate": 0.05, "milestones": [18, 25], "scales": [0.9]}, "gradient_clip": 20, "input_size": 32, '
+        '"momentum": 0.9, "partial_bn": false, "precision": "auto", "segment_length": 20, "segments": 3, '
+        '"subsegment_length": 5, "subsegments": 4, "weight_decay": 0.0005, "weights": "none", "width": 1.0}'
+    )
+
+
+@pytest.mark.parametrize("path", sorted(path.name for path in (ROOT / "config").glob("*.yaml")))
+@pytest.mark.parametrize("name", ["baseline", "3-level"])
+@pytest.mark.parametrize("modality", ["rgb", "wof"])
+def test_settings_have_the_numbers_of_the_schema(path: str, name: str, modality: str) -> None:
+    """The same text as from the config with the schema's defaults, as version 0.1 made it: 20 is not 20.0."""
+    values = yaml.safe_load((ROOT / "config" / path).read_text(encoding="utf-8"))
+    filled = {
+        key: schema_defaults(SCHEMA["properties"][key]) | values.get(key, {})
+        for key in ("pyramid", "model", "training")
+    }
+    for stream in ("rgb", "flow"):
+        given = values.get("training", {}).get(stream, {})
+        filled["training"][stream] = schema_defaults({"$ref": f"#/$defs/{stream}"}) | given
+    unused = {"seeds", "checkpoint_minutes", "tensorboard", "flow" if modality == "rgb" else "rgb"}
+    unused |= {"segment_length", "subsegments"} if name == "baseline" else set()
+    expected = filled["pyramid"] | filled["model"] | filled["training"]
+    expected = {key: value for key, value in expected.items() if key not in unused}
+    settings = Config.from_values(values).settings(name, modality)
+    assert json.dumps(settings, sort_keys=True) == json.dumps(expected, sort_keys=True)
+
+
+def test_another_method_is_an_entry_with_its_inputs_and_options() -> None:
+    methods = {"quarters": {"method": "svm", "inputs": ["of"], "features": "frozen", "parts": [4]}}
+    chosen = config(methods=methods, modalities=["rgb", "of"], variants=["3-level"])
+    pyramid = MethodEntry("3-level", "pyramid", ("rgb", "of"))
+    assert chosen.trained == (pyramid, MethodEntry("quarters", "svm", ("of",), "frozen", {"parts": [4]}))
+    assert chosen.settings("quarters", "of") == {"method": "svm", "parts": [4]}
+    assert chosen.stored("quarters", "of") == ["frozen-of"]
+    assert chosen.stored("3-level", "rgb") == ["rgb"]
+
+
+def test_a_network_has_the_models_and_trainings_keys_unless_its_entry_has_its_own() -> None:
+    chosen = config(methods={"two_stream": {"inputs": ["rgb+of"], "batch_videos": 7}}, training={"momentum": 0.5})
+    settings = chosen.settings("two_stream", "rgb+of")
+    assert (settings["batch_videos"], settings["momentum"], settings["method"]) == (7, 0.5, "two_stream")
+    assert {"rgb", "flow", "backbone"} <= set(settings)
+    assert chosen.stored("two_stream", "rgb+of") == ["rgb", "of"]
+
+
+def test_streams_and_fusion_weights_take_what_is_left_out_from_the_defaults() -> None:
+    chosen = config(training={"flow": {"epochs": 3}}, fusion={"weights": {"rgb": 2}})
+    assert (chosen.training.flow.epochs, chosen.training.flow.dropout) == (3, 0.7)
+    assert chosen.training.rgb.dropout == 0.8
+    assert chosen.fusion.weights == {**Fusion().weights, "rgb": 2}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"training": {"rgb": {"epoch": 3}}}, "config: training: rgb: unknown key 'epoch'; allowed are epochs"),
+        ({"methods": {"2-level": {"inputs": ["of"]}}}, "methods.2-level: the name is that of a pyramid"),
+        ({"methods": {"svm": {"inputs": ["of+of"]}}}, "methods.svm.inputs: 'of+of' is no modality"),
+        ({"methods": {"svm": {"inputs": ["depth"]}}}, "methods.svm.inputs: 'depth' is no modality"),
+        ({"features": {"frozen": {}}}, "features.frozen: no method sees these"),
+        ({"results": "videos/results"}, "config: results: 'videos/results' lies in dataset.path 'videos'"),
+        ({"demo": {}}, "config: dataset.path: 'videos' lies outside of the results folder 'results'"),
+        ({"submission": "3-level"}, "config: submission: '3-level' with splits.folds 3"),
+        ({"submission": "9-level", "splits": {"folds": 1}}, "config: submission: '9-level' is not trained"),
+        ({"explain": {"clips": ["a/b", "a__b"]}}, "config: explain.clips: two of them"),
+        ({"explain": {"clips": ["a"], "fold": 4}}, "config: explain.fold: 4 is none of the 3 folds"),
+        ({"explain": {"clips": ["a"], "variants": ["7-level"]}}, "config: explain.variants: '7-level' is not trained"),
+        ({"compute": {"compile": "always", "micro_batch_videos": 1}}, "config: compute.compile: always"),
+        (
+            {"training": {"partial_bn": False}, "compute": {"micro_batch_videos": 1}},
+            "config: compute.micro_batch_videos: only one batch norm",
+        ),
+    ],
+)
+def test_keys_that_do_not_go_together_are_named(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        config(**changes)
+    assert words in str(caught.value)
+
+
+def test_an_unknown_method_is_named_with_those_that_are_trained() -> None:
+    with pytest.raises(UserError, match="'nine' is not trained; methods are baseline, 1-level"):
+        config().method("nine")
+
+
+def test_an_unknown_key_is_named() -> None:
+    with pytest.raises(UserError, match=r"here: unknown key 'space_'; allowed are space, weights"):
+        from_values(Fusion, {"space_": "scores"}, "here")
