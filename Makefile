@@ -41,7 +41,7 @@ lint: $(VENV)/installed
 types: $(VENV)/installed
 	mypy
 
-bench: $(VENV)/installed  # appends to benchmarks/RESULTS.md; the machine should be quiet
+bench: $(VENV)/installed  # keeps its figures in benchmarks/RESULTS.md; the machine should be quiet
 	python benchmarks/dry_run.py
 	python benchmarks/flow.py
 	python benchmarks/loading.py

@@ -113,7 +113,7 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rows = measure_loading(arguments.videos, device)
     remarks = f"{arguments.threads} threads, device {device.type} ({gpu()}); load average before the run {busy:.1f}."
-    record("Making training batches", rows, remarks, append=not arguments.dry)
+    record("Making training batches", rows, remarks, keep=not arguments.dry)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
     python benchmarks/predict.py a.avi b.avi   # videos
 
 Untrained networks, which take as long as trained ones: the demo's small one on 128x96 frames, and the paper's
-BN-Inception on 340x256. Of the time, decoding and flow are told by themselves. Prints a table and appends it to
+BN-Inception on 340x256. The time of decoding and flow is also given by itself. Prints a table and keeps it in
 benchmarks/RESULTS.md.
 """
 

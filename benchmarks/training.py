@@ -7,7 +7,7 @@
 its descendants write it: JPEG files of single flow planes, worker processes, float32, no channels_last; (d) as (b), but
 with frozen batch norms by themselves instead of folded. (a) / (b) says what loading costs, (a) / (c) what a user gains.
 Also clips/s of scoring, beside passing every segment and crop through the network. Contestants take turns; medians
-count. Prints a table and appends it to benchmarks/RESULTS.md.
+count. Prints a table and keeps it in benchmarks/RESULTS.md.
 """
 
 import argparse
