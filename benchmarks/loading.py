@@ -80,7 +80,7 @@ def measure_loading(videos: list[Path], device: torch.device) -> list[str]:
         folder = Path(temporary)
         if not videos:
             videos = [folder / "synthetic.mp4"]
-            write_synthetic_video(*videos, frames=SYNTHETIC_FRAMES)
+            write_synthetic_video(videos[0], frames=SYNTHETIC_FRAMES)
         # Elsewhere, because what is measured begins with fresh memory in a training, too.
         clips = process.submit(store, videos, folder, torch.get_num_threads()).result()
         chosen = [clips[i % len(clips)] for i in range(32)]

@@ -77,7 +77,7 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         videos = arguments.videos or [Path(folder) / "synthetic.mp4"]
         if not arguments.videos:
-            write_synthetic_video(*videos)
+            write_synthetic_video(videos[0])
         for name in NETWORKS:
             for streams in STREAMS:
                 runs = [untrained(Path(folder), name, modality, arguments.backend) for modality in streams]

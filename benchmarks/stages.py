@@ -12,8 +12,10 @@ from pathlib import Path
 import pandas as pd
 from record import record
 
-STAGES = ("demo", "index", "frames", "flow", "splits", "weights", "train", "score", "table1", "comparison", "metrics")
-STAGES += ("statistics", "confusion", "classes", "curves", "explain", "examples", "table_page", "paper")
+STAGES = [
+    *("demo", "index", "frames", "flow", "splits", "weights", "train", "score", "table1", "comparison", "metrics"),
+    *("statistics", "confusion", "classes", "curves", "explain", "examples", "table_page", "paper"),
+]
 
 
 def stages(folder: Path) -> pd.DataFrame:

@@ -195,8 +195,8 @@ def main() -> None:
             "d, as b, batch norms not folded": resident_steps(without_folding(run, device), images, labels),
         }
 
-        def several(steps: Iterator[None]) -> Callable[[], None]:
-            return lambda: [next(steps) for _ in range(arguments.steps)] and None
+        def several(steps: Iterator[None]) -> Callable[[], object]:
+            return lambda: [next(steps) for _ in range(arguments.steps)]
 
         seconds = take_turns({name: several(it) for name, it in steps.items()}, arguments.turns, device)
         a, b, c, d = seconds.values()
