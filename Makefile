@@ -35,8 +35,9 @@ format-check: $(VENV)/installed
 	ruff format --check .
 	snakefmt --check Snakefile workflow
 
-lint: $(VENV)/installed
+lint: $(VENV)/installed  # and code that nothing uses
 	ruff check .
+	vulture
 
 types: $(VENV)/installed
 	mypy
