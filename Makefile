@@ -35,13 +35,14 @@ format-check: $(VENV)/installed
 	ruff format --check .
 	snakefmt --check Snakefile workflow
 
-lint: $(VENV)/installed
+lint: $(VENV)/installed  # and code that nothing uses
 	ruff check .
+	vulture
 
 types: $(VENV)/installed
 	mypy
 
-bench: $(VENV)/installed  # appends to benchmarks/RESULTS.md; the machine should be quiet
+bench: $(VENV)/installed  # keeps its figures in benchmarks/RESULTS.md; the machine should be quiet
 	python benchmarks/dry_run.py
 	python benchmarks/flow.py
 	python benchmarks/loading.py

@@ -1,9 +1,9 @@
-"""How long Snakemake thinks about a large data set before the first job starts.
+"""Seconds that Snakemake plans for a large data set before it starts the first job.
 
     python benchmarks/dry_run.py --clips 6766
 
 Times `snakemake --dry-run` of the whole workflow on a folder of that many (empty) videos in 51 classes, as in HMDB51;
-the median of five calls is appended to benchmarks/RESULTS.md.
+the median of five calls is kept in benchmarks/RESULTS.md.
 """
 
 import argparse

@@ -63,7 +63,7 @@ def measure_extraction(videos: Sequence[Path], backend: str = "auto", detector: 
     with TemporaryDirectory() as folder:
         if not videos:
             videos = [Path(folder) / "synthetic.mp4"]
-            write_synthetic_video(*videos)
+            write_synthetic_video(videos[0])
         clips = [grey_clip(source, examine(source), (WIDTH, HEIGHT)) for source in find_sources(list(videos))]
         first = clips[0]
         extract([GreyClip(first.name, 3, HEIGHT, WIDTH, first.read)], settings, 1, Path(folder))  # compiles

@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
@@ -48,8 +49,8 @@ def read_clip(video: str, count: int) -> np.ndarray:
 def synthetic_clip(count: int) -> np.ndarray:
     """`count` frames of a blurred random texture that a camera pans and zooms over, uint8 (count, H, W)."""
     noise = np.random.default_rng(0).normal(size=(3 * HEIGHT, 3 * WIDTH)).astype(np.float32)
-    canvas = sum(cv2.GaussianBlur(noise, (0, 0), sigma) * sigma for sigma in (1.5, 4, 10))
-    canvas = cv2.normalize(canvas, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    scales = np.sum([cv2.GaussianBlur(noise, (0, 0), sigma) * sigma for sigma in (1.5, 4, 10)], axis=0)
+    canvas = cv2.normalize(scales, np.empty(0), 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
     frames = []
     for t in range(count):
         zoom = 1 + 0.004 * t
@@ -161,20 +162,20 @@ def gpu_rows(clips: list[np.ndarray], turns: int, copies: int) -> list[str]:
         return rows
     previous = np.concatenate([clip[:-1] for clip in clips])
     following = np.concatenate([clip[1:] for clip in clips])
-    many = [np.concatenate([frames] * copies) for frames in (previous, following)]
+    first, second = np.concatenate([previous] * copies), np.concatenate([following] * copies)
     contestants: Contestants = {}
     if "triton" in present:
-        contestants["triton"] = lambda: tvl1(*many, "triton")
-        contestants["triton, opencv-cuda semantics"] = lambda: tvl1(*many, "triton", parameters=CUDA)
+        contestants["triton"] = lambda: tvl1(first, second, "triton")
+        contestants["triton, opencv-cuda semantics"] = lambda: tvl1(first, second, "triton", parameters=CUDA)
         rows.append(f"- triton and numba: {agreement(tvl1(previous, following, 'triton'), tvl1(previous, following))}.")
     if "opencv-cuda" in present:
         for streams in STREAMS:
-            contestants[f"OpenCV CUDA, {streams} streams"] = lambda n=streams: tvl1_opencv_cuda(*many, CUDA, n)
+            contestants[f"OpenCV CUDA, {streams} streams"] = partial(tvl1_opencv_cuda, first, second, CUDA, streams)
         oracle = tvl1(previous, following, "opencv-cuda", parameters=CUDA)
         for backend in sorted({"numba", "triton"} & present):
             flow = tvl1(previous, following, backend, parameters=CUDA)
             rows.append(f"- {backend} and OpenCV CUDA, opencv-cuda semantics: {agreement(flow, oracle)}.")
-    seconds, pairs = take_turns(contestants, turns, twice=True), len(many[0])
+    seconds, pairs = take_turns(contestants, turns, twice=True), len(first)
     opencv = min((total for name, total in seconds.items() if name.startswith("OpenCV")), default=0.0)
     table = ["", f"| GPU, {pairs} pairs a call, transfers included | pairs/s | |", "|---|--:|---|"]
     for name, total in seconds.items():

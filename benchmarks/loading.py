@@ -81,7 +81,7 @@ def measure_loading(videos: list[Path], device: torch.device) -> list[str]:
         folder = Path(temporary)
         if not videos:
             videos = [folder / "synthetic.mp4"]
-            write_synthetic_video(*videos, frames=SYNTHETIC_FRAMES)
+            write_synthetic_video(videos[0], frames=SYNTHETIC_FRAMES)
         # Elsewhere, because what is measured begins with fresh memory in a training, too.
         clips = process.submit(store, videos, folder, torch.get_num_threads()).result()
         chosen = [clips[i % len(clips)] for i in range(32)]
@@ -114,7 +114,7 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rows = measure_loading(arguments.videos, device)
     remarks = f"{arguments.threads} threads, device {device.type} ({gpu()}); load average before the run {busy:.1f}."
-    record("Making training batches", rows, remarks, append=not arguments.dry)
+    record("Making training batches", rows, remarks, keep=not arguments.dry)
 
 
 if __name__ == "__main__":

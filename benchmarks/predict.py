@@ -4,7 +4,7 @@
     python benchmarks/predict.py a.avi b.avi   # videos
 
 Untrained networks, which take as long as trained ones: the demo's small one on 128x96 frames, and the paper's
-BN-Inception on 340x256. Of the time, decoding and flow are told by themselves. Prints a table and appends it to
+BN-Inception on 340x256. The time of decoding and flow is also given by itself. Prints a table and keeps it in
 benchmarks/RESULTS.md.
 """
 
@@ -77,7 +77,7 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         videos = arguments.videos or [Path(folder) / "synthetic.mp4"]
         if not arguments.videos:
-            write_synthetic_video(*videos)
+            write_synthetic_video(videos[0])
         for name in NETWORKS:
             for streams in STREAMS:
                 runs = [untrained(Path(folder), name, modality, arguments.backend) for modality in streams]

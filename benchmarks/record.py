@@ -1,16 +1,19 @@
-"""What every benchmark does with its table: print it, and append it to RESULTS.md with date, machine and versions.
+"""The end of every benchmark: print its table and keep it in RESULTS.md with date, machine and versions.
 
-A machine that is busy with other work gives figures to look at, not to keep: `append=False` only prints them.
+RESULTS.md has two parts: Current, with one section of each kind of measurement, and History, with the sections that
+later ones have replaced, oldest first. The kind is the part of a section's heading before its first comma.
 """
 
 import os
 import platform
+import re
 from datetime import date
 from pathlib import Path
 
 from stp.system.versions import versions
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
+EMPTY = "# Measurements\n\n## Current\n\n## History\n"
 
 
 def machine() -> str:
@@ -23,16 +26,21 @@ def machine() -> str:
 
 
 def gpu() -> str:
+    """The GPU's name, or "no GPU"."""
     import torch
 
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
 
 
-def record(title: str, rows: list[str], remarks: str = "", append: bool = True) -> None:
-    """Print the section and append it to RESULTS.md."""
+def record(title: str, rows: list[str], remarks: str = "", keep: bool = True) -> None:
+    """Print a section with these rows and make it the current one of its kind in RESULTS.md.
+
+    `title` is "KIND" or "KIND, what is special about this run". `keep=False` only prints, for figures of a machine that
+    is busy with other work.
+    """
     known = ", ".join(f"{name} {number}" for name, number in versions().items())
     lines = [
-        f"## {title}, {date.today().isoformat()}",
+        f"### {title}, {date.today().isoformat()}",
         "",
         f"{machine()}. {remarks}".strip(),
         "",
@@ -40,8 +48,34 @@ def record(title: str, rows: list[str], remarks: str = "", append: bool = True) 
         "",
         f"{known}.",
     ]
-    print("\n".join(lines))
-    if not append:
-        return
-    text = RESULTS.read_text(encoding="utf-8") + "\n" if RESULTS.exists() else "# Measurements\n\n"
-    RESULTS.write_text(text + "\n".join(lines) + "\n", encoding="utf-8")
+    section = "\n".join(lines)
+    print(section)
+    if keep:
+        text = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else EMPTY
+        RESULTS.write_text(with_current(text, section), encoding="utf-8")
+
+
+def with_current(text: str, section: str) -> str:
+    """The text of RESULTS.md with this section as the current one of its kind.
+
+    It takes the place of the former one, which moves to the end of History; a new kind comes last in Current.
+    """
+    above, history = text.split("\n## History\n")
+    introduction, *current = split_sections(above)
+    replaced = [each for each in current if kind(each) == kind(section)]
+    if replaced:
+        current = [section if each in replaced else each for each in current]
+    else:
+        current.append(section)
+    parts = [introduction, *current, "## History", *split_sections(history), *replaced]
+    return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
+
+
+def split_sections(text: str) -> list[str]:
+    """The text before the first section, then the sections, each from its heading on."""
+    return re.split(r"^(?=### )", text, flags=re.MULTILINE)
+
+
+def kind(section: str) -> str:
+    """The part of a section's heading before its first comma."""
+    return section.removeprefix("### ").split("\n", 1)[0].split(",", 1)[0]

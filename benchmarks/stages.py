@@ -1,9 +1,9 @@
-"""What a finished run of the workflow gave and what it cost, stage by stage.
+"""Accuracy and cost of a finished run of the workflow, stage by stage.
 
     python benchmarks/stages.py results/ut_interaction
 
 Prints Table 1 of the results folder and, from Snakemake's benchmark files, each stage's jobs, their wall and processor
-seconds added up, and the largest job's memory; appends both to benchmarks/RESULTS.md.
+seconds added up, and the largest job's memory; keeps both in benchmarks/RESULTS.md.
 """
 
 import argparse
@@ -12,12 +12,14 @@ from pathlib import Path
 import pandas as pd
 from record import record
 
-STAGES = ("demo", "index", "frames", "flow", "splits", "weights", "train", "score", "table1", "comparison", "metrics")
-STAGES += ("statistics", "confusion", "classes", "curves", "explain", "examples", "table_page", "paper")
+STAGES = [
+    *("demo", "index", "frames", "flow", "splits", "weights", "train", "score", "table1", "comparison", "metrics"),
+    *("statistics", "confusion", "classes", "curves", "explain", "examples", "table_page", "paper"),
+]
 
 
 def stages(folder: Path) -> pd.DataFrame:
-    """One row a stage that was run."""
+    """Jobs, seconds and memory of each stage that was run, one row a stage."""
     rows = []
     for stage in STAGES:
         files = sorted((folder / "benchmarks").glob(f"{stage}.tsv")) or sorted(
@@ -34,7 +36,10 @@ def stages(folder: Path) -> pd.DataFrame:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path)
-    parser.add_argument("--title", help="heading in RESULTS.md; the folder's name by default")
+    parser.add_argument(
+        "--title",
+        help="heading in RESULTS.md; its part before a comma is the kind, whose former section moves to History",
+    )
     parser.add_argument("--remarks", default="", help="a sentence on how it was run")
     arguments = parser.parse_args()
     folder = arguments.results

@@ -7,7 +7,7 @@
 its descendants write it: JPEG files of single flow planes, worker processes, float32, no channels_last; (d) as (b), but
 with frozen batch norms by themselves instead of folded. (a) / (b) says what loading costs, (a) / (c) what a user gains.
 Also clips/s of scoring, beside passing every segment and crop through the network. Contestants take turns; medians
-count. Prints a table and appends it to benchmarks/RESULTS.md.
+count. Prints a table and keeps it in benchmarks/RESULTS.md.
 """
 
 import argparse
@@ -195,8 +195,8 @@ def main() -> None:
             "d, as b, batch norms not folded": resident_steps(without_folding(run, device), images, labels),
         }
 
-        def several(steps: Iterator[None]) -> Callable[[], None]:
-            return lambda: [next(steps) for _ in range(arguments.steps)] and None
+        def several(steps: Iterator[None]) -> Callable[[], object]:
+            return lambda: [next(steps) for _ in range(arguments.steps)]
 
         seconds = take_turns({name: several(it) for name, it in steps.items()}, arguments.turns, device)
         a, b, c, d = seconds.values()

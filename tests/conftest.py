@@ -1,14 +1,19 @@
 """Fixtures shared by all tests."""
 
+from __future__ import annotations
+
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
-from playwright.sync_api import Browser, sync_playwright
+
+if TYPE_CHECKING:  # playwright is imported by the tests that need it: all others run without it
+    from playwright.sync_api import Browser
 
 torch.set_num_threads(1)  # the networks are tiny: threads would wait for one another
 settings.register_profile("stp", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no test asserts a time
@@ -39,9 +44,10 @@ CHROMIUM = ("chromium", "chromium-headless-shell", "chromium-browser", "google-c
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Headless Chromium, that of the system; tests that need it are skipped where there is none."""
+    """The system's Chromium, headless; tests that need it are skipped where it or playwright is missing."""
+    playwright_api = pytest.importorskip("playwright.sync_api", reason="no browser: playwright is not installed")
     found = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if found is None:
         pytest.skip(f"no browser: none of {', '.join(CHROMIUM)} is installed")
-    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=found) as browser:
+    with playwright_api.sync_playwright() as playwright, playwright.chromium.launch(executable_path=found) as browser:
         yield browser

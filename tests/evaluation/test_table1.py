@@ -1,5 +1,6 @@
 """Scores, fusion, class accuracy and tables, by examples worked out by hand."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,11 @@ WEIGHTS = {"rgb": 1.0, "of": 1.5, "wof": 1.0}
 
 
 def scores(
-    modality: str, values: list[list[float]], fold: int = 1, labels: tuple[int, ...] = (0, 0, 0, 1), seed: int = 0
+    modality: str,
+    values: Sequence[Sequence[float]],
+    fold: int = 1,
+    labels: tuple[int, ...] = (0, 0, 0, 1),
+    seed: int = 0,
 ) -> Scores:
     """Scores of one segment a clip."""
     array = np.array(values, dtype=np.float32)[:, None]
@@ -59,7 +64,7 @@ def test_streams_of_other_folds_or_clips_are_refused() -> None:
 def test_accuracies_by_hand() -> None:
     folds = tables.fold_accuracies([scores("rgb", RGB), scores("of", OF)], WEIGHTS, "scores")
     rows = folds.set_index("input")
-    assert rows.loc["RGB", ["clips", "class_accuracy", "accuracy"]].tolist() == pytest.approx([4, 100 / 3, 50])
+    assert list(rows.loc["RGB", ["clips", "class_accuracy", "accuracy"]]) == pytest.approx([4, 100 / 3, 50])
     assert rows.loc["OF", "class_accuracy"] == pytest.approx(100 * (2 / 3 + 1) / 2)
     # Fused: (.4, .6) (1.8, .4) (1, 0) (.4, .6) predict 1 0 0 1
     assert rows.loc["RGB+OF", "class_accuracy"] == pytest.approx(100 * (2 / 3 + 1) / 2)

@@ -1,8 +1,8 @@
 """Guided Grad-CAM: the maps by hand, where they land in the frame, what is drawn, and `stp explain`."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -164,7 +164,9 @@ def test_what_is_cut_out_is_put_back_where_it_was(height: int, width: int, crops
 def bright_network(name: str) -> TemporalPyramidNetwork:
     """A network whose class 1 has the more, the more of an image is bright; class 0 the less."""
     network = Pooled(nn.AvgPool2d(4), nn.Conv2d(3, 1, 1), nn.ReLU(inplace=True))
-    convolution = network.layers[1]
+    convolution = network.get_submodule("layers.1")
+    assert isinstance(convolution, nn.Conv2d)
+    assert convolution.bias is not None
     nn.init.constant_(convolution.weight, 1 / 3)
     nn.init.constant_(convolution.bias, -100.0)
     chosen = Settings().variant(name)
@@ -178,7 +180,8 @@ def tiny_run(modality: str, name: str, classes: tuple[str, ...] = CLASSES) -> Ru
     return Run(modality, name, 1, classes, Settings("convnet", "none", 0.25, 32, partial_bn=False))
 
 
-class Results(NamedTuple):
+@dataclass(frozen=True)
+class Results:
     """A results folder of two clips of 40 frames of 64x48 pixels: in the second, a bright square moves to the right."""
 
     folder: Path
@@ -335,6 +338,7 @@ def test_long_names_stay_beside_the_images(results: Results) -> None:
     for text in words:
         box = text.get_window_extent()
         assert box.x0 >= 0
+        assert text.axes is not None
         assert box.x1 < text.axes.get_window_extent().x0
     plt.close(figure)
 

@@ -257,8 +257,8 @@ def test_median_equals_opencv() -> None:
     rng = np.random.default_rng(4)
     width = 2 * engine.STRIP + 5
     edges = np.array([0, 200, 430, width])
-    for image in (rng.normal(size=(60, width)), rng.integers(0, 2, (60, width))):
-        image = image.astype(np.float32)
+    for values in (rng.normal(size=(60, width)), rng.integers(0, 2, (60, width))):
+        image = values.astype(np.float32)
         workspace = np.zeros(3 * 61 * int(engine.ROW), np.float32)
         engine.median_5x5(image, engine.U2, workspace, edges, np.zeros(5 * int(engine.FIELD), np.float32))
         flow = np.empty((2, 60, width), np.float32)

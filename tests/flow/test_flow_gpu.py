@@ -17,13 +17,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from test_flow import assert_agree, grey_pairs, moving_texture
 
 from stp.errors import UserError
 from stp.flow import TVL1Parameters, torch_engine, triton_engine, tvl1
 from stp.flow.parameters import SEMANTICS
 from stp.flow.torch_engine import tvl1_torch
 from stp.flow.triton_engine import LINE, Level, Workspace, padded, triton_available, tvl1_triton
+from tests.flow.test_flow import assert_agree, grey_pairs, moving_texture
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 in_interpreter = pytest.mark.skipif(not INTERPRETED, reason="is run by test_kernels_in_the_interpreter")

@@ -17,7 +17,7 @@ CAMERA = np.array([[1.02, -0.01, 2.5], [0.012, 0.99, -1.5], [2e-5, -1e-5, 1]])
 def frames() -> np.ndarray:
     """A textured scene, panned by 2 and 1 pixels a frame; uint8 (5, 120, 160)."""
     noise = np.random.default_rng(0).integers(0, 256, (200, 240), np.uint8)
-    scene = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2), None, 0, 255, cv2.NORM_MINMAX)
+    scene = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2), np.empty(0), 0, 255, cv2.NORM_MINMAX)
     return np.stack([scene[20 + t : 140 + t, 20 + 2 * t : 180 + 2 * t] for t in range(5)])
 
 

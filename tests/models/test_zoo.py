@@ -10,7 +10,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torchvision import models
+from torchvision import models  # type: ignore[import-untyped]
 
 from stp.errors import UserError
 from stp.models import zoo
@@ -39,7 +39,7 @@ def test_only_the_dropout_just_before_the_classifier_goes() -> None:
         nn.Linear(4, 6), nn.Dropout(0.3), nn.Linear(6, 5), nn.ReLU(), nn.Dropout(0.5), nn.Linear(5, 2)
     )
     assert zoo.remove_classifier(network) == ("5", 5)
-    assert [type(module) for module in network[1:]] == [nn.Dropout, nn.Linear, nn.ReLU, nn.Identity, nn.Identity]
+    assert [type(module) for module in list(network)[1:]] == [nn.Dropout, nn.Linear, nn.ReLU, nn.Identity, nn.Identity]
 
 
 def inner(network: nn.Module, classifier: nn.Module, images: Tensor) -> Tensor:
@@ -60,6 +60,7 @@ def test_googlenet_file_gives_torchvisions_features_without_auxiliary_heads(tmp_
     mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).view(2, 1, 3, 1, 1)
     expected = inner(whole, whole.fc, (images / 255 - mean) / std)
     torch.testing.assert_close(backbone(images), expected, rtol=1e-4, atol=1e-5)
+    assert backbone.loaded is not None
     assert {name.split(".")[0] for name in backbone.loaded.tensors_left_out} == {"aux1", "aux2", "fc"}
 
 
@@ -124,6 +125,7 @@ def test_timm_files_load_without_their_classifier(name: str, suffix: str, tmp_pa
     backbone = build_backbone(name, 3, False, str(path))
     state = backbone.network.state_dict()
     assert all(torch.equal(value, whole.state_dict()[key]) for key, value in state.items())
+    assert backbone.loaded is not None
     assert backbone.loaded.tensors_loaded == len(state)
     assert set(backbone.loaded.tensors_left_out) == whole.state_dict().keys() - state.keys()
 
@@ -162,7 +164,8 @@ def test_timms_imagenet_weights_come_from_its_cache_or_say_what_is_missing(
     whole = timm.create_model("test_resnet")
     save_file(whole.state_dict(), folder / "snapshots" / "1" / "model.safetensors")
     backbone = build_backbone("test_resnet", 3, False, "imagenet")
-    assert torch.equal(backbone.network.conv1[0].weight, whole.conv1[0].weight)
+    assert torch.equal(backbone.network.get_parameter("conv1.0.weight"), whole.get_parameter("conv1.0.weight"))
+    assert backbone.loaded is not None
     assert backbone.loaded.file.endswith("model.safetensors")
 
 

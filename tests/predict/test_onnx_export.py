@@ -94,7 +94,7 @@ def test_a_file_that_differs_from_torch_is_not_written(
 
     def wrong(network: export.SegmentNetwork, run: Run, properties: dict[str, str]) -> bytes:
         with torch.no_grad():
-            network.network.classifier.bias += 0.001 * network(export.random_segments(run, 1)).abs().max()
+            network.network.classifier.bias.add_(0.001 * network(export.random_segments(run, 1)).abs().max())
         return content
 
     monkeypatch.setattr(export, "to_onnx", wrong)

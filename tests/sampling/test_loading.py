@@ -1,7 +1,7 @@
 """Samples give the same images wherever the fields live: resident, streamed, from memory maps or JPEG."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -128,7 +128,8 @@ def test_clips_of_several_sizes_are_not_resident(tmp_path: Path) -> None:
 
 
 def test_batches_are_taken_ahead_but_not_all_at_once(tmp_path: Path) -> None:
-    fields, run, taken = write(tmp_path / "0.h5"), run_of(), []
+    fields, run = write(tmp_path / "0.h5"), run_of()
+    taken: list[int] = []
     samples = draw_batch(run, fields, CLIPS[:1], np.random.default_rng(0))
 
     def endless() -> Iterator[list[Sample]]:
@@ -141,6 +142,7 @@ def test_batches_are_taken_ahead_but_not_all_at_once(tmp_path: Path) -> None:
         next(images)
         assert len(taken) == used + device_fields.BATCHES_AHEAD
     before = threading.active_count()
+    assert isinstance(images, Generator)
     images.close()
     assert threading.active_count() < before
 
@@ -216,7 +218,7 @@ def test_scores_do_not_depend_on_where_fields_live(tmp_path: Path, storage: Stor
     torch.manual_seed(0)
     network = run.build_network()
     made = [score.score(run, network, fields, CLIPS, 4, 2, CPU, place).values for place in ("never", "always")]
-    assert np.array_equal(*made)
+    assert np.array_equal(made[0], made[1])
 
 
 def test_packed_batches_score_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,11 +15,11 @@ def shown(monkeypatch: pytest.MonkeyPatch, style: str) -> str:
     return stream.getvalue()
 
 
-def test_bar_stays_on_its_line(monkeypatch):
+def test_bar_stays_on_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\rfold1: 100%" in shown(monkeypatch, "bar")
 
 
-def test_lines_are_whole_and_tell_the_time_left(monkeypatch):
+def test_lines_are_whole_and_tell_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SECONDS_BETWEEN_LINES", 0)
     text = shown(monkeypatch, "lines").removesuffix("\r")
     assert "\r" not in text
@@ -29,18 +29,18 @@ def test_lines_are_whole_and_tell_the_time_left(monkeypatch):
     assert any("2/3" in line and "<00:00" in line for line in lines)
 
 
-def test_short_work_gives_no_line(monkeypatch):
+def test_short_work_gives_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown(monkeypatch, "lines").strip("\r") == ""
 
 
-def test_nothing_in_a_log(monkeypatch):
+def test_nothing_in_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown(monkeypatch, "none") == ""
 
 
 @pytest.mark.parametrize(
     ("watched", "shared", "style"), [(True, False, "bar"), (True, True, "lines"), (False, True, "none")]
 )
-def test_style_of_a_process(monkeypatch, watched, shared, style):
+def test_style_of_a_process(monkeypatch: pytest.MonkeyPatch, watched: bool, shared: bool, style: str) -> None:
     monkeypatch.setenv(STYLE, "")  # so that it is as before afterwards
     monkeypatch.delenv(STYLE)
     choose_style(watched, shared)

@@ -190,7 +190,7 @@ def test_a_step_is_its_plain_statement() -> None:
             for (name, (rate, decay)), gradient in zip(rates.items(), gradients, strict=True):
                 parameter = plain.get_parameter(name)
                 velocity[name] = 0.9 * velocity[name] + 0.01 / (norm + 1e-6) * gradient + decay * parameter
-                parameter -= rate * velocity[name]
+                parameter.sub_(rate * velocity[name])
     for name in rates:
         torch.testing.assert_close(training.network.get_parameter(name), plain.get_parameter(name))
 

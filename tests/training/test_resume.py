@@ -10,9 +10,9 @@ import subprocess
 import sys
 import time
 import zipfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import h5py
 import numpy as np
@@ -32,7 +32,7 @@ from stp.training.loop import Training, train
 from stp.training.run import Run, Settings, save_run
 
 CPU = torch.device("cpu")
-STREAM = {"epochs": 4, "milestones": [2, 3], "learning_rate": 0.05, "dropout": 0.5, "scales": [1, 0.8]}
+STREAM: dict[str, Any] = {"epochs": 4, "milestones": [2, 3], "learning_rate": 0.05, "dropout": 0.5, "scales": [1, 0.8]}
 TINY: dict[str, Any] = {
     **{"backbone": "convnet", "weights": "none", "width": 0.25, "input_size": 16, "batch_videos": 3},
     **{"segments": 2, "segment_length": 8, "subsegment_length": 2, "partial_bn": False, "flow": STREAM},
@@ -40,7 +40,8 @@ TINY: dict[str, Any] = {
 BATCHES = 3  # of an epoch: 8 training clips
 
 
-class Data(NamedTuple):
+@dataclass(frozen=True)
+class Data:
     """12 clips on disk: index, fold 1 and one shard."""
 
     index: Path
@@ -89,8 +90,8 @@ class StopAfter(StopRequest):
     def __init__(self, batches: int) -> None:
         self._left = batches
 
-    @property  # type: ignore[misc]
-    def signal(self) -> signal.Signals | None:
+    @property
+    def signal(self) -> signal.Signals | None:  # type: ignore[override]
         self._left -= 1
         return signal.SIGTERM if self._left <= 0 else None
 
@@ -363,7 +364,7 @@ def test_curves_of_a_resumed_training_are_those_of_one_left_alone(data: Data, tm
     pytest.importorskip("tensorboard", reason="TensorBoard is not installed")
     trained(data, tmp_path / "log.csv", tensorboard=tmp_path / "alone")
     checkpoints = kept(data, tmp_path / "state")
-    curves = {"checkpoints": checkpoints, "tensorboard": tmp_path / "curves"}
+    curves: dict[str, Any] = {"checkpoints": checkpoints, "tensorboard": tmp_path / "curves"}
     states = []
     for _ in range(2):
         with pytest.raises(Stopped):

@@ -74,11 +74,11 @@ def test_homography_agrees_better_than_opencvs_and_than_its_neighbours(seed: int
 
 def test_homography_does_not_depend_on_threads_or_random_state() -> None:
     sets = [correspondences(camera, 0.3)[:2] for camera in CAMERAS.values()]
-    expected = [fit_homography(*points, 1.0) for points in sets]
+    expected = [fit_homography(source, target, 1.0) for source, target in sets]
     np.random.seed(1)  # noqa: NPY002 - the generator that must not matter
     cv2.setRNGSeed(1)
     with ThreadPoolExecutor(4) as pool:
-        again = list(pool.map(lambda points: fit_homography(*points, 1.0), sets * 4))
+        again = list(pool.map(lambda pair: fit_homography(pair[0], pair[1], 1.0), sets * 4))
     for number, (matrix, inliers) in enumerate(again):
         np.testing.assert_array_equal(matrix, expected[number % 4][0])
         assert inliers == expected[number % 4][1]

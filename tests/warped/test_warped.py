@@ -44,8 +44,8 @@ def scene(x: np.ndarray, y: np.ndarray, seed: int) -> np.ndarray:
         across, down = rng.integers(5, 30, 2)
         corners = (int(left), int(top)), (int(left + across), int(top + down))
         cv2.rectangle(canvas, *corners, int(rng.integers(20, 236)), -1)
-    canvas = cv2.GaussianBlur(canvas, (0, 0), 0.8)
-    return cv2.remap(canvas, (x + 100).astype(np.float32), (y + 100).astype(np.float32), cv2.INTER_LINEAR)
+    blurred = cv2.GaussianBlur(canvas, (0, 0), 0.8)
+    return cv2.remap(blurred, (x + 100).astype(np.float32), (y + 100).astype(np.float32), cv2.INTER_LINEAR)
 
 
 def clip_of_moving_camera(
@@ -54,10 +54,12 @@ def clip_of_moving_camera(
     """Two frames (2, H, W): a scene under a homography, in which a patch x, y, width, height moves by 6, 4 pixels."""
     y, x = np.mgrid[:height, :width].astype(float)
     seen = np.linalg.inv(camera) @ np.stack([x, y, np.ones_like(x)]).reshape(3, -1)
-    frames = [scene(x, y, 0), scene(*(seen[:2] / seen[2]).reshape(2, height, width), 0)]
+    seen_x, seen_y = (seen[:2] / seen[2]).reshape(2, height, width)
+    frames = [scene(x, y, 0), scene(seen_x, seen_y, 0)]
     if patch is not None:
         left, top, across, down = patch
-        person = scene(*np.mgrid[:across, :down].T.transpose(2, 0, 1).astype(float), 1)
+        person_x, person_y = np.mgrid[:across, :down].T.transpose(2, 0, 1).astype(float)
+        person = scene(person_x, person_y, 1)
         frames[0][top : top + down, left : left + across] = person
         frames[1][top + 4 : top + 4 + down, left + 6 : left + 6 + across] = person
     return np.stack(frames)
@@ -201,11 +203,12 @@ def test_result_does_not_depend_on_threads_or_random_state() -> None:
 def test_too_few_inliers_give_the_identity() -> None:
     frames = clip_of_moving_camera(HEIGHT, WIDTH, CAMERA)
     flow = tvl1(frames[:1], frames[1:])[0]
-    keypoints = [detect_keypoints(frame) for frame in frames]
-    found = estimate_homography(*frames, flow, *keypoints)
+    previous, following = frames
+    before, after = detect_keypoints(previous), detect_keypoints(following)
+    found = estimate_homography(previous, following, flow, before, after)
     assert not found.identity
     for limits in ({"least_inliers": found.inliers}, {"least_matches": found.matches}):
-        estimate = estimate_homography(*frames, flow, *keypoints, parameters=WarpedFlowParameters(**limits))
+        estimate = estimate_homography(previous, following, flow, before, after, WarpedFlowParameters(**limits))
         assert estimate.identity
         np.testing.assert_array_equal(estimate.matrix, np.eye(3))
 

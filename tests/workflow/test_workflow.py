@@ -1,5 +1,7 @@
 """The workflow as a user runs it: a tiny DAG from videos to the table, and what a user's mistakes look like."""
 
+from __future__ import annotations
+
 import csv
 import os
 import re
@@ -12,14 +14,13 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
 import pytest
 import torch
 import yaml
-from playwright.sync_api import Browser, Locator, Page, expect
 
 from stp.data.index import read_index
 from stp.data.shards import ClipFields
@@ -28,6 +29,9 @@ from stp.models.convnet import ConvNet
 from stp.predict.ensemble import load_ensemble
 from stp.predict.videos import predict_video
 from tests.data.test_index import write_video
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -117,6 +121,8 @@ def view(page: Page, category: str, label: str) -> None:
 
 def pixels(image: Locator) -> int:
     """Width of an image's file; 0 if the browser could not draw it."""
+    from playwright.sync_api import expect
+
     expect(image).to_be_visible()
     width: int = image.evaluate("async image => { await image.decode(); return image.naturalWidth }")
     return width
@@ -187,12 +193,16 @@ def test_tiny_dag_puts_every_table_and_figure_on_one_page(finished: Path) -> Non
 
 
 def test_page_of_everything_opens_offline(finished: Path, offline: Page) -> None:
+    from playwright.sync_api import expect
+
     offline.goto((finished / "o u t/paper.html").as_uri())
     expect(offline.get_by_role("heading", name="Table 1", exact=True)).to_be_visible()
     assert [pixels(image) > 100 for image in offline.locator("img").all()] == [True] * 13
 
 
 def test_report_opens_offline_and_shows_tables_figures_clips_config_and_times(finished: Path, offline: Page) -> None:
+    from playwright.sync_api import expect
+
     report = finished / "report.html"
     style = str(ROOT / "workflow/report/style.css")
     result = snakemake(finished, TINY, "--report", str(report), "--report-stylesheet", style)
