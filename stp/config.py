@@ -410,7 +410,7 @@ def _check(config: Config) -> None:
 
 
 def _check_folders(config: Config) -> None:
-    """Raise UserError if the demo is drawn outside the results, or if videos and results lie in each other's way.
+    """Raise UserError if the demo would be drawn outside the results, or if the results lie in the folder of videos.
 
     The demo's folder is an output, which Snakemake clears before drawing: it must never be a folder of the user's.
     """

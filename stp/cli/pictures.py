@@ -15,7 +15,7 @@ log = logging.getLogger("stp")
 
 @app.command()
 def explain(
-    clips: Annotated[list[str], typer.Argument(help="Ids of the clips, as the index has them.")],
+    clips: Annotated[list[str], typer.Argument(help="Ids of the clips, as in the index.")],
     runs: Annotated[
         list[Path],
         typer.Option("--run", exists=True, help="Folder of a trained run, or its model.pt; repeat for more."),

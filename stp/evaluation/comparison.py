@@ -1,4 +1,4 @@
-"""Comparisons with other methods (paper section 4.2, Table 2; section 5, Table 3): reported beside measured figures.
+"""Comparisons with other methods (paper section 4.2, Table 2; section 5, Table 3): reported and measured figures.
 
 Reported figures are data (`config/reported/NAME.csv`), one row per method and metric:
 

@@ -9,7 +9,7 @@ from stp.training.checkpoints import Checkpoints
 
 @dataclass(frozen=True)
 class Session:
-    """Where a training writes, and what may stop it.
+    """The log, states and curves that a training writes, and what may stop it.
 
     `log_csv` is the log to write. `checkpoints` saves the state; without it, no state is kept. `stop` says whether a
     stop was requested. `tensorboard` is the folder of the run's curves; without it, none are written.
