@@ -175,7 +175,7 @@ def train(
     """Train one run: a method on an input and a fold, from a seed.
 
     With --state, a killed training continues where it was when the same command is run again. SIGTERM, SIGUSR1 and
-    Ctrl-C stop it after the current batch and its state is saved; the exit status is then 75, which means: try again.
+    Ctrl-C stop it after the current batch and save its state; the exit status is then 75, which means: try again.
     """
     import torch
 
