@@ -1,7 +1,7 @@
-"""The config: its sections as dataclasses, whose defaults stand here alone, and the checks of keys against each other.
+"""The config: its sections as dataclasses, the only place of the defaults, and the checks of keys against each other.
 
 Defaults are the paper's values or, where the paper is silent, those of TSN (Wang et al. 2016), on which it builds.
-Types and ranges are checked by `workflow/schemas/config.schema.yaml`; a test holds its defaults against these.
+Types and ranges are checked by `workflow/schemas/config.schema.yaml`; a test compares its defaults with these.
 """
 
 import re
@@ -21,12 +21,12 @@ Compilation = Literal["auto", "always", "never"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
 FLOW = ("of", "wof")  # modalities that one job computes together
-PYRAMID = re.compile(r"baseline|([1-9])-level")  # the short form `variants`: methods of stp/methods/pyramid.py
+PYRAMID = re.compile(r"baseline|([1-9])-level")  # names listed in `variants`: the methods of stp/methods/pyramid.py
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """The videos: the importer of their layout, their folder, that of the official lists, the importer's switches."""
+    """The videos: the importer of their layout, their folder, the folder of the official lists, importer options."""
 
     importer: str
     path: str
@@ -36,7 +36,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Demo:
-    """The embedded demo data set, drawn at `dataset.path`."""
+    """The embedded demo data set, drawn into `dataset.path`."""
 
     clips_per_class: int = 36
     frames: int = 24
@@ -56,7 +56,7 @@ class Frames:
 
 @dataclass(frozen=True)
 class StorageFormat:
-    """How fields are stored: as they are, or as JPEG of a quality of 1..100 (95 is OpenCV's default, TSN's)."""
+    """How fields are stored: as they are, or as JPEG of quality 1..100 (95 is OpenCV's default, which TSN uses)."""
 
     format: Literal["raw", "jpeg"] = "raw"
     quality: int = 95
@@ -73,7 +73,7 @@ class Flow:
 
 @dataclass(frozen=True)
 class WarpedFlow:
-    """Flow without the camera's motion, which key points of this detector estimate."""
+    """Flow without the camera's motion, which is estimated from key points of this detector."""
 
     detector: Detector = "orb"
 
@@ -89,7 +89,7 @@ class Splits:
 
 @dataclass(frozen=True)
 class Pyramid:
-    """Segments of a training video (N), frames of a segment (L), its sub-segments (K), frames of a sub-segment."""
+    """Segments per training video (N), frames per segment (L), its sub-segments (K), and frames per sub-segment."""
 
     segments: int = 3
     segment_length: int = 20
@@ -169,7 +169,7 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Explain:
-    """Clips that guided Grad-CAM explains, and whose runs explain them; `target` is the config's key `class`."""
+    """Clips that guided Grad-CAM explains, and the runs that explain them; `target` is the config's key `class`."""
 
     clips: tuple[str, ...] = ()
     variants: tuple[str, ...] = ("baseline", "3-level")
@@ -180,7 +180,7 @@ class Explain:
 
 @dataclass(frozen=True)
 class Examples:
-    """Clips that are drawn as they are stored: these or, where none is named, the first of `number` classes."""
+    """Clips that are drawn as they are stored: `clips` or, if none is named, the first clip of `number` classes."""
 
     clips: tuple[str, ...] = ()
     number: int = 4
@@ -188,7 +188,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class Compute:
-    """What a job asks of the machine; results differ by rounding at most."""
+    """The resources that a job uses; they change results by rounding at most."""
 
     device: str = "auto"
     resident: Residence = "auto"
@@ -219,22 +219,22 @@ class MethodEntry:
 
 
 def is_flow(modality: str) -> bool:
-    """Whether a modality is a flow field (x, y)."""
+    """True if the fields of a modality are flow (x, y)."""
     return modality in FLOW
 
 
 def method_file(name: str) -> str:
-    """The file of `stp/methods` that a method is in, by its name alone: `baseline` and `T-level` are pyramids."""
+    """The file of a method in `stp/methods`, by the method's name alone: `baseline` and `T-level` are pyramids."""
     return "pyramid" if PYRAMID.fullmatch(name) else name
 
 
 def from_values(section: type, values: Mapping[str, Any], where: str) -> Any:
-    """A dataclass from a mapping of plain values, such as JSON or YAML gives; lists become tuples.
+    """A dataclass from a mapping of plain values, as from JSON or YAML; lists become tuples.
 
-    A stream of which only some keys are given takes the others from its default.
+    A stream with only some of its keys takes the others from its default.
 
     Raises:
-        UserError: a key that does not exist; `where` says to the user which mapping it is in.
+        UserError: a key does not exist; `where` tells the user which mapping it is in.
     """
     defaults = {item.name: item.default for item in fields(section)}
     plain = {}
@@ -280,10 +280,10 @@ class Config:
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> "Config":
-        """A config from plain values whose types the schema has checked; keys that are left out take their defaults.
+        """A config from plain values with types that the schema has checked; missing keys take their defaults.
 
         Raises:
-            UserError: an unknown key, or keys that do not go together.
+            UserError: a key is unknown, or keys contradict each other.
         """
         plain = dict(values)
         for item in fields(cls):
@@ -309,15 +309,16 @@ class Config:
         raise UserError(f"config: '{name}' is not trained; methods are {', '.join(item.name for item in self.trained)}")
 
     def stored(self, name: str, run_input: str) -> list[str]:
-        """What of each clip a method sees for an input: names of folders below `clips`."""
+        """The data of each clip that a method sees for an input, as names of folders below `clips`."""
         features = self.method(name).features
         return [f"{features}-{modality}" if features else modality for modality in run_input.split("+")]
 
     def settings(self, name: str, run_input: str) -> dict[str, Any]:
-        """All that defines a training of a method on an input, beside data, fold and seed: plain values by key.
+        """Everything that defines the training of a method on an input, except data, fold and seed: values by key.
 
-        Beside the pyramids' they name the method's file under "method". A method that sees features has its own options
-        alone. Values that cannot change the result are left out, so that other ones train nothing again.
+        The values are plain. Except for pyramids, the method's file is given under "method". A method that sees
+        features has only its own options. Values that cannot change the result are left out, so that a change to them
+        trains nothing again.
         """
         entry = self.method(name)
         own: dict[str, Any] = dict(entry.options)
@@ -355,7 +356,7 @@ SECTIONS: dict[str, type] = {
 
 
 def _unfolded(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """A section's values with what lies deeper in it made whole."""
+    """A section's values, completed: default fusion weights are filled in, and explain's `class` becomes `target`."""
     unfolded = dict(values)
     if name == "fusion":
         unfolded["weights"] = {**Fusion().weights, **unfolded.get("weights", {})}
@@ -382,7 +383,7 @@ def _method_entry(name: str, values: Mapping[str, Any]) -> MethodEntry:
 
 
 def _check(config: Config) -> None:
-    """UserError for keys that do not go together."""
+    """Raise UserError if keys contradict each other."""
     _check_folders(config)
     _check_methods(config)
     if config.training.partial_bn is False and config.compute.micro_batch_videos:
@@ -409,7 +410,10 @@ def _check(config: Config) -> None:
 
 
 def _check_folders(config: Config) -> None:
-    """The demo's folder is an output, which Snakemake clears before it draws: it must never be one of the user's."""
+    """Raise UserError if the demo would be drawn outside the results, or if the results lie in the folder of videos.
+
+    The demo's folder is an output, which Snakemake clears before drawing: it must never be a folder of the user's.
+    """
     results, videos = Path(config.results).resolve(), Path(config.dataset.path).resolve()
     if config.demo and results not in videos.parents:
         raise UserError(
@@ -433,12 +437,12 @@ def _check_methods(config: Config) -> None:
             unknown = [part for part in parts if part not in config.modalities]
             if unknown or len(set(parts)) < len(parts):
                 raise UserError(
-                    f"{key}.inputs: '{name}' is no modality of this config nor several joined by +; modalities are "
+                    f"{key}.inputs: '{name}' is neither a modality of this config nor several joined by +; they are "
                     f"{', '.join(config.modalities)}"
                 )
     for name in config.features:
         if name not in {entry.features for entry in config.methods}:
-            raise UserError(f"config: features.{name}: no method sees these; name them in methods.METHOD.features")
+            raise UserError(f"config: features.{name}: no method uses these; name them in methods.METHOD.features")
 
 
 def _check_explained(config: Config) -> None:
@@ -459,7 +463,7 @@ def _check_explained(config: Config) -> None:
 
 
 def fused_inputs(modalities: Sequence[str]) -> list[str]:
-    """Table 1's fused rows (paper section 4.1) of which all streams are there, as `rgb+of`."""
+    """The fused rows of Table 1 (paper section 4.1) that have all their streams, such as `rgb+of`."""
     return ["+".join(streams) for streams in FUSED if set(streams) <= set(modalities)]
 
 

@@ -1,6 +1,6 @@
-"""The command line: `stp SUBCOMMAND`, also `python -m stp SUBCOMMAND`; one subcommand a stage of the pipeline.
+"""The command line: `stp SUBCOMMAND`, also `python -m stp SUBCOMMAND`; one subcommand per stage of the pipeline.
 
-Modules are imported inside the subcommands, so that a stage pays only for what it uses.
+Modules are imported inside the subcommands, so that a stage only loads what it uses.
 """
 
 from stp.cli import data, flow, training, results, videos, pictures, machine  # isort: skip  # in the order of --help

@@ -1,4 +1,4 @@
-"""The application: how it logs, and how it ends when something is wrong."""
+"""The application: its logging, and its exit when something is wrong."""
 
 import errno
 import logging
@@ -16,7 +16,7 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown"
 )
 log = logging.getLogger("stp")
-# What the machine refuses, which is no mistake of the program.
+# Refusals by the machine, which are not errors of the program.
 REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE)
 
 
@@ -24,12 +24,12 @@ REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, e
 def logging_options(
     log_file: Annotated[
         Path | None,
-        typer.Option("--log", help="Log file; the terminal then shows only warnings and, each minute, how far it is."),
+        typer.Option("--log", help="Log file; the terminal then shows only warnings and, every minute, the progress."),
     ] = None,
 ) -> None:
     """Recognise micro actions in videos with a segment-level temporal pyramid."""
     choose_style(watched=sys.stderr.isatty(), shared=log_file is not None)
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # bad videos are named in our own words
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # bad videos are reported in our own words
     terminal = logging.StreamHandler()
     terminal.setFormatter(logging.Formatter("stp: %(levelname)s: %(message)s"))
     handlers: list[logging.Handler] = [terminal]
@@ -40,11 +40,11 @@ def logging_options(
         handlers.append(file)
         terminal.setLevel(logging.WARNING)
     logging.basicConfig(level=logging.INFO, handlers=handlers)
-    logging.getLogger("fontTools").setLevel(logging.WARNING)  # tells of every glyph in a pdf
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it reports every glyph in a pdf
 
 
 def main() -> None:
-    """Run a subcommand; a user's mistake is one or two lines on standard error and exit status 1, no traceback."""
+    """Run a subcommand; a user's mistake gives one or two lines on standard error, no traceback, and exit status 1."""
     try:
         app()
     except UserError as error:

@@ -1,4 +1,4 @@
-"""From videos to clips that can be trained on: demo data, index, frames, flow and folds."""
+"""From videos to data for training: demo data, index, frames, flow and folds."""
 
 import csv
 import logging
@@ -47,7 +47,7 @@ def demo(
 def index(
     folder: Annotated[Path, typer.Argument(help="Folder that holds the videos.")],
     output: Output,
-    skipped: Annotated[Path, typer.Option(help="csv of the clips that were skipped, to write.")],
+    skipped: Annotated[Path, typer.Option(help="csv file to write: the clips that were skipped.")],
     importer: Annotated[
         str, typer.Option(help="Layout of the videos: folder, demo, ut_interaction, pev, hmdb51, ma52.")
     ] = "folder",
@@ -68,11 +68,11 @@ def index(
     if bad and on_bad_video == "error":
         listed = "\n".join(f"  {video}" for video in bad)
         raise UserError(
-            f"{len(bad)} of {len(clips)} videos do not decode; mend or remove them, or set on_bad_video: skip\n{listed}"
+            f"{len(bad)} of {len(clips)} videos do not decode; fix or remove them, or set on_bad_video: skip\n{listed}"
         )
     emptied = {video.clip.label for video in bad} - {clip.label for clip in good} - {""}
     if emptied:
-        raise UserError(f"no video of class '{min(emptied)}' decodes; mend them or remove the class")
+        raise UserError(f"no video of class '{min(emptied)}' decodes; fix them or remove the class")
     for video in bad:
         log.warning("skipped %s", video)
     with complete_file(skipped) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
@@ -105,8 +105,8 @@ def frames(
 @app.command()
 def extract(
     frames_file: ExistingFile,
-    output: Annotated[Path, typer.Argument(help="Flow of the clips, to write.")],
-    warped: Annotated[Path | None, typer.Argument(help="Warped flow, camera motion taken out, to write.")] = None,
+    output: Annotated[Path, typer.Argument(help="File to write: flow of the clips.")],
+    warped: Annotated[Path | None, typer.Argument(help="File to write: flow without camera motion.")] = None,
     backend: BackendName = Flow.backend,
     semantics: Semantics = Flow.semantics,
     bound: Annotated[float, typer.Option(min=0.01, help="+-bound pixels/frame map to 0..255.")] = Flow.bound,
@@ -115,7 +115,7 @@ def extract(
     quality: Quality = StorageFormat.quality,
     threads: Threads = 1,
 ) -> None:
-    """Compute TV-L1 flow, and warped flow if a file is named for it, of the clips of one shard."""
+    """Compute TV-L1 flow and, if a file is named for it, warped flow of the clips of one shard."""
     from stp.extraction.pairs import FlowSettings
     from stp.extraction.stages import extract_flow
     from stp.flow import TVL1Parameters, resolve_backend
@@ -129,7 +129,9 @@ def extract(
 @app.command()
 def splits(
     index_file: ExistingFile,
-    outputs: Annotated[list[Path], typer.Argument(help="csv of each fold, to write; as many folds as files.")],
+    outputs: Annotated[
+        list[Path], typer.Argument(help="csv files to write, one per fold; their number is the number of folds.")
+    ],
     scheme: Scheme = Splits.scheme,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:

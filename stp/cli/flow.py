@@ -1,4 +1,4 @@
-"""Flow by itself: videos to TV-L1 flow for any use."""
+"""Flow alone: from videos to TV-L1 flow for any use."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -22,8 +22,8 @@ def flow(
     sources: Annotated[
         list[Path],
         typer.Argument(
-            help="Videos; folders of images, the frames of one clip in natural order (2 before 10); folders of those, "
-            "searched to the bottom."
+            help="Videos; folders of images, which are the frames of one clip in natural order (2 before 10); or "
+            "folders that contain such videos and folders at any depth."
         ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write: OUT/of/NAME and OUT/wof/NAME.")],
@@ -35,11 +35,13 @@ def flow(
             "a folder of flow_x_00001, flow_y_00001, ...; jpg is lossy. mp4: colours, for looking at.",
         ),
     ] = "h5",
-    warped: Annotated[bool, typer.Option("--warped", help="Also flow without the camera's motion: OUT/wof.")] = False,
+    warped: Annotated[
+        bool, typer.Option("--warped", help="Also compute flow without the camera's motion: OUT/wof.")
+    ] = False,
     bound: Annotated[
         float,
         typer.Option(
-            min=0.01, help="+-bound pixels map to bytes 0..255, 128 is no motion; mp4: length of full colour."
+            min=0.01, help="+-bound pixels map to bytes 0..255, 128 is no motion; mp4: flow length of full colour."
         ),
     ] = Flow.bound,
     size: Annotated[
@@ -50,17 +52,19 @@ def flow(
         Semantics, typer.Option(help="Which of OpenCV's two TV-L1s; published networks mostly saw opencv-cuda.")
     ] = Flow.semantics,
     detector: Annotated[Detector, typer.Option(help="Key points for --warped; sift is slower.")] = WarpedFlow.detector,
-    step: Annotated[int, typer.Option(min=1, help="Flow from each frame to the one so many later.")] = 1,
+    step: Annotated[
+        int, typer.Option(min=1, help="Compute flow from each frame to the one this many frames later.")
+    ] = 1,
     threads: Annotated[str, typer.Option(metavar="N", help="Processor threads: all or a number.")] = "all",
 ) -> None:
     """Turn videos or folders of frames into TV-L1 optical flow.
 
-    A video is named by its stem, a folder of frames by its own name, and what lies deeper in a folder by its path from
-    there. Flow is x (rightwards) and y (downwards) in pixels.
+    A video is named by its stem, a folder of frames by its own name, and a source found inside a folder by its path
+    from there. Flow is x (rightwards) and y (downwards) in pixels.
 
-    Call it again after an interruption and it goes on: files appear only when complete, and complete ones stay.
-    OUT/flow.json keeps the options; other options want another OUT. Sources that cannot be read to their end are named
-    and skipped, and the exit status is then 1.
+    To continue after an interruption, run the command again: files appear only when complete, and complete files stay.
+    OUT/flow.json stores the options; other options need another OUT. Sources that cannot be read to their end are
+    reported and skipped, and the exit status is then 1.
 
     Examples:
 

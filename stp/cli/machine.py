@@ -1,4 +1,4 @@
-"""A first look: what a machine offers, and a first config for one's own videos."""
+"""First steps: a report on what the machine offers, and a first config for your own videos."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,9 +16,9 @@ def init(
         Path | None, typer.Option("-o", "--output", help="Config to write.", show_default="FOLDER's name.yaml")
     ] = None,
 ) -> None:
-    """Look at a folder of videos and write a config that suits them and this machine.
+    """Examine a folder of videos and write a config that suits them and this machine.
 
-    Every video is decoded to its end. What is chosen, and why, stands in the config; nothing is overwritten.
+    Every video is decoded to its end. The config explains every choice. No file is overwritten.
     """
     import torch
 
@@ -31,7 +31,7 @@ def init(
     config = output or Path(f"{folder.resolve().name}.yaml")
     if config.exists():
         raise UserError(f"--output: '{config}' exists and is left as it is; name another file with -o")
-    results = Path("results/own") / config.stem  # two folders of one name have two configs
+    results = Path("results/own") / config.stem  # named by the config: folders of the same name have different ones
     if folder.resolve() in results.resolve().parents:
         raise UserError(f"FOLDER: '{folder}' would hold its own results, '{results}'; call stp init from outside of it")
     survey = survey_folder(folder, processors())
@@ -49,7 +49,7 @@ def init(
 def doctor(
     results: Annotated[Path, typer.Argument(help="Folder that will hold the results.")] = Path("results"),
 ) -> None:
-    """Say what this machine offers, what of it is used, and how to mend what is missing.
+    """Report what this machine offers, what is used of it, and how to fix what is missing.
 
     Exit status 0 means that `make table1` can run here.
     """

@@ -1,4 +1,4 @@
-"""Options that several subcommands share, and what their words mean."""
+"""Options that several subcommands share, and functions that parse and check them."""
 
 import json
 import re
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 Output = Annotated[Path, typer.Option("-o", "--output", help="File to write.")]
 Stem = Annotated[Path, typer.Option("-o", "--output", help="Stem of the files to write.")]
-Text = Annotated[Path, typer.Option(help="Markdown for reading, to write.")]
+Text = Annotated[Path, typer.Option(help="Markdown file to write, for reading.")]
 ExistingFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False)]
 ExistingFiles = Annotated[list[Path], typer.Argument(exists=True, dir_okay=False)]
-Reported = Annotated[Path, typer.Option(exists=True, dir_okay=False, help="csv of what others report.")]
+Reported = Annotated[Path, typer.Option(exists=True, dir_okay=False, help="csv of the figures that others report.")]
 
 BackendName = Annotated[
     str, typer.Option(help="auto, numba, triton (NVIDIA GPUs), torch, opencv or opencv-cuda; auto is numba.")
@@ -29,28 +29,31 @@ BackendName = Annotated[
 Semantics = Literal["opencv-cpu", "opencv-cuda"]
 Detector = Literal["orb", "sift"]
 Storage = Annotated[
-    Literal["raw", "jpeg"], typer.Option(help="Bytes as they are, or JPEG for data sets too large for that.")
+    Literal["raw", "jpeg"],
+    typer.Option(help="raw: bytes as they are; jpeg: for data sets that are too large for that."),
 ]
-Quality = Annotated[int, typer.Option(min=1, max=100, help="Quality of JPEG.")]
+Quality = Annotated[int, typer.Option(min=1, max=100, help="JPEG quality.")]
 
 WEIGHTS = ",".join(f"{name}={weight:g}" for name, weight in Fusion().weights.items())
-Weights = Annotated[str, typer.Option(help=f"Weight of each stream, as {WEIGHTS}.")]
+Weights = Annotated[str, typer.Option(help=f"Weight of each stream, such as {WEIGHTS}.")]
 Space = Annotated[FusionSpace, typer.Option(help="What is averaged: scores before softmax, or probabilities.")]
 
 Threads = Annotated[int, typer.Option(min=1, help="Processor threads to use.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Resident = Annotated[
     Literal["auto", "always", "never"],
-    typer.Option(help="Load all fields into the device's memory: auto, if they fit."),
+    typer.Option(help="Load all fields into the device's memory; auto: if they fit."),
 ]
-MemoryShare = Annotated[float, typer.Option(min=0.01, max=1, help="Share of the free memory that they may take.")]
+MemoryShare = Annotated[
+    float, typer.Option(min=0.01, max=1, help="Share of the free memory that the loaded fields may take.")
+]
 GpuShare = Annotated[
-    int, typer.Option(min=1, help="Runs that may share a GPU, where there are several and none is named.")
+    int, typer.Option(min=1, help="Number of runs that may share a GPU, if there are several GPUs and none is named.")
 ]
 
 
 def parse_options(texts: list[str]) -> dict[str, str]:
-    """`view=second` -> value by name; UserError for anything else."""
+    """Values by name from texts such as `view=second`; UserError for anything else."""
     options = {}
     for text in texts:
         name, sign, value = text.partition("=")
@@ -67,7 +70,7 @@ def parse_fusion(weights: str, space: FusionSpace) -> Fusion:
     except ValueError:
         raise UserError(f"--weights: '{weights}' is not of the form {WEIGHTS}") from None
     if "" in parsed or min(parsed.values()) <= 0:
-        raise UserError(f"--weights: '{weights}' must give positive weights of modalities, as {WEIGHTS}")
+        raise UserError(f"--weights: '{weights}' must give positive weights of modalities, such as {WEIGHTS}")
     return Fusion(space, parsed)
 
 
@@ -84,12 +87,12 @@ def parse_threads(text: str) -> int:
     if text == "all":
         return processors()
     if not re.fullmatch(r"[1-9]\d*", text):
-        raise UserError(f"--threads: '{text}' is neither all nor a number from 1 on")
+        raise UserError(f"--threads: '{text}' is neither all nor a whole number of at least 1")
     return int(text)
 
 
 def parse_json(text: str, option: str) -> Any:
-    """A value from JSON; UserError, which names the option, for what is not JSON."""
+    """A value from JSON; if the text is not JSON, a UserError that names the option."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -97,7 +100,7 @@ def parse_json(text: str, option: str) -> Any:
 
 
 def check_crops(crops: int) -> None:
-    """UserError unless there are so many test crops."""
+    """Raise UserError if `crops` is not a possible number of test crops."""
     from stp.sampling.crops import TEST_CROPS
 
     if crops not in TEST_CROPS:
@@ -105,7 +108,7 @@ def check_crops(crops: int) -> None:
 
 
 def check_new(files: dict[str, Path | None]) -> None:
-    """UserError if an option names a file that exists, or a name that another option has."""
+    """Raise UserError if an option names a file that exists, or a file that another option names, too."""
     named = [(option, path) for option, path in files.items() if path]
     for option, path in named:
         if path.exists():
@@ -115,7 +118,11 @@ def check_new(files: dict[str, Path | None]) -> None:
 
 
 def read_all_scores(paths: list[Path], fusion: Fusion, hidden: bool = False) -> "list[Scores]":
-    """Scores of all files, of clips whose labels are known or hidden; every single modality must have a weight."""
+    """Read the scores of all files: of clips with known labels or, with `hidden`, with hidden ones.
+
+    Raises:
+        UserError: the labels of a file are of the other sort, or a single modality has no weight.
+    """
     from stp.evaluation.scores import read_scores
 
     runs = [read_scores(path) for path in paths]
@@ -130,7 +137,7 @@ def read_all_scores(paths: list[Path], fusion: Fusion, hidden: bool = False) -> 
 
 @contextmanager
 def gpu_of_flow(engine: str) -> Iterator[None]:
-    """While the block runs, the backend triton has a GPU reserved for it; the others need none."""
+    """Reserve a GPU for the backend triton while the block runs; the other backends need none."""
     if engine != "triton":
         yield
         return

@@ -15,16 +15,17 @@ log = logging.getLogger("stp")
 
 @app.command()
 def explain(
-    clips: Annotated[list[str], typer.Argument(help="Ids of the clips, as the index has them.")],
+    clips: Annotated[list[str], typer.Argument(help="Ids of the clips, as in the index.")],
     runs: Annotated[
-        list[Path], typer.Option("--run", exists=True, help="Folder of a trained run, or its model.pt; again for more.")
+        list[Path],
+        typer.Option("--run", exists=True, help="Folder of a trained run, or its model.pt; repeat for more."),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write: CLIP.png, CLIP.pdf, CLIP.mp4.")],
     target: Annotated[
-        str, typer.Option("--class", help="Class to explain: own, the clip's; predicted, by each run; or a name.")
+        str, typer.Option("--class", help="Class to explain: own (the clip's), predicted (by each run) or a name.")
     ] = Explain.target,
     segments: Annotated[int, typer.Option(min=1, help="Segments, spread evenly over the clip.")] = Explain.segments,
-    crops: Annotated[int, typer.Option(help="1, 2, 5 or 10, of which the mean is taken.")] = Views.crops,
+    crops: Annotated[int, typer.Option(help="Number of crops to average over: 1, 2, 5 or 10.")] = Views.crops,
     index_file: Annotated[
         Path | None, typer.Option("--index", exists=True, dir_okay=False, show_default="beside the runs")
     ] = None,
@@ -38,9 +39,9 @@ def explain(
     gpu_share: GpuShare = Compute.gpu_share,
     threads: Threads = 1,
 ) -> None:
-    """Show where in clips trained runs see a class: guided Grad-CAM of every sub-segment, as figure and as video.
+    """Show where in clips trained runs see a class: guided Grad-CAM of every sub-segment, as a figure and as a video.
 
-    Frames, flow and the index are found in the results folder in which the runs lie.
+    Frames, flow and the index are found in the results folder that contains the runs.
 
     Example:
 
@@ -84,9 +85,9 @@ def examples(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write: CLIP.png, CLIP.pdf, CLIP.mp4.")],
     clips: Annotated[
         list[str] | None,
-        typer.Option("--clip", help="Id of a clip, again for more.", show_default="the first of some classes"),
+        typer.Option("--clip", help="Id of a clip; repeat for more.", show_default="the first of some classes"),
     ] = None,
-    number: Annotated[int, typer.Option(min=0, help="Clips to draw, where none is named.")] = Examples.number,
+    number: Annotated[int, typer.Option(min=0, help="Number of clips to draw if none is named.")] = Examples.number,
 ) -> None:
     """Draw clips as they are stored: frames with flow and warped flow in colours, as figures and as videos."""
     from stp.data.index import read_index

@@ -1,4 +1,4 @@
-"""Tables, figures and submissions, all from scores."""
+"""Tables, figures and submissions, all made from scores."""
 
 import csv
 import json
@@ -41,7 +41,7 @@ def predict_all(paths: list[Path], weights: str, space: Space) -> "list[Predicti
 
 
 def write_table(output: Path, table: "pd.DataFrame", text: Path, words: str) -> None:
-    """Write a table as csv, and for reading."""
+    """Write a table as csv, and as Markdown for reading."""
     from stp.system.files import complete_file
 
     with complete_file(text) as temporary:
@@ -55,13 +55,13 @@ def write_table(output: Path, table: "pd.DataFrame", text: Path, words: str) -> 
 def table1(
     scores: ExistingFiles,
     output: Output,
-    long: Annotated[Path, typer.Option(help="csv of every fold, to write.")],
+    long: Annotated[Path, typer.Option(help="csv file to write: the figures of every fold.")],
     text: Text,
     skipped: Annotated[Path | None, typer.Option(help="csv of clips that were skipped, for the notes.")] = None,
     weights: Weights = WEIGHTS,
     space: Space = Fusion.space,
 ) -> None:
-    """Fuse streams and write the paper's Table 1 from scores of all runs."""
+    """Fuse streams and write the paper's Table 1 from the scores of all runs."""
     from stp.evaluation import table1 as tables
     from stp.evaluation.markdown import table1_notes
     from stp.evaluation.metrics import summarise
@@ -84,11 +84,11 @@ def comparison(
     reported: Reported,
     text: Text,
     scores: Annotated[list[Path] | None, typer.Argument(exists=True, dir_okay=False)] = None,
-    data: Annotated[str, typer.Option(help="Name of the data that the scores are of.")] = "",
+    data: Annotated[str, typer.Option(help="Name of the data that were scored.")] = "",
     weights: Weights = WEIGHTS,
     space: Space = Fusion.space,
 ) -> None:
-    """Write what others report beside what is measured here, as the paper's Tables 2 and 3."""
+    """Write figures reported by others beside those measured here, as in the paper's Tables 2 and 3."""
     from stp.evaluation.comparison import compare, comparison_text, read_reported
     from stp.evaluation.markdown import version_note
     from stp.evaluation.metrics import fold_metrics, summarise
@@ -141,7 +141,10 @@ def confusion(
     weights: Weights = WEIGHTS,
     space: Space = Fusion.space,
 ) -> None:
-    """Fuse the streams of one variant; confusion matrices of each fold and of all: STEM[_foldN].csv, .png, .pdf."""
+    """Fuse the streams of one variant and write confusion matrices, of each fold and of all folds together.
+
+    The files are STEM.csv, .png and .pdf for all folds, and STEM_foldN.csv, .png and .pdf for each.
+    """
     import numpy as np
     import pandas as pd
 
@@ -179,7 +182,7 @@ def classes(
     weights: Weights = WEIGHTS,
     space: Space = Fusion.space,
 ) -> None:
-    """Accuracy of each class of the comparison's measured methods, as STEM.csv, .png and .pdf."""
+    """Write the accuracy of each class for the comparison's measured methods, as STEM.csv, .png and .pdf."""
     from stp.evaluation.comparison import class_accuracies, measured_methods, read_reported
 
     named = measured_methods(read_reported(reported))
@@ -203,12 +206,14 @@ def methods(
     scores: ExistingFiles,
     output: Output,
     text: Text,
-    classes_stem: Annotated[Path, typer.Option("--classes", help="Stem of the accuracies of each class, to write.")],
+    classes_stem: Annotated[
+        Path, typer.Option("--classes", help="Stem of the files to write: accuracy of each class.")
+    ],
     proposed: Annotated[str, typer.Option(help="Method that the others are tested against.")] = "3-level",
     weights: Weights = WEIGHTS,
     space: Space = Fusion.space,
 ) -> None:
-    """Fuse streams and write the table of all methods, and the accuracies of their classes."""
+    """Fuse streams and write the table of all methods and their accuracies of each class."""
     from stp.evaluation.comparison import class_accuracies
     from stp.evaluation.method_table import method_table, method_text, widest_inputs
 
@@ -238,7 +243,7 @@ def paper(
         list[Path] | None, typer.Argument(exists=True, dir_okay=False, help="Tables (md) and figures (png).")
     ] = None,
     title: Annotated[str, typer.Option()] = "Tables and figures",
-    config: Annotated[str, typer.Option(help="The config that made them, as JSON; it ends the page.")] = "",
+    config: Annotated[str, typer.Option(help="The config that made them, as JSON, for the end of the page.")] = "",
 ) -> None:
     """Put tables and figures, in the order given, on one page that opens offline."""
     from stp.figures.page import paper_page
@@ -262,8 +267,8 @@ def submission(
 ) -> None:
     """Fuse the streams' scores of hidden clips (score --set hidden) and write the five likeliest labels of each.
 
-    The csv has a row a clip with numbers of actions and of coarser classes (body parts), which add up their actions'
-    probabilities; numbers count in the order of the index.
+    The csv has one row per clip with the numbers of actions and of coarser classes (body parts). A coarser class's
+    probability is the sum of its actions' probabilities. Numbers follow the order of the index.
     """
     from stp.evaluation.submission import submission_table
     from stp.system.files import complete_file

@@ -40,19 +40,19 @@ RunInput = Annotated[
 @app.command()
 def weights(
     output: Output,
-    backbone: Annotated[str, typer.Option(help="bninception, convnet, torchvision/NAME or a name of timm's.")],
+    backbone: Annotated[str, typer.Option(help="bninception, convnet, torchvision/NAME or the name of a timm model.")],
     weights: Annotated[str, typer.Option(help="none, imagenet or the path of a state dict.")] = Model.weights,
-    width: Annotated[float, typer.Option(min=0.001, help="Multiplier of the channels.")] = Model.width,
+    width: Annotated[float, typer.Option(min=0.001, help="Multiplier of the number of channels.")] = Model.width,
     input_size: Annotated[int, typer.Option(min=1, help="Side of the network's input in pixels.")] = Model.input_size,
-    settings: Annotated[str, typer.Option(help="Settings of pyramids to check, too, as JSON.")] = "{}",
+    settings: Annotated[str, typer.Option(help="Settings of the pyramids to check, as JSON.")] = "{}",
     variants: Annotated[
-        list[str] | None, typer.Option("--variant", help="A pyramid that they are to train, again for more.")
+        list[str] | None, typer.Option("--variant", help="A pyramid to check with them; repeat for more.")
     ] = None,
     methods: Annotated[
         str, typer.Option(help="Other methods to check, as JSON: [{name, input, settings, features}, ...].")
     ] = "[]",
 ) -> None:
-    """Check that backbone, initial weights, input size and methods fit, and write a report of the weights."""
+    """Check that backbone, initial weights, input size and methods fit together, and write a report on the weights."""
     from stp.models.backbones import weights_report
     from stp.system.files import complete_file
 
@@ -67,7 +67,7 @@ def weights(
 
 
 def check_method(entry: Mapping[str, Any]) -> None:
-    """UserError unless a method, and the features that it sees, exist and take their options."""
+    """Raise UserError unless a method and the features that it sees exist and accept their options."""
     from stp import features, methods
     from stp.config import from_values
     from stp.data.run_name import RunName
@@ -81,21 +81,21 @@ def check_method(entry: Mapping[str, Any]) -> None:
 
 
 def read_fields(paths: list[Path], run_input: str | None) -> "tuple[str, dict[str, ClipFields]]":
-    """The input, and what is stored of each of its modalities, in the order of the input.
+    """The input, and the stored fields or features of each of its modalities, in the order of the input.
 
-    Features of a modality, `KIND-MODALITY`, are those of the modality.
+    Features, stored as `KIND-MODALITY`, are listed under MODALITY.
     """
     from stp.data.selection import fields_by_modality
 
     found = {name.rpartition("-")[2]: fields for name, fields in fields_by_modality(paths).items()}
     run_input = run_input or "+".join(found)
     if sorted(run_input.split("+")) != sorted(found):
-        raise UserError(f"--input: '{run_input}', but the clips given are of {', '.join(found)}")
+        raise UserError(f"--input: '{run_input}' is given with clips of {', '.join(found)}; they must agree")
     return run_input, {name: found[name] for name in run_input.split("+")}
 
 
 def chosen_clips(index: "Index", fold_file: Path, word: str) -> "list[Clip]":
-    """The clips that a fold uses for this: train, test or hidden."""
+    """The clips that a fold uses for `word`: train, test or hidden."""
     from stp.data.splits import read_fold
 
     return [clip for clip, use in zip(index.clips, read_fold(fold_file, index), strict=True) if use == word]
@@ -103,7 +103,7 @@ def chosen_clips(index: "Index", fold_file: Path, word: str) -> "list[Clip]":
 
 @app.command()
 def features(
-    kind: Annotated[str, typer.Argument(help="File of the features in stp/features.")],
+    kind: Annotated[str, typer.Argument(help="Kind of features: a file in stp/features.")],
     clips: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A shard of frames or flow.")],
     output: Output,
     settings: Annotated[str, typer.Option(help="Options of these features, as JSON.")] = "{}",
@@ -113,7 +113,7 @@ def features(
     gpu_share: GpuShare = ComputeSection.gpu_share,
     threads: Threads = 1,
 ) -> None:
-    """Compute features of each clip of a shard, once for all folds, and store them as one more modality."""
+    """Compute features of each clip of a shard, once for all folds, and store them as an additional modality."""
     from dataclasses import asdict
 
     import torch
@@ -143,40 +143,39 @@ def train(
     fold_file: ExistingFile,
     clips: ExistingFiles,
     output: Output,
-    log_csv: Annotated[Path, typer.Option(help="csv of loss, accuracy, ... of each epoch, to write.")],
+    log_csv: Annotated[Path, typer.Option(help="csv file to write: loss, accuracy, ... of each epoch.")],
     variant: Annotated[str, typer.Option(help="Name of the method: baseline, T-level, or another.")] = "3-level",
     run_input: RunInput = None,
     fold: Annotated[int, typer.Option(min=1)] = 1,
     settings: Annotated[
         str,
-        typer.Option(help="Options as JSON, and under method its file, where that is not --variant."),
+        typer.Option(help="Options of the method as JSON; the key method gives its file if not --variant."),
     ] = "{}",
     seed: Annotated[int, typer.Option(min=0)] = 0,
     state: Annotated[
-        Path | None, typer.Option(help="Folder of the run's own in which its state is kept until it is complete.")
+        Path | None, typer.Option(help="Folder for this run alone: keeps its state until it is complete.")
     ] = None,
     checkpoint_minutes: Annotated[
-        float, typer.Option(min=0, help="Keep the state this often, beside the ends of epochs.")
+        float, typer.Option(min=0, help="Minutes between saves of the state; it is also saved when epochs end.")
     ] = Training.checkpoint_minutes,
-    tensorboard: Annotated[str, typer.Option(help="Folder of the run's curves, to write; empty for none.")] = "",
+    tensorboard: Annotated[str, typer.Option(help="Folder to write: the run's curves; empty for none.")] = "",
     device: Device = ComputeSection.device,
     resident: Resident = ComputeSection.resident,
     memory_share: MemoryShare = ComputeSection.memory_share,
     micro_batch_videos: Annotated[
-        int, typer.Option(min=0, help="Videos of a mini-batch held in memory at once, for small GPUs; 0 is all.")
+        int, typer.Option(min=0, help="Videos of a mini-batch in memory at once, for small GPUs; 0 means all.")
     ] = ComputeSection.micro_batch_videos,
     compilation: Annotated[
         Literal["auto", "always", "never"],
-        typer.Option("--compile", help="Compile the network: auto, on GPUs in long trainings."),
+        typer.Option("--compile", help="Compile the network; auto: for long trainings on GPUs."),
     ] = ComputeSection.compile,
     gpu_share: GpuShare = ComputeSection.gpu_share,
     threads: Threads = 1,
 ) -> None:
-    """Train one run: a method on an input (that of the clips given), a fold and from a seed.
+    """Train one run: a method on an input and a fold, from a seed.
 
-    With --state, a training that was killed goes on where it was when it is called again with the same arguments.
-    SIGTERM, SIGUSR1 and Ctrl-C stop it after the current batch, its state kept; the exit status is then 75, which
-    means: try again.
+    With --state, a killed training continues where it was when the same command is run again. SIGTERM, SIGUSR1 and
+    Ctrl-C stop it after the current batch and save its state; the exit status is then 75, which means: try again.
     """
     import torch
 
@@ -196,7 +195,7 @@ def train(
     named_input, fields = read_fields(clips, run_input)
     chosen = chosen_clips(table, fold_file, "train")
     if not chosen:
-        raise UserError(f"{fold_file}: no clip trains")
+        raise UserError(f"{fold_file}: has no train clip")
     values = parse_json(settings, "--settings")
     kind = values.pop("method", method_file(variant))
     found = methods.find(kind)
@@ -229,7 +228,8 @@ def score(
     clips: ExistingFiles,
     output: Output,
     scored: Annotated[
-        Literal["test", "hidden"], typer.Option("--set", help="The fold's test clips or those whose label is hidden.")
+        Literal["test", "hidden"],
+        typer.Option("--set", help="Score the fold's test clips, or those with hidden labels."),
     ] = "test",
     segments: Annotated[int, typer.Option(min=1)] = Views.segments,
     crops: Annotated[int, typer.Option(help="1, 2, 5 or 10.")] = Views.crops,
@@ -239,7 +239,7 @@ def score(
     gpu_share: GpuShare = ComputeSection.gpu_share,
     threads: Threads = 1,
 ) -> None:
-    """Score a fold's test clips, or those whose labels are hidden, by its trained run."""
+    """Score a fold's test clips, or those with hidden labels, with its trained run."""
     import numpy as np
     import torch
 
@@ -262,7 +262,7 @@ def score(
         raise UserError(f"{fold_file}: has no {scored} clip to score")
     if trained := file.clips() & {clip.clip for clip in chosen}:
         raise UserError(
-            f"{model}: trained on {len(trained)} of the clips to score, as '{min(trained)}'; give its own fold"
+            f"{model}: trained on {len(trained)} of the clips to score, such as '{min(trained)}'; give its own fold"
         )
     keys = "model.input_size or compute.memory_share, or take another compute.device"
     names = tuple(clip.clip for clip in chosen)

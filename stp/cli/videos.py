@@ -31,13 +31,13 @@ def predict(
     run: Annotated[
         list[Path],
         typer.Option(
-            help="Trained run: its folder or model.pt, or a folder of runs, as results/runs/of/3-level: folds and "
-            "seeds of a stream are averaged. May be given several times; several streams are fused."
+            help="Trained run: its folder or model.pt, or a folder of runs, such as results/runs/of/3-level: folds and "
+            "seeds of a stream are averaged. Repeat for more runs; several streams are fused."
         ),
     ],
     fuse: Annotated[
         bool,
-        typer.Option("--fuse", help="With each run also the other streams of its variant, fold and seed beside it."),
+        typer.Option("--fuse", help="Also use the other streams of each run's variant, fold and seed beside it."),
     ] = False,
     weights: Weights = WEIGHTS,
     space: Space = Fusion.space,
@@ -45,37 +45,39 @@ def predict(
     crops: Annotated[int, typer.Option(help="1, 2, 5 or 10; fewer are faster.")] = Views.crops,
     window: Annotated[
         float | None,
-        typer.Option(min=0.001, metavar="SECONDS", help="Predict windows of so long over time, not the whole video."),
+        typer.Option(
+            min=0.001, metavar="SECONDS", help="Predict windows of this length over time, not the whole video."
+        ),
     ] = None,
     stride: Annotated[
         float | None,
-        typer.Option(min=0.001, metavar="SECONDS", help="From a window to the next.", show_default="half a window"),
+        typer.Option(min=0.001, metavar="SECONDS", help="From one window to the next.", show_default="half a window"),
     ] = None,
     csv_file: Annotated[
-        Path | None, typer.Option("--csv", help="csv of all classes' probabilities, to write; a row a video or window.")
+        Path | None, typer.Option("--csv", help="csv file to write: all probabilities, one row per video or window.")
     ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="The same as JSON, with runs, parameters and versions, to write.")
+        Path | None, typer.Option("--json", help="JSON file to write: the same with runs, parameters and versions.")
     ] = None,
     figure: Annotated[
-        Path | None, typer.Option(help="PNG of probabilities over time, to write; with --window.")
+        Path | None, typer.Option(help="PNG file to write: probabilities over time; needs --window.")
     ] = None,
     overlay: Annotated[
-        Path | None, typer.Option(help="mp4 of the video with its classes drawn on it, to write; of one VIDEO.")
+        Path | None, typer.Option(help="mp4 file to write: the one VIDEO with its classes drawn on it.")
     ] = None,
     backend: Annotated[
         str | None,
-        typer.Option(help="Of TV-L1, as of stp flow; another one differs by rounding.", show_default="the training's"),
+        typer.Option(help="TV-L1 backend, as in stp flow; others differ by rounding.", show_default="the training's"),
     ] = None,
     device: Device = Compute.device,
     gpu_share: GpuShare = Compute.gpu_share,
     threads: Annotated[str, typer.Option(metavar="N", help="Processor threads: all or a number.")] = "all",
 ) -> None:
-    """Predict the classes of videos by trained runs.
+    """Predict the classes of videos with trained runs.
 
-    Videos are decoded, their flow computed and scored as the clips of the runs' data set were. Frames and flow lie in a
-    temporary folder meanwhile (environment variable TMPDIR). Videos that cannot be used are named, the others go on,
-    and the exit status is then 1. No file is overwritten.
+    Videos are decoded, their flow is computed, and they are scored, all as for the clips of the runs' data set. Frames
+    and flow are kept in a temporary folder meanwhile (environment variable TMPDIR). Videos that cannot be used are
+    reported and skipped, and the exit status is then 1. No file is overwritten.
 
     Examples:
 
@@ -94,9 +96,9 @@ def predict(
     check_crops(crops)
     check_new({"--csv": csv_file, "--json": json_file, "--figure": figure, "--overlay": overlay})
     if window is None and (stride or figure):
-        raise UserError(f"{'--stride' if stride else '--figure'}: is of windows over time; give --window SECONDS, too")
+        raise UserError(f"{'--stride' if stride else '--figure'}: needs windows over time; give --window SECONDS, too")
     if figure and len(videos) > MOST_TIMELINES:
-        raise UserError(f"--figure: draws {MOST_TIMELINES} videos at most, not {len(videos)}; call it for some of them")
+        raise UserError(f"--figure: draws {MOST_TIMELINES} videos at most, not {len(videos)}; give fewer")
     if overlay and len(videos) > 1:
         raise UserError(f"--overlay: draws on one video, but {len(videos)} are given; call once for each")
     keep_freed_memory()
@@ -127,13 +129,13 @@ def predict(
 def export(
     run: Annotated[Path, typer.Argument(help="Trained run: its folder or model.pt.")],
     output: Output,
-    onnx: Annotated[bool, typer.Option("--onnx", help="As ONNX, the one format there is.")] = False,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write ONNX, the only format so far.")] = False,
 ) -> None:
     """Write a trained run's network for other programs: the images of segments in, scores out.
 
     Input `images`: float32 (segments, sub-segments, channels, height, width), values 0..255 as stored. Output `scores`:
-    float32 (segments, classes), before softmax. The file tells its classes and how its input is made, and is written
-    only if onnxruntime gives torch's scores to 1e-4 of their size.
+    float32 (segments, classes), before softmax. The file states its classes and how its input is made. It is written
+    only if onnxruntime gives the same scores as torch to 1e-4 of their size.
     """
     from stp.predict.ensemble import find_models
     from stp.predict.onnx_export import export_onnx
@@ -143,6 +145,6 @@ def export(
     check_new({"--output": output})
     models = find_models([run])
     if len(models) > 1:
-        raise UserError(f"export: '{run}' holds {len(models)} runs; name one, as {models[0].parent}")
+        raise UserError(f"export: '{run}' holds {len(models)} runs; name one, such as {models[0].parent}")
     error = export_onnx(models[0], output)
     log.info("%s: onnxruntime's scores differ from torch's by %.1e of their size", output, error)

@@ -1,13 +1,13 @@
-"""Comparisons with other methods (paper section 4.2, Table 2; section 5, Table 3): reported beside measured figures.
+"""Comparisons with other methods (paper section 4.2, Table 2; section 5, Table 3): reported and measured figures.
 
-Reported figures are data (`config/reported/NAME.csv`), one row a method and metric:
+Reported figures are data (`config/reported/NAME.csv`), one row per method and metric:
 
     method, pretraining   as the paper prints them
     metric                one of `stp.evaluation.metrics.METRICS`
-    reported              percent; empty where nobody has reported any
-    source                whose figure it is
-    data                  on what it was reported
-    streams, variant      input and method of ours that are it, as rgb+of+wof and 3-level; both empty where nothing is
+    reported              percent; empty if nobody has reported a figure
+    source                who reported the figure
+    data                  the data that the figure was reported on
+    streams, variant      input and method of our run that measures it, such as rgb+of+wof and 3-level; empty if none
     note
 """
 
@@ -25,12 +25,12 @@ COLUMNS = ("method", "pretraining", "metric", "reported", "source", "data", "str
 
 
 def read_reported(path: Path) -> pd.DataFrame:
-    """Reported figures; `reported` is float, NaN where empty, everything else text.
+    """Read reported figures; `reported` is float, NaN where empty, everything else is text.
 
     Raises:
-        UserError: other columns, or a row with a metric, figure, streams or variant that is none.
+        UserError: the columns are wrong, or a row has an invalid metric, figure, streams or variant.
     """
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)  # "None" is a word here
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)  # "None" is text here, not a missing value
     if tuple(table.columns) != COLUMNS:
         raise UserError(f"{path}: columns are {', '.join(table.columns)}; they must be {', '.join(COLUMNS)}")
     for number, row in enumerate(table.to_dict("records"), start=2):
@@ -52,8 +52,8 @@ def read_reported(path: Path) -> pd.DataFrame:
 def compare(reported: pd.DataFrame, summary: pd.DataFrame | None, measured_on: str) -> pd.DataFrame:
     """The reported figures with ours beside them.
 
-    `summary` is that of `stp.evaluation.metrics.summarise`, None before anything is scored; `measured_on` names its
-    data. A method of which no scores are given is measured nowhere: its cells stay empty.
+    `summary` comes from `stp.evaluation.metrics.summarise`, and is None before anything is scored; `measured_on` names
+    its data. For a method without scores, the measured cells stay empty.
     """
     found = {} if summary is None else {(row["input"], row["variant"]): row for _, row in summary.iterrows()}
     rows = []
@@ -81,7 +81,7 @@ def compare(reported: pd.DataFrame, summary: pd.DataFrame | None, measured_on: s
 
 
 def comparison_text(name: str, table: pd.DataFrame, notes: Sequence[str]) -> str:
-    """The comparison for reading, as Markdown; sources and notes below it."""
+    """The comparison as Markdown, with sources and notes below it."""
     title = f"Table {name.removeprefix('table')}" if name.startswith("table") else f"Comparison {name}"
     measured = zip(table["measured"], table["measured_std"], strict=True)
     shown = pd.DataFrame(
@@ -105,17 +105,16 @@ def comparison_text(name: str, table: pd.DataFrame, notes: Sequence[str]) -> str
 
 
 def measured_methods(reported: pd.DataFrame) -> list[tuple[str, str, str]]:
-    """The methods of a comparison that a run of ours is: their names, inputs and methods."""
+    """The methods of a comparison that are measured by runs of our own: (name, input, method) each."""
     methods = reported[reported["streams"] != ""].drop_duplicates("method").to_dict("records")
     return [(row["method"], input_name(row["streams"]), row["variant"]) for row in methods]
 
 
 def class_accuracies(named: Sequence[tuple[str, str, str]], predictions: Sequence[Predictions]) -> pd.DataFrame:
-    """Accuracy of each class (paper's Figure 6): one row a named method and class: method, class, clips, accuracy.
+    """Accuracy of each class (paper's Figure 6), one row per named method and class: method, class, clips, accuracy.
 
-    `named` are names with the input and method that they stand for; those without predictions are left out. Accuracy is
-    the share of the class's clips recognised, in percent, over all folds and seeds; it is NaN for a class without test
-    clips.
+    `named` lists (name, input, method); entries without predictions are left out. Accuracy is the share of the class's
+    clips that are recognised, in percent, over all folds and seeds; it is NaN for a class without test clips.
     """
     tables = []
     for name, *key in named:

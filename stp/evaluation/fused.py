@@ -13,13 +13,13 @@ from stp.evaluation.scores import Scores, fuse
 
 
 def input_name(run_input: str) -> str:
-    """RGB+OF+WOF, as the paper writes it."""
+    """The name of an input as the paper writes it, such as RGB+OF+WOF."""
     return run_input.upper()
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What an input (RGB, OF, RGB+OF, ...) and a method say of a fold's test clips after training from a seed.
+    """Fused scores of a fold's test clips, from an input (RGB, OF, RGB+OF, ...) and a method trained from a seed.
 
     `scores` is float (clips, classes), `labels` int64 (clips,); `classes` and `coarse` are as in
     `stp.evaluation.scores.Scores`.
@@ -42,10 +42,12 @@ class Predictions:
 
 
 def group_by_fold(scores: Sequence[Scores]) -> dict[tuple[str, int, int], dict[str, Scores]]:
-    """Runs by (method, fold, seed), baseline first, then by input.
+    """Scores grouped by (method, fold, seed), baseline first, and by input within a group.
 
-    Methods that are no pyramids stay in the order given, and so do inputs that the paper does not fuse. Refuses other
-    classes, other test clips of the same fold, and runs given twice.
+    Methods that are not pyramids stay in the order given, and so do inputs that the paper does not fuse.
+
+    Raises:
+        UserError: scores of different classes, of different test clips of the same fold, or of a run given twice.
     """
     groups: dict[tuple[str, int, int], dict[str, Scores]] = {}
     folds: dict[int, Scores] = {}
@@ -84,10 +86,11 @@ def inputs_of(groups: Sequence[dict[str, Scores]]) -> list[tuple[str, ...]]:
 
 
 def predict(scores: Sequence[Scores], fusion: Fusion) -> list[Predictions]:
-    """Predictions of every input whose streams are there, in the order of Table 1's rows, then method, fold and seed.
+    """Predictions of every input that has all its streams, in the order of Table 1's rows, then method, fold and seed.
 
-    Refuses, beside what `group_by_fold` does, an input and method that lack a fold of some seed: means over folds and
-    over seeds would not agree.
+    Raises:
+        UserError: as for `group_by_fold`; or an input and method lack a fold for some seed, so that means over folds
+            and over seeds would not agree.
     """
     found = []
     groups = group_by_fold(scores)
@@ -118,7 +121,7 @@ def _check_complete(predictions: Sequence[Predictions]) -> None:
 
 
 def clip_outcomes(predictions: Sequence[Predictions]) -> pd.DataFrame:
-    """One row a test, in the order of fold and seed: clip, label, fold, seed, correct (0 or 1)."""
+    """One row per test, in the order of fold and seed: clip, label, fold, seed, correct (0 or 1)."""
     tests = [
         pd.DataFrame({"clip": item.clips, "label": item.labels, "correct": item.classes_predicted() == item.labels})
         .astype({"correct": float})
@@ -129,5 +132,5 @@ def clip_outcomes(predictions: Sequence[Predictions]) -> pd.DataFrame:
 
 
 def clip_shares(outcomes: pd.DataFrame) -> pd.DataFrame:
-    """Label of every clip in `clip_outcomes`, and the share 0..1 of its tests (folds, seeds) that recognised it."""
+    """Label of every clip in `clip_outcomes`, and the share of its tests (folds, seeds) that recognised it, 0..1."""
     return outcomes.groupby("clip", sort=False).agg(label=("label", "first"), share=("correct", "mean"))

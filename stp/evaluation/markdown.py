@@ -1,4 +1,4 @@
-"""Tables for reading: Markdown with a heading, a caption, the table, and notes on what its figures depend on."""
+"""Tables for reading, as Markdown: a heading, a caption, the table, and notes on what its figures depend on."""
 
 from collections.abc import Sequence
 
@@ -11,21 +11,21 @@ from stp.system.versions import versions
 
 
 def with_deviation(value: float, deviation: float, digits: int = 1) -> str:
-    """`81.7 ± 0.4`; without the deviation where there is none (NaN), and empty where there is no value."""
+    """`81.7 ± 0.4`; without the deviation if that is missing (NaN), and empty if the value is."""
     if pd.isna(value):
         return ""
     return f"{value:.{digits}f}" + ("" if pd.isna(deviation) else f" ± {deviation:.{digits}f}")
 
 
 def table_text(title: str, caption: str, table: pd.DataFrame, notes: Sequence[str]) -> str:
-    """The file; cells that are empty or missing stay empty."""
+    """The text of the file; cells with empty or missing values are empty."""
     cells = table.astype(object).where(table.notna(), "")
     lines = [f"# {title}", "", caption, "", cells.to_markdown(index=False, disable_numparse=True), ""]
     return "\n".join(lines + [f"- {note}" for note in notes]) + "\n"
 
 
 def table1_notes(runs: Sequence[Scores], fusion: Fusion, skipped: Sequence[str]) -> list[str]:
-    """Sentences on data, fusion, the choice of level 4 and skipped clips."""
+    """Notes on the data, the fusion, the choice made for level 4, and skipped clips."""
     by_fold = {item.run.fold: len(item.clips) for item in runs}
     folds = ", ".join(str(by_fold[fold]) for fold in sorted(by_fold))
     seeds = sorted({item.run.seed for item in runs})
@@ -35,7 +35,7 @@ def table1_notes(runs: Sequence[Scores], fusion: Fusion, skipped: Sequence[str])
         f"Trained from seed {seeds[0]}."
         if len(seeds) == 1
         else f"Trained from seeds {', '.join(map(str, seeds))}; the figure of a fold is its mean over them.",
-        "Class accuracy is the mean over classes; accuracy over all clips stands in table1_long.csv.",
+        "Class accuracy is the mean over classes; accuracy over all clips is in table1_long.csv.",
         f"Fusion: weighted average of {average}, "
         + ", ".join(f"{k.upper()} {v:g}" for k, v in fusion.weights.items())
         + ".",

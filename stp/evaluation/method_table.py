@@ -1,4 +1,4 @@
-"""The table of methods: all that are trained on the same clips and folds, beside the proposed pyramid."""
+"""The table of methods: all methods trained on the same clips and folds, compared with the proposed pyramid."""
 
 from collections.abc import Sequence
 
@@ -16,12 +16,13 @@ COLUMNS = (
 
 
 def method_table(predictions: Sequence[Predictions], proposed: str) -> pd.DataFrame:
-    """One row a method and input.
+    """One row per method and input.
 
-    clips                           tests of one seed
+    clips                           number of tests of one seed
     class_accuracy, accuracy, _std  mean over folds and seeds, and the deviation of the folds, in percent
-    only_proposed, only_method, p   McNemar's exact test against the method `proposed` on the same input: the clips that
-                                    only one of them recognises; empty for the proposed and where it has no such input
+    only_proposed, only_method, p   McNemar's exact test against the method `proposed` on the same input: the numbers of
+                                    clips that only one of them recognises, and p; empty for the proposed method itself
+                                    and for inputs that it does not have
     """
     outcomes = {}
     for item in predictions:
@@ -46,7 +47,7 @@ def method_table(predictions: Sequence[Predictions], proposed: str) -> pd.DataFr
 
 
 def method_text(table: pd.DataFrame, proposed: str) -> str:
-    """The table for reading, as Markdown."""
+    """The table as Markdown."""
     shown = pd.DataFrame(
         {
             "Method": table["method"],
@@ -72,7 +73,7 @@ def _with_deviations(table: pd.DataFrame, name: str) -> list[str]:
 
 
 def widest_inputs(predictions: Sequence[Predictions]) -> list[tuple[str, str, str]]:
-    """For each method a name for a figure, the input of most streams, and the method."""
+    """For each method: a name for figures, its input with the most streams, and the method."""
     found: dict[str, str] = {}
     for item in predictions:
         if item.input.count("+") >= found.get(item.method, "").count("+"):

@@ -1,4 +1,4 @@
-"""Metrics of one input, variant, fold and seed, all from its predictions."""
+"""Metrics of one input, variant, fold and seed, computed from its predictions."""
 
 from collections.abc import Sequence
 
@@ -17,22 +17,22 @@ METRICS = (
 
 
 def f1_scores(labels: np.ndarray, predicted: np.ndarray) -> tuple[float, float]:
-    """F1 macro, over the classes that are tested, and micro (with one label a clip the same as accuracy), 0..100."""
+    """Macro F1 over the classes with test clips, and micro F1 (with one label per clip equal to accuracy), 0..100."""
     macro = f1_score(labels, predicted, labels=np.unique(labels), average="macro")
     return 100 * float(macro), 100 * float(f1_score(labels, predicted, average="micro"))
 
 
 def measure(item: Predictions) -> dict[str, float]:
-    """All METRICS in percent; NaN where they mean nothing.
+    """All METRICS in percent; NaN if a metric is not defined for the data.
 
-    class_accuracy   mean over the classes that the fold tests of the share of their clips recognised (paper section
-                     4.1: "average accuracies over all actions")
-    accuracy         share of all clips recognised (top-1)
-    top5             share of clips whose class is among the 5 with the highest scores; NaN for 5 classes and fewer
+    class_accuracy   share of each class's clips that are recognised, averaged over the classes that the fold tests
+                     (paper section 4.1: "average accuracies over all actions")
+    accuracy         share of all clips that are recognised (top-1)
+    top5             share of clips with their class among the 5 with the highest scores; NaN for 5 or fewer classes
     f1_macro, f1_micro, coarse_f1_macro, coarse_f1_micro
-                     of the classes and of the coarser classes; the coarser class predicted is that of the class
-                     predicted
-    f1_mean          mean of those four (Micro-Action 52's metric, Guo et al. 2024)
+                     F1 of the classes and of the coarser classes; the predicted coarser class is that of the predicted
+                     class
+    f1_mean          mean of these four (the metric of Micro-Action 52, Guo et al. 2024)
     """
     labels, predicted, number = item.labels, item.classes_predicted(), len(item.classes)
     values = dict.fromkeys(METRICS, float("nan"))
@@ -50,7 +50,7 @@ def measure(item: Predictions) -> dict[str, float]:
 
 
 def fold_metrics(predictions: Sequence[Predictions]) -> pd.DataFrame:
-    """One row an input, variant, fold and seed: KEYS, and METRICS in percent."""
+    """One row per input, variant, fold and seed: KEYS, then METRICS in percent."""
     rows = [
         (item.input, item.method, item.fold, item.seed, len(item.labels), *measure(item).values())
         for item in predictions
@@ -59,11 +59,11 @@ def fold_metrics(predictions: Sequence[Predictions]) -> pd.DataFrame:
 
 
 def summarise(folds: pd.DataFrame) -> pd.DataFrame:
-    """Means and sample standard deviations of every metric in `folds`, one row an input and variant.
+    """Means and sample standard deviations of every metric in `folds`, one row per input and variant.
 
-    A fold's figure is its mean over seeds: NAME and NAME_std are mean and deviation of the folds' figures, and
-    NAME_seed_std is the deviation over seeds of the mean over folds, NaN for one seed. `clips` are the tests of one
-    seed: a clip that several folds test counts in each.
+    A fold's figure is its mean over seeds. NAME and NAME_std are the mean and the deviation of the folds' figures.
+    NAME_seed_std is the deviation over seeds of the mean over folds; it is NaN for one seed. `clips` is the number of
+    tests of one seed: a clip that several folds test counts once in each.
     """
     keys = ["input", "variant"]
     names = [name for name in folds.columns if name not in KEYS]
@@ -79,12 +79,12 @@ def summarise(folds: pd.DataFrame) -> pd.DataFrame:
 
 
 def metrics_table(folds: pd.DataFrame) -> pd.DataFrame:
-    """Mean over folds and seeds of every metric, one row an input and variant."""
+    """Mean over folds and seeds of every metric, one row per input and variant."""
     return summarise(folds)[["input", "variant", "clips", *METRICS]].round(4)
 
 
 def metrics_text(table: pd.DataFrame) -> str:
-    """The table for reading, as Markdown; metrics that mean nothing for these data are left out."""
+    """The table as Markdown; metrics that are not defined for these data are left out."""
     shown = table.drop(columns="clips").dropna(axis=1, how="all")
     for name in shown.columns[2:]:
         shown[name] = [with_deviation(value, float("nan")) for value in shown[name]]

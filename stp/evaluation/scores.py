@@ -1,4 +1,4 @@
-"""Scores: what a run says of its test clips, before softmax, kept so that tables and fusions need no network."""
+"""Scores of a run's test clips, before softmax, stored so that tables and fusions need no network."""
 
 import json
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ from stp.system.versions import versions
 class Scores:
     """Scores of one run's test clips: `values` float32 (clips, segments, classes), `labels` int64 (clips,).
 
-    A label is -1 where it is hidden. `coarse` names the coarser class of each class (a body part of an action); it is
-    empty where there are none.
+    A hidden label is -1. `coarse` names the coarser class of each class (for example the body part of an action); it is
+    empty if there are none.
     """
 
     run: RunName
@@ -38,10 +38,10 @@ class Scores:
 
 
 def fuse(streams: Sequence[Scores], fusion: Fusion) -> np.ndarray:
-    """Weighted average of streams' video scores: float (clips, classes); the scores of one stream stay as they are.
+    """Weighted average of the streams' video scores: float (clips, classes); a single stream needs no weight.
 
     Raises:
-        UserError: the streams are of different clips, classes, folds or seeds, or one of several has no weight.
+        UserError: the streams have different clips, classes, folds or seeds, or one of several has no weight.
     """
     first = streams[0]
     for other in streams[1:]:
@@ -65,7 +65,7 @@ def weight_of(run_input: str, fusion: Fusion) -> float:
 
 
 def write_scores(path: Path, scores: Scores, parameters: dict[str, object]) -> None:
-    """Write scores as HDF5: `scores`, `labels`, `clips` and, as attributes, what they belong to."""
+    """Write scores as HDF5: `scores`, `labels`, `clips` and, as attributes, the run, its classes and `parameters`."""
     run = scores.run
     with complete_file(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
         file.create_dataset("scores", data=scores.values.astype(np.float32))
@@ -79,7 +79,7 @@ def write_scores(path: Path, scores: Scores, parameters: dict[str, object]) -> N
 
 
 def read_scores(path: Path) -> Scores:
-    """Read a run's scores."""
+    """Read a run's scores; UserError if the file is not a scores file."""
     try:
         with h5py.File(path, "r") as file:
             attributes = file.attrs

@@ -1,7 +1,7 @@
-"""Statistics of the tables: how sure a class accuracy is, and whether a variant differs from the baseline.
+"""Statistics for the tables: how certain a class accuracy is, and whether a variant differs from the baseline.
 
-Three spreads stand side by side, because they answer different questions: between folds (other clips and other training
-data), between seeds (the same data, trained anew), and a bootstrap over test clips (the networks as they are).
+Three spreads are given side by side, because they answer different questions: between folds (different test and
+training clips), between seeds (the same data, trained again), and a bootstrap over test clips (the same networks).
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from stp.evaluation.fused import Predictions, clip_outcomes, clip_shares
 from stp.evaluation.markdown import table_text, version_note, with_deviation
 from stp.evaluation.metrics import fold_metrics, summarise
 
-DRAWS_AT_ONCE = 2**22  # of clips, so that the resamples in memory take some 100 MB
+DRAWS_AT_ONCE = 2**22  # clips drawn at once: the resamples in memory then take about 100 MB
 
 
 def bootstrap_intervals(
@@ -26,12 +26,12 @@ def bootstrap_intervals(
     Args:
         labels: int (clips,).
         shares: float (clips, methods), how often each method recognised each clip, 0..1.
-        resamples: how often as many clips as there are are drawn from them with replacement, whatever their class.
-        seed: of the drawing; every method is measured on the same resamples.
-        level: of the interval.
+        resamples: number of resamples; each draws as many clips as there are, with replacement, whatever their class.
+        seed: seed of the drawing; every method is measured on the same resamples.
+        level: confidence level of the interval, 0..1.
 
     Returns:
-        float (methods, 2), low and high in percent. A class of which a resample has no clip does not count in it.
+        float (methods, 2), low and high in percent. A class without clips in a resample does not count in it.
     """
     classes, number = np.unique(labels, return_inverse=True)
     member = np.eye(len(classes))[number]  # (clips, classes)
@@ -53,8 +53,9 @@ def bootstrap_intervals(
 def mcnemar(first: np.ndarray, second: np.ndarray) -> tuple[int, int, float]:
     """McNemar's exact test of two methods on the same clips, bool (clips,): recognised or not.
 
-    Returns the clips that only the first and only the second recognises, and the two-sided p of that or a more
-    unequal division if both were as likely (binomial; 1 where they never differ).
+    Returns the number of clips that only the first recognises, the number that only the second recognises, and the
+    two-sided p: the probability of this or a more unequal division if both were equally likely (binomial). It is 1 if
+    the methods never differ.
     """
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     different = only_first + only_second
@@ -63,7 +64,7 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> tuple[int, int, float]:
 
 
 def _first_outcomes(outcomes: pd.DataFrame) -> pd.Series:
-    """What became of each clip with the lowest seed, in the first fold that tests it: bool by clip."""
+    """The outcome of each clip with the lowest seed, in the first fold that tests it: bool (recognised) by clip."""
     lowest = outcomes[outcomes["seed"] == outcomes["seed"].min()]
     return lowest.drop_duplicates("clip").set_index("clip")["correct"].astype(bool)
 
@@ -71,7 +72,10 @@ def _first_outcomes(outcomes: pd.DataFrame) -> pd.Series:
 def against(
     other: pd.DataFrame | None, outcomes: pd.DataFrame, name: str, other_name: str
 ) -> tuple[object, object, object]:
-    """McNemar's test of a method against another from their `clip_outcomes`; empty without another, or for itself."""
+    """McNemar's test of a method against another, from their `clip_outcomes`.
+
+    Three times None if there is no other method, or if it is the method itself.
+    """
     if other is None or other is outcomes:
         return None, None, None
     first, second = _first_outcomes(other), _first_outcomes(outcomes)
@@ -83,7 +87,7 @@ def against(
 def _intervals(
     clips: Mapping[tuple[str, str], pd.DataFrame], resamples: int, seed: int
 ) -> dict[tuple[str, str], np.ndarray]:
-    """Bootstrap intervals by input and variant; those of the same clips in the same resamples."""
+    """Bootstrap intervals by input and variant; those with the same clips share their resamples."""
     alike: dict[tuple[str, ...], list[tuple[str, str]]] = {}
     for key, shares in clips.items():
         alike.setdefault(tuple(shares.index), []).append(key)
@@ -96,16 +100,17 @@ def _intervals(
 
 
 def statistics_table(predictions: Sequence[Predictions], resamples: int, seed: int) -> pd.DataFrame:
-    """One row an input and variant.
+    """One row per input and variant.
 
     clips                          test clips, each counted once
     class_accuracy, fold_std, seed_std
-                                   as in Table 1: mean over folds and seeds, and the deviations of both in percent
+                                   as in Table 1: mean over folds and seeds, and the deviations over each, in percent
     pooled, low, high              class accuracy of the pooled clips of all folds, and its 95 % bootstrap interval;
-                                   a clip counts with its share recognised over seeds and over the folds that test it
-    only_baseline, only_variant, p McNemar's exact test against the baseline of the same input: clips that only one of
-                                   them recognises; with the lowest seed, and in the first fold that tests a clip,
-                                   because its tests are not independent
+                                   a clip counts with the share of its tests (seeds, and folds that test it) that
+                                   recognised it
+    only_baseline, only_variant, p McNemar's exact test against the baseline of the same input: numbers of clips that
+                                   only one of them recognises, and p; only the lowest seed and the first fold that
+                                   tests a clip are used, because the tests of a clip are not independent
     """
     groups: dict[tuple[str, str], list[Predictions]] = {}
     for item in predictions:
@@ -134,9 +139,9 @@ def statistics_table(predictions: Sequence[Predictions], resamples: int, seed: i
 
 
 def statistics_notes(table: pd.DataFrame, trained_from: int, resamples: int, seed: int) -> list[str]:
-    """What the columns are, and first of all the paper's claim: the 3-level pyramid against the baseline.
+    """Notes on the paper's claim, the 3-level pyramid against the baseline, and then on the columns.
 
-    `trained_from` is the seed of the networks that are tested, `resamples` and `seed` are the bootstrap's.
+    `trained_from` is the seed of the networks that are tested; `resamples` and `seed` belong to the bootstrap.
     """
     claims = table[(table["variant"] == "3-level") & table["p"].notna()]
     notes = [
@@ -146,17 +151,17 @@ def statistics_notes(table: pd.DataFrame, trained_from: int, resamples: int, see
     ]
     return [
         *notes,
-        f"95 % interval: percentiles of {resamples} bootstrap resamples (seed {seed}) of the pooled test clips; what "
-        "other training data or another seed would change is not in it.",
-        "p: McNemar's exact test, two-sided, of the variant against the baseline of the same input. It goes clip by "
-        f"clip, so it is about accuracy over all clips; networks of seed {trained_from}; not corrected for the number "
-        "of rows.",
+        f"95 % interval: percentiles of {resamples} bootstrap resamples (seed {seed}) of the pooled test clips; it "
+        "does not cover what other training data or another seed would change.",
+        "p: McNemar's exact test, two-sided, of the variant against the baseline of the same input. It compares "
+        f"clip by clip, so it concerns accuracy over all clips; networks of seed {trained_from}; not corrected for the "
+        "number of rows.",
         version_note(),
     ]
 
 
 def statistics_text(table: pd.DataFrame, notes: Sequence[str]) -> str:
-    """The table for reading, as Markdown."""
+    """The table as Markdown."""
     means = zip(table["class_accuracy"], table["fold_std"], strict=True)
     shown = pd.DataFrame(
         {

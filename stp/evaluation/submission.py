@@ -1,4 +1,4 @@
-"""Submissions: what a hidden test set's server is sent, the likeliest classes and coarser classes of each clip."""
+"""Submissions to the server of a hidden test set: the likeliest classes and coarser classes of each clip."""
 
 from collections.abc import Sequence
 
@@ -15,14 +15,14 @@ RANKS = 5
 
 
 def submission_table(scores: Sequence[Scores], fusion: Fusion) -> pd.DataFrame:
-    """One row a clip: `vid`, its id, then the five likeliest actions and body parts, as numbers, likeliest first.
+    """One row per clip: `vid`, its id, then the five likeliest actions and body parts, as numbers, likeliest first.
 
-    Actions rank by the fused scores, averaged over seeds. A body part's probability is the sum of its actions'
-    probabilities, so that it need not be the likeliest action's own. Classes and coarser classes are numbered as they
-    appear in the index; of equals the lower number comes first.
+    Actions are ranked by the fused scores, averaged over seeds. A body part's probability is the sum of its actions'
+    probabilities, so the likeliest body part need not be that of the likeliest action. Classes and coarser classes are
+    numbered in the order in which they appear in the index. Among equals, the lower number comes first.
 
     Raises:
-        UserError: scores of several variants or folds, or fewer than five classes or coarser classes.
+        UserError: the scores are of several variants or folds, or of fewer than five classes or coarser classes.
     """
     groups = group_by_fold(scores)
     names = list(dict.fromkeys(f"{variant}/fold{fold}" for variant, fold, _ in groups))

@@ -1,4 +1,4 @@
-"""Tables: accuracies of every input and variant over the folds (paper section 4.2, Table 1)."""
+"""Table 1: accuracies of every input and variant over the folds (paper section 4.2), and their confusion matrices."""
 
 from collections.abc import Sequence
 
@@ -16,12 +16,12 @@ ACCURACIES = ("class_accuracy", "accuracy")
 
 
 def fold_accuracies(scores: Sequence[Scores], fusion: Fusion) -> pd.DataFrame:
-    """One row an input, variant, fold and seed: number of test clips, class accuracy and accuracy, both 0..100."""
+    """One row per input, variant, fold and seed: number of test clips, class accuracy and accuracy, both 0..100."""
     return fold_metrics(predict(scores, fusion))[[*KEYS, *ACCURACIES]]
 
 
 def long_table(folds: pd.DataFrame) -> pd.DataFrame:
-    """Every fold and seed, and below those of each input and variant their mean with standard deviations."""
+    """One row per fold and seed and, below those of each input and variant, a row of means and standard deviations."""
     summary = summarise(folds).assign(fold="mean", seed="mean")
     order = {key: i for i, key in enumerate(zip(summary["input"], summary["variant"], strict=True))}
     table = pd.concat([folds.astype({"fold": str, "seed": str}), summary], ignore_index=True)
@@ -32,12 +32,12 @@ def long_table(folds: pd.DataFrame) -> pd.DataFrame:
 
 
 def table1(summary: pd.DataFrame) -> pd.DataFrame:
-    """The paper's Table 1: inputs down, variants across, mean class accuracy over folds and seeds in percent."""
+    """The paper's Table 1, one row per input, one column per variant: mean class accuracy over folds and seeds in %."""
     return _by_variant(summary, summary["class_accuracy"].round(2))
 
 
 def table1_text(summary: pd.DataFrame, notes: Sequence[str]) -> str:
-    """Table 1 for reading: mean class accuracy and standard deviation over folds, with notes, as Markdown."""
+    """Table 1 as Markdown: mean class accuracy and standard deviation over folds, with notes."""
     figures = zip(summary["class_accuracy"], summary["class_accuracy_std"], strict=True)
     cells = pd.Series([with_deviation(*figure) for figure in figures], summary.index)
     caption = "Mean class accuracy over the folds in %, ± standard deviation of the folds."
@@ -45,7 +45,7 @@ def table1_text(summary: pd.DataFrame, notes: Sequence[str]) -> str:
 
 
 def _by_variant(summary: pd.DataFrame, cells: pd.Series) -> pd.DataFrame:
-    """One cell a row of the summary, laid out with inputs down and variants across, in the summary's order."""
+    """The cells, one per row of the summary, with a row per input and a column per variant, in the summary's order."""
     variants = list(dict.fromkeys(summary["variant"]))
     table = summary.assign(cell=cells).pivot(index="input", columns="variant", values="cell")
     table = table.loc[list(dict.fromkeys(summary["input"])), variants]
@@ -56,7 +56,7 @@ def _by_variant(summary: pd.DataFrame, cells: pd.Series) -> pd.DataFrame:
 def fold_confusions(scores: Sequence[Scores], fusion: Fusion) -> dict[int, np.ndarray]:
     """Confusion matrix of each fold, rows true and columns predicted, int64 (classes, classes).
 
-    Streams are fused, and a clip counts once a seed.
+    Streams are fused, and a clip counts once per seed.
     """
     matrices: dict[int, np.ndarray] = {}
     for (_, fold, _), runs in group_by_fold(scores).items():

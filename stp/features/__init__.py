@@ -1,6 +1,6 @@
-"""Features: what is computed of each clip once, for all folds, and stored as one more modality. A file is a kind.
+"""Features are computed once per clip, for all folds, and stored as an additional modality. Each file is one kind.
 
-A file defines FEATURES, a `Features`. It is found by its name: there is no list to add it to.
+A file defines FEATURES, a `Features`. It is found by its file name: there is no list to add it to.
 """
 
 import importlib
@@ -18,10 +18,10 @@ from stp.system.devices import Compute
 
 @dataclass(frozen=True)
 class Features:
-    """`options` is a frozen dataclass of the kind's keys in the config.
+    """A kind of features. `options` is a frozen dataclass of its keys in the config.
 
-    `extract(options, fields, compute)` gives, for each clip of the fields in their order, its id and an array, whose
-    first axis goes along the clip.
+    `extract(options, fields, compute)` yields the id and an array of each clip, in the order of `fields`. The array's
+    first axis runs along the clip.
     """
 
     options: type
@@ -29,7 +29,7 @@ class Features:
 
 
 def find(kind: str) -> Features:
-    """The features of the file `kind`; UserError if there are none."""
+    """The features in the file `kind`; UserError if there are none."""
     known = sorted(item.name for item in pkgutil.iter_modules(__path__))
     if kind in known:
         features = getattr(importlib.import_module(f"{__name__}.{kind}"), "FEATURES", None)

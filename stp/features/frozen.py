@@ -1,6 +1,6 @@
 """Frozen features: a pre-trained backbone on images spread evenly over the clip, in the centre crop.
 
-A flow image is a stack of 5 fields; the backbone sees it by cross-modality initialisation (TSN).
+A flow image is a stack of 5 fields, which the backbone can take thanks to cross-modality initialisation (TSN).
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from stp.system.progress import progress
 
 @dataclass(frozen=True)
 class FrozenOptions:
-    """The backbone, and how many images of a clip it sees; the defaults are weights that a package carries."""
+    """The backbone, and how many images of a clip it sees; the default weights come with an installed package."""
 
     backbone: str = "efficientnet_lite0"
     weights: str = "imagenet"
@@ -35,11 +35,11 @@ class FrozenOptions:
 
 @torch.inference_mode()
 def extract(options: FrozenOptions, fields: ClipFields, compute: Compute) -> Iterator[tuple[str, np.ndarray]]:
-    """Each clip's id and features: float32 (images, D)."""
+    """The id and the features, float32 (images, D), of each clip."""
     modality = MODALITIES[fields.modality]
     stack = options.flow_fields if modality.is_flow else 1
     channels = modality.channels * stack
-    torch.manual_seed(0)  # of weights: none
+    torch.manual_seed(0)  # for weights: none, which are drawn
     backbone = build_backbone(
         options.backbone, channels, modality.is_flow, options.weights, options.width, options.input_size
     )

@@ -1,6 +1,7 @@
-"""Methods: what learns from the training clips of a fold and then scores others. A file of this folder is a method.
+"""Methods learn from the training clips of a fold and then score other clips. A file in this folder is a method.
 
-A method's file defines METHOD, a `Method`. It is found by its name: there is no list to add it to.
+A method's file defines METHOD, a `Method`. It is found by its file name: there is no list to add it to. `network` and
+`shallow` are not methods themselves, but families that methods are built from.
 """
 
 import importlib
@@ -24,19 +25,20 @@ from stp.training.session import Session
 
 
 class Recogniser(Protocol):
-    """A trained run, which scores clips."""
+    """A trained run, which can score clips."""
 
     @property
     def run(self) -> Run:
-        """What was trained."""
+        """The run that was trained."""
         ...
 
     def scores(
         self, clips: Sequence[str], fields: Mapping[str, ClipFields], views: Views, compute: Compute
     ) -> np.ndarray:
-        """Scores before softmax of the clips of these ids: float32 (clips, segments, classes).
+        """Scores of the clips with these ids, before softmax: float32 (clips, segments, classes).
 
-        `fields` are those of each modality of the run's input. A method that sees a clip as a whole has one segment.
+        `fields` are the stored fields of each modality of the run's input. A method that sees a clip as a whole gives
+        one segment per clip.
         """
         ...
 
@@ -47,7 +49,7 @@ class Recogniser(Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """What a method is to learn: a run, its training clips, and the fields of each modality of its input."""
+    """A training task for a method: a run, its training clips, and the stored fields of each modality of its input."""
 
     run: Run
     clips: Sequence[Clip]
@@ -57,17 +59,18 @@ class Task:
 
     @property
     def labels(self) -> np.ndarray:
-        """The number of each training clip's class, int64 (clips,)."""
+        """The class number of each training clip, int64 (clips,)."""
         number = {name: i for i, name in enumerate(self.run.classes)}
         return np.array([number[clip.label] for clip in self.clips], np.int64)
 
 
 @dataclass(frozen=True)
 class Method:
-    """How a method is trained and read back.
+    """A method: how its runs are trained and read back.
 
-    `options` is a frozen dataclass of its keys in the config, whose defaults are the publication's values; a run has an
-    instance of it. `check` raises a UserError if the options of a run do not go together, before anything is computed.
+    `options` is a frozen dataclass of the method's keys in the config. Its defaults are the publication's values, and a
+    run holds an instance of it. `fit` trains a run; `load` reads a trained run from its model file. `check` raises a
+    UserError before anything is computed if the options of a run contradict each other.
     """
 
     options: type
@@ -87,7 +90,7 @@ def find(kind: str) -> Method:
         method = getattr(importlib.import_module(f"{__name__}.{kind}"), "METHOD", None)
         if isinstance(method, Method):
             return method
-    others = ("network", "shallow", "pyramid")  # families, and what is called baseline or T-level
+    others = ("network", "shallow", "pyramid")  # the families, and the file of the methods baseline and T-level
     allowed = ", ".join(name for name in known if name not in others)
     raise UserError(f"method '{kind}' is unknown; allowed are baseline, T-level, {allowed}")
 

@@ -1,6 +1,7 @@
 """The family of networks: they share the training loop, exact resume, logs, and scoring over segments and crops.
 
-A method of this family is two functions: one builds the network of a run, one says how its samples are drawn.
+A method of this family consists of two functions: one builds the network of a run, the other returns the sampler that
+draws its samples.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -39,18 +40,18 @@ class NetworkRecogniser:
     def scores(
         self, clips: Sequence[str], fields: Mapping[str, ClipFields], views: Views, compute: Compute
     ) -> np.ndarray:
-        """As for `stp.methods.Recogniser`."""
+        """See `stp.methods.Recogniser`."""
         return score(self.scorer, str(self.run.name), fields[self.run.name.input], clips, views, compute)
 
     def save(self, path: Path, trained_on: TrainedOn) -> None:
-        """As for `stp.methods.Recogniser`."""
+        """See `stp.methods.Recogniser`."""
         write_model(path, self.run, self.scorer.network.state_dict(), trained_on)
 
 
 def network_method(options: type[NetworkOptions], build: Build, sampler: Callable[[Run], Sampler]) -> Method:
-    """A method whose network `build` makes, and whose samples `sampler` draws.
+    """A method with the network that `build(run, weights)` makes and the sampler that `sampler(run)` returns.
 
-    `build(run, weights)` may draw random initial weights: torch is seeded by the run before.
+    `build` may draw random initial weights: torch is seeded from the run beforehand.
     """
 
     def fit(task: Task) -> NetworkRecogniser:

@@ -1,7 +1,7 @@
-"""The segment-level temporal pyramid (paper section 3), and TSN, its baseline.
+"""The segment-level temporal pyramid (paper section 3) and its baseline, TSN.
 
 baseline   TSN: segments of a single sub-segment, no pyramid
-T-level    a pyramid of T levels; from 4 levels on, K grows to the 2^(T-1) parts of the last level
+T-level    a pyramid of T levels; K is raised, if necessary, to the 2^(T-1) parts of the last level (from 4 levels on)
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from stp.training.run import NetworkOptions, Run, run_backbone, single_modality
 
 @dataclass(frozen=True)
 class PyramidOptions(NetworkOptions):
-    """The network's options, and those of the segments (paper sections 3.1 and 4.2)."""
+    """The options of the network and of the segments (paper sections 3.1 and 4.2)."""
 
     segments: int = Pyramid.segments
     segment_length: int = Pyramid.segment_length
@@ -25,7 +25,7 @@ class PyramidOptions(NetworkOptions):
 
 
 def parts(run: Run) -> tuple[int, ...]:
-    """Number of parts of each level, 1, 2, 4, ...; UserError for a name that is no pyramid's."""
+    """Number of parts of each level, 1, 2, 4, ...; UserError if the method is not a pyramid."""
     match = PYRAMID.fullmatch(run.name.method)
     if not match:
         raise UserError(f"variant '{run.name.method}' is unknown; allowed are baseline, 1-level, 2-level, 3-level, ...")
@@ -33,10 +33,10 @@ def parts(run: Run) -> tuple[int, ...]:
 
 
 def sampler(run: Run) -> SegmentSampler:
-    """The run's segments: one frame, or all flow fields of each sub-segment.
+    """The sampler of the run's segments: it takes one frame, or all flow fields, of each sub-segment.
 
     Raises:
-        UserError: sub-segments cannot be divided into the parts of the last level.
+        UserError: the sub-segments cannot be divided evenly into the parts of the last level.
     """
     options: PyramidOptions = run.options
     length = options.subsegment_length
@@ -48,7 +48,7 @@ def sampler(run: Run) -> SegmentSampler:
     if subsegments % most:
         raise UserError(
             f"pyramid.subsegments {subsegments} cannot be divided into the {most} parts of variant {run.name.method}; "
-            "use a multiple of it or fewer levels"
+            "use a multiple of this number, or fewer levels"
         )
     return SegmentSampler(options.segments, options.segment_length, subsegments, length, stack)
 

@@ -1,7 +1,7 @@
-"""The family of shallow classifiers: a scikit-learn Pipeline on one vector a clip.
+"""The family of shallow classifiers: a scikit-learn Pipeline on one vector per clip.
 
-A method of this family is two functions: one turns what is stored of a clip into a vector, one makes the Pipeline. The
-Pipeline is stored as the arrays that it learnt, never as pickled code.
+A method of this family consists of two functions: one turns the stored features of a clip into a vector, the other
+makes the Pipeline. A Pipeline is stored as the arrays that it learnt, never as pickled code.
 """
 
 import time
@@ -25,12 +25,12 @@ from stp.training.log import EpochTally, log_row, write_log
 from stp.training.model_file import ModelFile, TrainedOn, write_model
 from stp.training.run import Run
 
-Vector = Callable[[Any, np.ndarray], np.ndarray]  # options, what is stored of a clip -> float (D,)
-Classifier = Callable[[Any, int], Pipeline]  # options, seed -> a Pipeline that is not fitted
+Vector = Callable[[Any, np.ndarray], np.ndarray]  # options, stored features of a clip -> float (D,)
+Classifier = Callable[[Any, int], Pipeline]  # options, seed -> a Pipeline that is not yet fitted
 
 
 def learnt(pipeline: Pipeline) -> dict[str, Tensor]:
-    """What the steps of a fitted Pipeline learnt, by `STEP.ATTRIBUTE`; scikit-learn's names for it end with `_`."""
+    """Everything that a fitted Pipeline learnt, by `STEP.ATTRIBUTE`; scikit-learn ends such names with `_`."""
     return {
         f"{step}.{name}": torch.tensor(value)
         for step, estimator in pipeline.steps
@@ -40,7 +40,7 @@ def learnt(pipeline: Pipeline) -> dict[str, Tensor]:
 
 
 def restore(pipeline: Pipeline, state: Mapping[str, Tensor]) -> Pipeline:
-    """The Pipeline as it was when `learnt` read it."""
+    """Restore a Pipeline to the state that `learnt` read."""
     for key, value in state.items():
         step, _, name = key.partition(".")
         array = value.numpy()
@@ -49,7 +49,7 @@ def restore(pipeline: Pipeline, state: Mapping[str, Tensor]) -> Pipeline:
 
 
 def decision_values(pipeline: Pipeline, vectors: np.ndarray) -> np.ndarray:
-    """Decision values of clips (clips, D): float32 (clips, classes), also where there are two classes."""
+    """Decision values of the clips' vectors (clips, D): float32 (clips, classes), also for two classes."""
     values = pipeline.decision_function(vectors)
     if values.ndim == 1:
         values = np.stack([-values, values], axis=1)
@@ -65,35 +65,35 @@ class ShallowRecogniser:
     vector: Vector
 
     def vectors(self, clips: Sequence[str], fields: Mapping[str, ClipFields]) -> np.ndarray:
-        """One vector a clip, those of several modalities one after another: (clips, D)."""
+        """One vector per clip, concatenated over the modalities of the run: (clips, D)."""
         names = self.run.name.modalities
         return np.stack([np.concatenate([self._vector(fields[name], clip) for name in names]) for clip in clips])
 
     def _vector(self, fields: ClipFields, clip: str) -> np.ndarray:
-        """A clip's vector in one modality; UserError if fields are stored there instead of features."""
+        """A clip's vector in one modality; UserError if that modality stores fields instead of features."""
         stored = fields[clip][:]
         if not np.issubdtype(stored.dtype, np.floating):
             key = f"methods.{self.run.name.method}.features"
             raise UserError(
-                f"{key}: this method sees features, but was given the fields of {fields.modality}; set {key}"
+                f"{key}: this method needs features, but was given the fields of {fields.modality}; set {key}"
             )
         return self.vector(self.run.options, stored)
 
     def scores(
         self, clips: Sequence[str], fields: Mapping[str, ClipFields], views: Views, compute: Compute
     ) -> np.ndarray:
-        """As for `stp.methods.Recogniser`: decision values, of one segment."""
+        """See `stp.methods.Recogniser`; these scores are decision values, with one segment per clip."""
         return decision_values(self.pipeline, self.vectors(clips, fields))[:, None]
 
     def save(self, path: Path, trained_on: TrainedOn) -> None:
-        """As for `stp.methods.Recogniser`."""
+        """See `stp.methods.Recogniser`."""
         write_model(path, self.run, learnt(self.pipeline), trained_on)
 
 
 def shallow_method(options: type, vector: Vector, classifier: Classifier) -> Method:
-    """A method that classifies `vector(options, stored)` by `classifier(options, seed)`.
+    """A method that computes vectors by `vector(options, stored)` and classifies them by `classifier(options, seed)`.
 
-    `stored` is what is stored of a clip in one modality; the vectors of several modalities are joined.
+    `stored` are the stored features of a clip in one modality; the vectors of several modalities are concatenated.
     """
 
     def fit(task: Task) -> ShallowRecogniser:
@@ -114,7 +114,7 @@ def shallow_method(options: type, vector: Vector, classifier: Classifier) -> Met
         try:
             pipeline = restore(classifier(run.options, run.name.seed), file.weights)
         except (KeyError, AttributeError):
-            raise UserError(f"{file.path}: what it learnt is not that of {run.name}; train it again") from None
+            raise UserError(f"{file.path}: its weights are not those of {run.name}; train it again") from None
         return ShallowRecogniser(run, pipeline, vector)
 
     METHOD = Method(options, fit, load)

@@ -1,6 +1,6 @@
-"""A linear SVM on frozen features: the mean of a clip and those of its temporal parts. No network is trained.
+"""A linear SVM on frozen features: the mean over a clip and the means over its temporal parts. No network is trained.
 
-It is the floor below every trained network: what the features of `stp/features/frozen.py` tell by themselves.
+It is the floor for every trained network: the accuracy that the features of `stp/features/frozen.py` reach alone.
 """
 
 from dataclasses import dataclass
@@ -15,10 +15,13 @@ from stp.methods.shallow import shallow_method
 
 @dataclass(frozen=True)
 class SvmOptions:
-    """`parts`: numbers of temporal parts whose means are joined, 1 for the whole clip; `C`: weight of the errors."""
+    """The clip is divided into each number of temporal `parts` (1: the whole clip); `C` is the weight of the errors.
+
+    The means of all these parts are concatenated.
+    """
 
     parts: tuple[int, ...] = (1, 4)
-    C: float = 0.01  # of few clips with many standardised features
+    C: float = 0.01  # for few clips with many standardised features
 
 
 def vector(options: SvmOptions, features: np.ndarray) -> np.ndarray:
@@ -28,7 +31,7 @@ def vector(options: SvmOptions, features: np.ndarray) -> np.ndarray:
 
 
 def classifier(options: SvmOptions, seed: int) -> Pipeline:
-    """Standardised features, then one linear SVM a class against all others."""
+    """Standardised features, then one linear SVM per class against all others."""
     svm = LinearSVC(C=options.C, random_state=seed)
     return Pipeline([("scaler", StandardScaler()), ("svm", svm)])
 

@@ -1,7 +1,7 @@
 """Two-stream networks (Simonyan and Zisserman, NIPS 2014): one frame, or one stack of 10 flow fields, fused late.
 
-A training sample is one frame or stack at a random place of the clip; a test clip is scored at evenly spread places and
-in fixed crops, whose scores are averaged. The backbone is the configured one instead of CNN-M.
+A training sample is one frame, or one stack, at a random place in the clip. A test clip is scored at evenly spread
+places and in fixed crops, and the scores are averaged. The backbone is the configured one, not the publication's CNN-M.
 """
 
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ NO_MOTION = 128.0
 
 @dataclass(frozen=True)
 class TwoStreamOptions(NetworkOptions):
-    """The network's options, and the number of flow fields of a stack (L of the publication)."""
+    """The network's options, and the number of flow fields in a stack (the publication's L)."""
 
     flow_fields: int = 10
-    subtract_mean_flow: bool = True  # of each field, for the camera's motion
+    subtract_mean_flow: bool = True  # from each field, to compensate the camera's motion
 
 
 class MeanFlowSubtracted(nn.Module):
-    """A backbone that sees flow without the mean vector of each field: (B, 2 L, H, W) of 0..255 -> (B, D).
+    """A backbone behind a step that subtracts its mean vector from each flow field: (B, 2 L, H, W), 0..255 -> (B, D).
 
-    The publication takes the mean over the whole field, this over the crop that the network sees.
+    The publication takes the mean over the whole field; here it is taken over the crop that the network sees.
     """
 
     def __init__(self, backbone: nn.Module) -> None:
@@ -41,7 +41,7 @@ class MeanFlowSubtracted(nn.Module):
 
 
 def sampler(run: Run) -> SegmentSampler:
-    """One frame, or one stack of consecutive flow fields."""
+    """A sampler of single frames, or of single stacks of consecutive flow fields."""
     fields = run.options.flow_fields if single_modality(run).is_flow else 1
     return SegmentSampler(segments=1, segment_length=fields, subsegments=1, subsegment_length=fields, stack=fields)
 

@@ -1,4 +1,4 @@
-"""Ensembles: trained runs that answer together, folds and seeds of a stream averaged and streams fused."""
+"""Ensembles of trained runs that predict together: folds and seeds of a stream are averaged, and streams are fused."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -42,16 +42,16 @@ class Model:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Runs that answer together, as in `stp.evaluation.scores.fuse`: folds and seeds of a stream count alike, streams
-    by weight.
+    """Runs that predict together, fused as in `stp.evaluation.scores.fuse`.
 
-    `models` are of one method and of the same classes, in the order of Table 1's streams.
+    Folds and seeds of a stream count equally, streams count by their weights. `models` share one method and the same
+    classes, and are in the order of Table 1's streams.
     """
 
     models: tuple[Model, ...]
     recipe: Recipe
     fusion: Fusion
-    views: Views  # of a video or window
+    views: Views  # of each video or window
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -62,7 +62,7 @@ class Ensemble:
         return tuple(dict.fromkeys(model.modality for model in self.models))
 
     def probabilities(self, scores: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
-        """Probabilities (windows, classes) from each modality's runs' scores, (windows, classes) each."""
+        """Probabilities, float64 (windows, classes), from the scores (windows, classes) of each modality's runs."""
         values = [
             np.mean(softmax(scores[name], axis=-1) if self.fusion.space == "probabilities" else scores[name], axis=0)
             for name in self.modalities
@@ -72,12 +72,13 @@ class Ensemble:
 
 
 def find_models(paths: Sequence[Path], fuse: bool = False) -> list[Path]:
-    """Files of trained runs: those named, and every model.pt below the folders named, each once.
+    """Files of trained runs: the files given and every model.pt below the folders given, each once.
 
     With `fuse`, also the other modalities' runs of the same method, fold and seed in the same results folder.
 
     Raises:
-        UserError: nothing there, or with `fuse` a run that does not lie where the workflow puts it or has none beside.
+        UserError: a path leads to no run or, with `fuse`, a run is not where the workflow puts it, or no other stream
+            is beside it.
     """
     found: list[Path] = []
     for path in paths:
@@ -91,7 +92,7 @@ def find_models(paths: Sequence[Path], fuse: bool = False) -> list[Path]:
 
 
 def _other_streams(path: Path) -> list[Path]:
-    """Files of the runs of other single streams beside a run's file, in the order of Table 1."""
+    """The files of other single streams' runs beside a run's file, in the order of Table 1."""
     try:
         name = RunName.parse("/".join(path.parts[-5:-1]))
     except UserError:
@@ -102,7 +103,9 @@ def _other_streams(path: Path) -> list[Path]:
     streams = [root / str(replace(name, input=other)) / path.name for other in STREAMS if other != name.input]
     found = [stream for stream in streams if stream.is_file()]
     if not found:
-        raise UserError(f"--fuse: no other stream beside '{path}', as '{streams[0]}'; train it or leave out --fuse")
+        raise UserError(
+            f"--fuse: no other stream beside '{path}', such as '{streams[0]}'; train it or leave out --fuse"
+        )
     return found
 
 
@@ -137,7 +140,7 @@ def load_ensemble(
             if own != others:
                 raise UserError(f"--run: {model.path} has other {what} than {first.path}: {own}, {others}")
     if unweighted := {model.modality for model in models} - set(fusion.weights):
-        raise UserError(f"--weights: no weight for {', '.join(sorted(unweighted))}; give rgb=1,of=1.5,wof=1")
+        raise UserError(f"--weights: no weight for {', '.join(sorted(unweighted))}; give one, as in rgb=1,of=1.5,wof=1")
     models.sort(key=lambda model: STREAMS.index(model.modality))
     configure(device, any(model.run.options.deterministic for model in models), shapes_repeat=False)
     placed = tuple(replace(model, scorer=model.scorer.on(device)) for model in models)
@@ -147,9 +150,9 @@ def load_ensemble(
 def run_scores(
     model: Model, source: DeviceFields, clip: str, chosen: Sequence[Window], frames: int, views: Views
 ) -> np.ndarray:
-    """A run's scores of windows of a clip, mean over segments and crops: float32 (windows, classes).
+    """A run's scores of windows of a clip, averaged over segments and crops: float32 (windows, classes).
 
-    `frames` is the number of the clip's frames. Windows that share sub-segments share their features.
+    `frames` is the number of frames of the clip. Windows that share sub-segments share their features.
     """
     fields, sampler = source.fields, model.scorer.sampler
     length = len(fields[clip])
@@ -171,7 +174,7 @@ def ensemble_scores(
     frames: int,
     device: torch.device,
 ) -> dict[str, list[np.ndarray]]:
-    """Scores of windows of a clip by each run, (windows, classes) each, listed by modality."""
+    """Each run's scores of windows of a clip, float32 (windows, classes) each, in lists by modality."""
     scores: dict[str, list[np.ndarray]] = {}
     for name in ensemble.modalities:
         source = open_fields(fields[name], [clip], device)

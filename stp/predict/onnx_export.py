@@ -25,7 +25,7 @@ PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 class SegmentsAlone(nn.Module):
-    """A run's network on segments by themselves: (B, K, C, H, W) float of 0..255 -> scores (B, classes)."""
+    """A run's network for single segments: float (B, K, C, H, W), 0..255 -> scores (B, classes)."""
 
     def __init__(self, network: SegmentNetwork) -> None:
         super().__init__()
@@ -49,12 +49,12 @@ def random_segments(model: Model, number: int) -> Tensor:
 
 
 def metadata(model: Model, fields: Mapping[str, object]) -> dict[str, str]:
-    """What an ONNX file says of itself; everything but plain words is JSON."""
+    """The metadata of an ONNX file; all values but plain text are JSON."""
     colours = "red, green, blue" if model.modality == "rgb" else "x, y of consecutive flow fields, 128 is no motion"
     run, network, sampler = model.run, model.scorer.network, model.scorer.sampler
     levels = len(network.parts) if isinstance(network, TemporalPyramidNetwork) else 1
     variant = {"name": run.name.method, **vars(sampler), "levels": levels}
-    starts = sampler.spread(1 << 20, 1)[0, :, 0]  # of the sub-segments of one segment of a long clip
+    starts = sampler.spread(1 << 20, 1)[0, :, 0]  # starts of the sub-segments of one segment in a long clip
     values = {
         "classes": run.classes,
         "modality": model.modality,
@@ -91,7 +91,7 @@ def to_onnx(network: SegmentsAlone, model: Model, properties: dict[str, str]) ->
 
 
 def difference(content: bytes, network: SegmentsAlone, model: Model) -> float:
-    """Largest difference between onnxruntime's and torch's scores over torch's largest, of 1 and of 3 segments."""
+    """Largest difference of onnxruntime's scores from torch's, relative to torch's largest, for 1 and 3 segments."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
@@ -109,7 +109,7 @@ def export_onnx(path: Path, output: Path) -> float:
     """Write a trained run as ONNX; returns the `difference` from torch.
 
     Raises:
-        UserError: a package is missing, or the difference is over TOLERANCE: then nothing is written.
+        UserError: a package is missing, or the difference is above TOLERANCE. Nothing is written then.
     """
     try:
         for name in PACKAGES:
@@ -120,7 +120,7 @@ def export_onnx(path: Path, output: Path) -> float:
     network = SegmentsAlone(model.scorer.network).eval()
     properties = metadata(model, file.fields()[model.modality])
     with only_warnings("onnxscript", "onnx_ir"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of torch's own code
+        warnings.simplefilter("ignore", FutureWarning)  # raised by torch's own code
         content = to_onnx(network, model, properties)
     worst = difference(content, network, model)
     if not worst <= TOLERANCE:

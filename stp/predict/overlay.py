@@ -12,28 +12,28 @@ from stp.video.writing import video_writer
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 BARS = 3  # classes shown
-HEIGHT_OF_SCALE_1 = 560  # of a frame on which OpenCV's letters have the right size
-SMALLEST_SCALE = 0.4  # letters of 9 pixels
-NAME_SHARE = 0.5  # of the width that names may take
-PANEL_SHARE = 0.3  # brightness that is left of the video below the letters
+HEIGHT_OF_SCALE_1 = 560  # pixels; height of a frame on which OpenCV's letters of scale 1 have the right size
+SMALLEST_SCALE = 0.4  # gives letters of 9 pixels
+NAME_SHARE = 0.5  # largest share of the width that names may take
+PANEL_SHARE = 0.3  # share of the video's brightness that is left behind the letters
 WHITE, GREY, BAR = (255, 255, 255), (170, 170, 170), (80, 200, 255)  # BGR
 
 
 def nearest_window(windows: tuple[Window, ...], frame: int) -> int:
-    """Number of the window whose middle is nearest to a frame; the earlier one of two."""
+    """Number of the window with its middle nearest to a frame; the earlier one if two are equally near."""
     middles = np.array([window.first + (window.frames - 1) / 2 for window in windows])
     return int(np.abs(middles - frame).argmin())
 
 
 def drawable(text: str) -> str:
-    """The text with a question mark for every letter that OpenCV's fonts lack."""
+    """The text with a question mark in place of every letter that OpenCV's fonts lack."""
     return "".join(letter if letter.isascii() else "?" for letter in text)
 
 
 def draw(image: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...], title: str = "") -> None:
-    """Draw the most probable classes into an image, uint8 (H, W, 3) BGR, in its upper left corner.
+    """Draw the most probable classes in the upper left corner of an image, uint8 (H, W, 3) BGR.
 
-    The letters grow with the image, but no further than the longest name leaves room for bars beside it.
+    The letters grow with the image, as long as the longest name leaves room for the bars beside it.
     """
     height, width = image.shape[:2]
     names = [drawable(name) for name in (*classes, title)]
@@ -63,9 +63,9 @@ def draw(image: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...],
 
 
 def write_overlay(path: Path, prediction: VideoPrediction, classes: tuple[str, ...]) -> None:
-    """Write the video as MPEG-4 with what is predicted drawn on it, of a timeline the window around each frame.
+    """Write the video as MPEG-4 with its prediction drawn on it; in a timeline, each frame shows its nearest window.
 
-    Sound is left out; sides are made even by repeating the last row or column.
+    Sound is left out. Odd sides are made even by repeating the last row or column.
     """
     facts = prediction.facts
     odd = facts.height % 2, facts.width % 2

@@ -1,4 +1,4 @@
-"""Reports of predictions: a table to read, csv, and json with all that the probabilities depend on."""
+"""Reports of predictions: a table to read, csv, and JSON with everything that the probabilities depend on."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,11 +17,11 @@ from stp.system.versions import versions
 from stp.video.decoding import BadVideo
 
 MILLISECONDS = 3  # decimals of a second
-MOST_TIMELINES = 100  # videos of a figure, which could otherwise be higher than a PNG may be
+MOST_TIMELINES = 100  # most videos in a figure: more of them could make it higher than a PNG may be
 
 
 def top_table(predictions: Sequence[VideoPrediction], classes: Sequence[str], most: int = 5) -> str:
-    """A line a window with its most probable classes, in percent, for the terminal."""
+    """A table for the terminal: one line per window with its most probable classes, in percent."""
     rows = []
     for prediction in predictions:
         for window, row in zip(prediction.windows, prediction.probabilities, strict=True):
@@ -40,7 +40,7 @@ def timed(prediction: VideoPrediction) -> Iterator[tuple[float, float, np.ndarra
 
 
 def csv_table(predictions: Sequence[VideoPrediction], classes: Sequence[str]) -> pd.DataFrame:
-    """A row a window: video, start and end in seconds, the most probable class, the probability of each class."""
+    """One row per window: video, start and end in seconds, the most probable class, the probability of each class."""
     rows = [
         [str(prediction.path), start, end, classes[int(row.argmax())], *row]
         for prediction in predictions
@@ -60,7 +60,7 @@ def report(
     bad: Sequence[BadVideo],
     timeline: Mapping[str, float | None],
 ) -> dict[str, Any]:
-    """All probabilities, and the runs, parameters and versions by which they came about, as plain values."""
+    """All probabilities, and the runs, parameters and versions that produced them, as plain values."""
 
     def windows(prediction: VideoPrediction) -> list[dict[str, Any]]:
         return [
@@ -91,8 +91,8 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def save_figure(path: Path, predictions: Sequence[VideoPrediction], classes: tuple[str, ...]) -> None:
-    """PNG of the probabilities over time, a plot a video."""
-    from stp.figures.plots import save_timeline  # here: matplotlib takes a second to import
+    """Write a PNG of the probabilities over time, one plot per video."""
+    from stp.figures.plots import save_timeline  # not at the top: matplotlib takes a second to import
 
     plots = {}
     for item in predictions:

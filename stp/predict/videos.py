@@ -1,7 +1,7 @@
-"""Prediction: class probabilities of any videos, as a whole or in windows over time, by trained runs.
+"""Prediction: class probabilities of any videos, as a whole or in windows over time, from trained runs.
 
-A video takes the way of the data set's clips: the same code decodes it, computes its flow and scores it, with the
-parameters that its runs were trained with. A clip of the data set gets the scores that `stp score` gives it.
+A video is processed like the clips of the data set: the same code decodes it, computes its flow and scores it, with the
+parameters that the runs were trained with. A clip of the data set gets the same scores as from `stp score`.
 """
 
 import logging
@@ -26,22 +26,22 @@ from stp.video.sources import DEFAULT_RATE
 
 log = logging.getLogger(__name__)
 
-CLIP = "video"  # the only one in the files of its fields
+CLIP = "video"  # id of the only clip in the files of the video's fields
 
 
 @dataclass(frozen=True)
 class VideoPrediction:
-    """Class probabilities of a video's windows, float64 (windows, classes); of the whole video, a single window's."""
+    """Class probabilities of a video's windows, float64 (windows, classes); a whole video is a single window."""
 
     path: Path
-    facts: VideoFacts  # with the rate that seconds are counted by
+    facts: VideoFacts  # with the rate that turns frames into seconds
     windows: tuple[Window, ...]
     probabilities: np.ndarray
-    elapsed: float  # seconds that it took
+    elapsed: float  # seconds that the prediction took
 
     @property
     def seconds(self) -> float:
-        """Duration of the video."""
+        """Duration of the video in seconds."""
         return self.facts.frames / self.facts.rate
 
     def times(self, window: Window) -> tuple[float, float]:
@@ -59,24 +59,24 @@ def predict_video(
 ) -> VideoPrediction:
     """Predict a video as a whole, or in windows of `window` seconds, one every `stride` seconds (half a window).
 
-    `VIDEO.boxes.csv` beside it, if there, keeps people out of the estimate of the camera's motion, as in extraction.
-    Frames and flow lie in a temporary folder meanwhile.
+    If `VIDEO.boxes.csv` lies beside the video, its boxes keep people out of the estimate of the camera's motion, as in
+    extraction. Frames and flow are kept in a temporary folder during the prediction.
 
     Raises:
-        UndecodableError: the video does not decode to its end.
-        UserError: what `make_fields` raises.
+        UndecodableError: the video cannot be decoded to its end.
+        UserError: as `make_fields` raises.
     """
     began = time.perf_counter()
     facts = examine_video(str(path))
     if facts.rate <= 0:
         facts = replace(facts, rate=DEFAULT_RATE)
-        log.warning("%s does not say its rate; seconds are counted at %g frames/s", path, DEFAULT_RATE)
+        log.warning("%s does not state its frame rate; %g frames/s is assumed", path, DEFAULT_RATE)
     chosen = [Window(0, facts.frames)]
     if window:
         chosen = windows(facts.frames, facts.rate, window, stride or window / 2)
     boxes = path.with_name(f"{path.stem}{BOXES_SUFFIX}")
     clip = Clip(CLIP, str(path), "", frames=facts.frames, boxes=str(boxes) if boxes.exists() else "")
-    # What these tell of whole shards is noise beside a single video.
+    # These modules report on whole shards, which is noise for a single video.
     with TemporaryDirectory(prefix="stp-") as folder, only_warnings("stp.extraction.stages", "stp.sampling.loading"):
         fields = make_fields(ensemble.recipe, clip, Path(folder), threads)
         scores = ensemble_scores(ensemble, fields, CLIP, chosen, facts.frames, device)
@@ -92,7 +92,7 @@ def predict_videos(
     stride: float | None = None,
     threads: int = 1,
 ) -> tuple[list[VideoPrediction], list[BadVideo]]:
-    """Predict videos one by one, as `predict_video`; those that cannot be used are named, and the others go on."""
+    """Predict videos one by one, as `predict_video` does; those that cannot be used are reported and skipped."""
     good: list[VideoPrediction] = []
     bad: list[BadVideo] = []
     for path in paths:

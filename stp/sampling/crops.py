@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 TEST_SCALE = 0.875  # side of a test crop over the short side of the stored fields: TSN's 224 pixels of 256
-TEST_CROPS = (1, 2, 5, 10)  # numbers of test crops there are
+TEST_CROPS = (1, 2, 5, 10)  # possible numbers of test crops
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Crop:
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """Its rows and columns."""
+        """The rows and columns of the crop."""
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
 
@@ -34,7 +34,7 @@ def training_crop(height: int, width: int, scales: tuple[float, ...], rng: np.ra
     sides = [max(1, int(min(height, width) * scale)) for scale in scales]
     pairs = [(a, b) for i, a in enumerate(sides) for j, b in enumerate(sides) if abs(i - j) <= 1]
     crop_height, crop_width = pairs[rng.integers(len(pairs))]
-    # In quarters of the room left: corners, centre, middles of the edges, middles of the quadrants.
+    # In quarters of the remaining room: corners, centre, middles of the edges, middles of the quadrants.
     places = [(r, c) for r in (0, 2, 4) for c in (0, 2, 4)] + [(r, c) for r in (1, 3) for c in (1, 3)]
     row, column = places[rng.integers(len(places))]
     top, left = row * (height - crop_height) // 4, column * (width - crop_width) // 4
@@ -42,7 +42,11 @@ def training_crop(height: int, width: int, scales: tuple[float, ...], rng: np.ra
 
 
 def fixed_crops(height: int, width: int, crops: int) -> list[Crop]:
-    """The square test crops: 1 centre; 2 with its mirror; 5 corners and centre; 10 with their mirrors."""
+    """The square test crops: 1 is the centre; 2 adds its mirror image; 5 are corners and centre; 10 add the mirrors.
+
+    Raises:
+        ValueError: `crops` is not one of TEST_CROPS.
+    """
     if crops not in TEST_CROPS:
         raise ValueError(f"there are {', '.join(map(str, TEST_CROPS))} test crops, not {crops}")
     side = max(1, round(min(height, width) * TEST_SCALE))
@@ -53,10 +57,10 @@ def fixed_crops(height: int, width: int, crops: int) -> list[Crop]:
 
 
 def render(regions: Tensor, flip: bool, size: int, is_flow: bool) -> Tensor:
-    """Regions cut out of stored fields, uint8 (n, C, h, w) on any device -> float32 (n, C, size, size) there.
+    """Flip and resize regions of stored fields: uint8 (n, C, h, w) -> float32 (n, C, size, size) on the same device.
 
-    Values stay 0..255; resizing is bilinear with antialiasing, as TSN's. A mirrored flow field also changes the sign of
-    x, so that x maps to min(255, 256 - x): 128, no motion, stays 128.
+    Values stay 0..255. Resizing is bilinear with antialiasing, as in TSN. In a mirrored flow field, x also changes its
+    sign: it maps to min(255, 256 - x), so that 128, no motion, stays 128.
     """
     images = regions.float()
     if flip:

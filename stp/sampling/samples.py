@@ -18,27 +18,27 @@ from stp.sampling.crops import Crop, fixed_crops, training_crop
 class Sampler(Protocol):
     """Chooses the fields of a clip that become images: N segments of K sub-segments, each an image of `stack` fields.
 
-    Segments of one sub-segment are images by themselves.
+    With a single sub-segment per segment, each segment is one image.
     """
 
     @property
     def segments(self) -> int:
-        """N, the segments of a training sample."""
+        """N, the number of segments in a training sample."""
         ...
 
     @property
     def subsegments(self) -> int:
-        """K, the images of a segment."""
+        """K, the number of images in a segment."""
         ...
 
     @property
     def stack(self) -> int:
-        """The fields that are stacked into one image."""
+        """The number of fields that are stacked into one image."""
         ...
 
     @property
     def subsegment_length(self) -> int:
-        """The frames that a sub-segment covers."""
+        """The number of frames that a sub-segment covers."""
         ...
 
     def draw(self, length: int, rng: np.random.Generator) -> np.ndarray:
@@ -52,21 +52,24 @@ class Sampler(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Images of a clip, all cropped alike: `indices` (M, stack) int64 are the stored fields of each of M images."""
+    """M images of a clip, all cropped alike; `indices` int64 (M, stack) are the stored fields of each image."""
 
     clip: str
     indices: np.ndarray
     crop: Crop
 
     def distinct(self) -> tuple[np.ndarray, np.ndarray]:
-        """The fields it needs, ascending (n,) int64, and where among them each index is found, (M * stack,) int64."""
+        """The distinct fields of the sample, int64 (n,) ascending, and the place of each index in them.
+
+        The places are int64 (M * stack,).
+        """
         fields, places = np.unique(self.indices, return_inverse=True)
         return fields, places.reshape(-1)
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingBatch:
-    """A sample of N * K images from each of B clips, and the numbers of their classes, (B,) int64."""
+    """A sample of N * K images from each of B clips, and the class numbers of the clips, int64 (B,)."""
 
     samples: list[Sample]
     labels: np.ndarray
@@ -74,7 +77,10 @@ class TrainingBatch:
 
 @dataclass(frozen=True)
 class Drawing:
-    """How training samples are drawn: fields by `sampler`, crops of these `scales` of the short side, in batches."""
+    """How training samples are drawn: fields by `sampler`, crops with sides of `scales` times the short side.
+
+    A batch has `batch_videos` clips.
+    """
 
     sampler: Sampler
     scales: tuple[float, ...]
@@ -94,7 +100,10 @@ def draw_batch(drawing: Drawing, fields: ClipFields, clips: Sequence[Clip], rng:
 def draw_epoch(
     drawing: Drawing, fields: ClipFields, clips: Sequence[Clip], classes: Sequence[str], rng: np.random.Generator
 ) -> list[TrainingBatch]:
-    """Every clip once, in random order; all that is random about an epoch's images is drawn here."""
+    """The batches of an epoch: every clip once, in random order.
+
+    Everything that is random about an epoch's images is drawn here.
+    """
     number = {name: i for i, name in enumerate(classes)}
     order = rng.permutation(len(clips))
     batches = []
@@ -109,8 +118,8 @@ def draw_epoch(
 class ScoredSegments:
     """The segments by which a clip is scored; they overlap, so each distinct sub-segment is listed once.
 
-    `views` holds a sample of the n distinct sub-segments for each crop; `places` (segments, K) int64 says which of the
-    n a segment is made of.
+    `views` holds, for each crop, a sample of the n distinct sub-segments. `places` int64 (segments, K) says which of
+    these n each segment is made of.
     """
 
     views: list[Sample]
@@ -122,8 +131,8 @@ def scored_segments(
 ) -> ScoredSegments:
     """Evenly spread segments of a clip, each seen in the fixed crops of `views`.
 
-    With `spans`, the first field and the number of fields of parts of the clip, each part has as many segments, one
-    part after another: those that the part would have if it were a clip by itself.
+    `spans` lists parts of the clip, each as its first field and its number of fields. Then each part has
+    `views.segments` segments, those that it would have as a separate clip, and the parts follow one another.
     """
     length, _, height, width = fields[clip].shape
     parts = [first + sampler.spread(count, views.segments) for first, count in spans or [(0, length)]]

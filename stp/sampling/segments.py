@@ -1,7 +1,7 @@
-"""Sampling in time: where the segments of a video start, and which stored fields their sub-segments have.
+"""Sampling in time: where the segments of a video start, and which stored fields belong to their sub-segments.
 
-A video of `length` fields has max(1, length - L + 1) starts for a segment of L. As in TSN (Wang et al. 2016), the
-starts are what is divided evenly; a video shorter than a segment gives its last field again and again.
+A video of `length` fields has max(1, length - L + 1) possible starts for a segment of L. As in TSN (Wang et al. 2016),
+these starts are divided evenly, not the fields. A video shorter than a segment repeats its last field.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from stp.errors import UserError
 class SegmentSampler:
     """Segments and their sub-segments (paper sections 3.1 and 3.2), as a `stp.sampling.samples.Sampler`.
 
-    A video gives `segments` segments (the paper's N) of `segment_length` frames (L), a segment `subsegments`
+    A video has `segments` segments (the paper's N) of `segment_length` frames (L). A segment has `subsegments`
     sub-segments (K) of `subsegment_length` frames. An image is a stack of the first `stack` fields of a sub-segment.
     """
 
@@ -36,19 +36,19 @@ class SegmentSampler:
     def subsegment_starts(self) -> tuple[int, ...]:
         """First frame of each sub-segment, spread evenly over the segment: 0, 5, 10, 15 for the paper's K = 4.
 
-        Sub-segments overlap where K of them are longer than the segment, as level 4 needs: it has 8 parts.
+        Sub-segments overlap if K of them are longer than the segment. Level 4 needs this, because it has 8 parts.
         """
         room = self.segment_length - self.subsegment_length
         gaps = max(1, self.subsegments - 1)
         return tuple((2 * room * k + gaps) // (2 * gaps) for k in range(self.subsegments))
 
     def draw(self, length: int, rng: np.random.Generator) -> np.ndarray:
-        """One random start in each of N even divisions of the starts: fields int64 (N * K, stack)."""
+        """Fields of N segments, int64 (N * K, stack): one random start in each of N even divisions of the starts."""
         starts = training_starts(length, self.segments, self.segment_length, rng)
         return subsegment_fields(self._subsegments(starts).reshape(-1), self.stack, length)
 
     def spread(self, length: int, segments: int) -> np.ndarray:
-        """The middles of even divisions of the starts: fields int64 (segments, K, stack)."""
+        """Fields of segments at the middles of even divisions of the starts: int64 (segments, K, stack)."""
         starts = even_starts(length, segments, self.segment_length)
         return subsegment_fields(np.minimum(self._subsegments(starts), length - 1), self.stack, length)
 
@@ -75,5 +75,8 @@ def even_starts(length: int, segments: int, segment_length: int) -> np.ndarray:
 
 
 def subsegment_fields(starts: np.ndarray, stack: int, length: int) -> np.ndarray:
-    """Fields of sub-segments that begin at `starts` (any shape): starts.shape + (stack,) int64, clamped to the last."""
+    """Fields of the sub-segments that begin at `starts` (any shape): int64 starts.shape + (stack,).
+
+    Fields beyond the end of the video become its last field.
+    """
     return np.minimum(starts[..., None] + np.arange(stack), length - 1)

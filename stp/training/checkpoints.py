@@ -1,12 +1,12 @@
-"""The state of a training under way, kept so that a killed training goes on where it was.
+"""The state of a training in progress, saved so that a killed training can continue where it was.
 
-A folder holds, for one run, files that are named by a hash of everything that defines the training:
+The folder of a run holds files that are named by a hash of everything that defines the training:
 
     KEY.pt      the state; plain tensors and values, with checksums, complete or absent
     KEY.csv     the log of the epochs so far, growing
     KEY.json    what `stp runs` shows: name of the run, number of epochs
 
-States of another definition are left alone. A file that is not a whole state is renamed to KEY.pt.corrupt.
+States of a different definition are left alone. A file that is not a complete state is renamed to KEY.pt.corrupt.
 """
 
 import hashlib
@@ -29,11 +29,12 @@ from stp.training.run import Run
 
 log = logging.getLogger(__name__)
 
-SAVING_SHARE = 0.05  # of the time, at most, goes into states of ended epochs, which may take less than a second
+# At most this share of the time is spent on saving states at the ends of epochs: an epoch may take less than a second.
+SAVING_SHARE = 0.05
 
 
 def _written(path: Path) -> tuple[int, int]:
-    """Size in bytes and time of writing, by which a file is taken for the same."""
+    """Size in bytes and time of writing; a file is assumed to be unchanged if both are the same."""
     status = path.stat()
     return status.st_size, status.st_mtime_ns
 
@@ -45,7 +46,7 @@ def training_definition(
     shards: Sequence[Path],
     device: torch.device,
 ) -> dict[str, Any]:
-    """All that the result of a training depends on, as plain values."""
+    """Everything that the result of a training depends on, as plain values."""
     weights = Path(getattr(run.options, "weights", "none"))
     made = {modality: stored.parameters for modality, stored in fields.items()}
     return {
@@ -60,10 +61,10 @@ def training_definition(
 
 
 class Checkpoints:
-    """Where one training keeps its state: loaded once, saved often, removed when the training is complete."""
+    """The stored state of one training: loaded once, saved often, removed when the training is complete."""
 
     def __init__(self, folder: Path, definition: dict[str, Any], minutes: float = 5.0) -> None:
-        """`folder` is the run's own; a state is due `minutes` after the last one, and when an epoch ends."""
+        """`folder` is for this run alone; a state is due `minutes` after the last one, and when an epoch ends."""
         text = json.dumps(definition, sort_keys=True)
         self.key = hashlib.sha256(text.encode()).hexdigest()[:16]
         self.path, self.log_path, self.summary_path = (folder / f"{self.key}.{kind}" for kind in ("pt", "csv", "json"))
@@ -72,7 +73,7 @@ class Checkpoints:
 
     @contextmanager
     def under_way(self, name: str, epochs: int) -> Iterator[None]:
-        """While the block runs, the run counts as training; when it fails, as interrupted."""
+        """While the block runs, the run counts as training; if the block fails, it counts as interrupted."""
         self._summarise(name, epochs, stopped=False)
         try:
             yield
@@ -86,12 +87,12 @@ class Checkpoints:
             temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
     def due(self, epoch_ended: bool) -> bool:
-        """Whether to keep a state now: the last one is too old, or an epoch has ended that was worth it."""
+        """True if a state should be saved now: the last one is too old, or an epoch ended and saving is cheap."""
         age = time.monotonic() - self._last
         return age >= self._seconds or (epoch_ended and self._cost <= SAVING_SHARE * age)
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write the state; the one before stays until this one is complete."""
+        """Write the state; the previous one stays until this one is complete."""
         began = time.monotonic()
         with complete_file(self.path) as temporary:
             torch.save({"key": self.key, **state}, temporary)
@@ -99,18 +100,18 @@ class Checkpoints:
         self._cost = self._last - began
 
     def load(self) -> dict[str, Any] | None:
-        """The state, tensors on the CPU; None where there is none or it had to be set aside."""
+        """Load the state, with tensors on the CPU; None if there is none or it had to be set aside."""
         if not self.path.exists():
             return None
         try:
-            # torch does not look at the archive's checksums: flipped bits would go unnoticed.
+            # torch does not check the archive's checksums: flipped bits would go unnoticed.
             with zipfile.ZipFile(self.path) as archive:
                 if damaged := archive.testzip():
-                    raise ValueError(f"checksum of {damaged}")
+                    raise ValueError(f"wrong checksum of {damaged}")
             state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
             if state.pop("key") != self.key:
                 raise ValueError("the state of another training")
-        except Exception as error:  # zipfile and torch raise many kinds for a foreign file
+        except Exception as error:  # zipfile and torch raise many kinds of errors for a foreign file
             self.set_aside(error)
             return None
         return state
@@ -122,7 +123,7 @@ class Checkpoints:
         log.warning("%s: not a whole state of this training (%s); renamed to %s", self.path, error, aside.name)
 
     def remove(self) -> None:
-        """Forget the training, when its result is complete."""
+        """Remove the training's files, once its result is complete."""
         for path in (self.path, self.log_path, self.summary_path):
             path.unlink(missing_ok=True)
         folder = self.path.parent

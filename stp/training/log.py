@@ -1,4 +1,4 @@
-"""The log of a training: one row an epoch, in a csv that grows and, on request, as TensorBoard's curves."""
+"""The log of a training: one row per epoch, in a csv file that grows and, on request, as TensorBoard curves."""
 
 import csv
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ Row = list[str]
 
 @dataclass
 class EpochTally:
-    """Sums over the batches done; `correct` and `videos` count by class, `loss` is summed over videos."""
+    """Sums over the batches so far; `correct` and `videos` are counts per class, `loss` is summed over videos."""
 
     correct: list[int]
     videos: list[int]
@@ -36,7 +36,7 @@ class EpochTally:
         return cls([0] * classes, [0] * classes)
 
     def add(self, loss: float, labels: np.ndarray, predictions: np.ndarray, images: int, seconds: float) -> None:
-        """A batch: its mean loss, true and predicted classes int64 (B,), its images and what it took."""
+        """Add a batch: its mean loss, true and predicted classes int64 (B,), number of images, and duration."""
         for label, prediction in zip(labels.tolist(), predictions.tolist(), strict=True):
             self.videos[label] += 1
             self.correct[label] += label == prediction
@@ -49,16 +49,19 @@ class EpochTally:
         return self.loss / sum(self.videos)
 
     def accuracy(self) -> float:
-        """Share of all videos, 0..1."""
+        """Share of all videos that are recognised, 0..1."""
         return sum(self.correct) / sum(self.videos)
 
     def class_accuracy(self) -> float:
-        """Mean over the classes of the share of their videos, 0..1."""
+        """Share of each class's videos that are recognised, averaged over the classes that have videos, 0..1."""
         return float(np.mean([c / n for c, n in zip(self.correct, self.videos, strict=True) if n]))
 
 
 def log_row(epoch: int, tally: EpochTally, learning_rate: float, gpu_mib: int) -> Row:
-    """The row of a finished epoch, in the order of LOG_COLUMNS; `gpu_mib` is the peak of the process, 0 on a CPU."""
+    """The row of a finished epoch, in the order of LOG_COLUMNS.
+
+    `gpu_mib` is the process's peak of GPU memory in MiB, 0 on a CPU.
+    """
     return [
         str(epoch),
         f"{tally.mean_loss():.5f}",
@@ -72,13 +75,13 @@ def log_row(epoch: int, tally: EpochTally, learning_rate: float, gpu_mib: int) -
 
 
 def write_log(path: Path, rows: Sequence[Row]) -> None:
-    """The log of a complete training as csv."""
+    """Write the log of a complete training as csv."""
     with complete_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([LOG_COLUMNS, *rows])
 
 
 def read_log(path: Path) -> pd.DataFrame:
-    """The log of a training: a row an epoch, the columns LOG_COLUMNS."""
+    """Read the log of a training: one row per epoch, with the columns LOG_COLUMNS; UserError if one is missing."""
     table = pd.read_csv(path)
     if missing := [name for name in LOG_COLUMNS if name not in table.columns]:
         raise UserError(f"{path}: column {', '.join(missing)} is missing; train the run again")
@@ -86,7 +89,7 @@ def read_log(path: Path) -> pd.DataFrame:
 
 
 def _summary_writer(folder: Path, first_epoch: int) -> Any:
-    """TensorBoard's writer; what a killed process wrote of `first_epoch` and later is taken back."""
+    """A TensorBoard writer; it discards what a killed process wrote about `first_epoch` and later epochs."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
@@ -97,13 +100,13 @@ def _summary_writer(folder: Path, first_epoch: int) -> Any:
 
 
 class TrainingLog:
-    """Takes the rows as epochs end; `rows` are those of the epochs before, and grows."""
+    """A log that receives a row when an epoch ends; `rows` begins with those of earlier epochs, and grows."""
 
     def __init__(self, rows: list[Row], growing: Path | None = None, tensorboard: Path | None = None) -> None:
-        """`growing` is a csv that can be read meanwhile, `tensorboard` the folder of the run's curves.
+        """`growing` is a csv file that can be read during the training, `tensorboard` the folder of the run's curves.
 
         Raises:
-            UserError: TensorBoard is asked for and not installed.
+            UserError: TensorBoard is requested but not installed.
         """
         self.rows = rows
         self._curves = _summary_writer(tensorboard, len(rows) + 1) if tensorboard else None

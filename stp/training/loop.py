@@ -1,8 +1,8 @@
 """Training of one run: SGD over randomly sampled segments, with TSN's good practices (paper section 4.1).
 
-Every epoch visits every training clip once; order, segments and crops are drawn from the run's seed alone. A training
-that is stopped or killed and run again ends with the same weights as one left alone; on a GPU up to rounding, unless
-it is `deterministic`.
+Every epoch visits every training clip once. Order, segments and crops are drawn from the run's seed alone. A training
+that is stopped or killed and then run again ends with the same weights as an uninterrupted one. On a GPU the weights
+agree up to rounding, and exactly if the training is `deterministic`.
 """
 
 import json
@@ -38,13 +38,13 @@ from stp.training.session import Session
 
 log = logging.getLogger(__name__)
 
-# An estimate, not measured on a GPU: compiling takes a minute or more, and saves some tens of microseconds of an image.
+# An estimate, not measured on a GPU: compiling takes a minute or more and saves some tens of microseconds per image.
 IMAGES_WORTH_COMPILING = 1_000_000
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A network that is to be trained: the run, how its network is built with its initial weights, and its sampler."""
+    """A network to train: its run, the function that builds it with its initial weights, and its sampler."""
 
     run: Run
     build: Callable[[], SegmentNetwork]
@@ -58,7 +58,7 @@ class Plan:
 
     @property
     def epochs(self) -> int:
-        """Epochs of the run's input."""
+        """The number of epochs for the run's input."""
         return self.options.stream(self.run.name.input).epochs
 
     def drawing(self) -> Drawing:
@@ -68,7 +68,7 @@ class Plan:
 
 
 def seed_run(run: Run) -> np.random.Generator:
-    """Seed torch, and return the generator of the sampling; both differ between runs."""
+    """Seed torch and return the random generator for sampling; the seeds of both differ between runs."""
     name = run.name
     words = [name.seed, name.fold, zlib.crc32(f"{name.input}/{name.method}".encode())]
     torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))
@@ -78,9 +78,10 @@ def seed_run(run: Run) -> np.random.Generator:
 def parameter_groups(
     network: SegmentNetwork, learning_rate: float, decay: float, is_flow: bool
 ) -> list[dict[str, Any]]:
-    """TSN's multipliers: biases learn twice as fast and do not decay; the flow's first convolution five times faster.
+    """Parameter groups for SGD with TSN's multipliers of learning rate and weight decay.
 
-    Batch norms neither decay nor hurry. Frozen parameters are left out.
+    Biases learn twice as fast and do not decay. The first convolution of a flow network learns five times as fast.
+    Batch norms learn at the plain rate and do not decay. Frozen parameters are left out.
     """
     first = next(module for module in network.backbone.modules() if isinstance(module, nn.Conv2d))
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
@@ -97,7 +98,7 @@ def parameter_groups(
 
 
 class Training:
-    """A training under way: everything that one batch leaves for the next."""
+    """A training in progress: everything that one batch passes on to the next."""
 
     def __init__(self, plan: Plan, compute: Compute) -> None:
         self.plan, self.run, self.compute = plan, plan.run, compute
@@ -116,16 +117,19 @@ class Training:
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device that the training computes on."""
         return self.compute.device
 
     def _begin_epoch(self, epoch: int) -> None:
         self.epoch, self.tally = epoch, EpochTally.empty(len(self.run.classes))
-        # Samples are drawn anew from here on resuming, so that it does not matter how far ahead they were drawn.
+        # A resumed training draws its samples again from here, so it does not matter how far ahead they were drawn.
         self._drawn_from = self.rng.bit_generator.state
 
     def steps(self, source: DeviceFields, clips: Sequence[Clip]) -> Iterator[Row | None]:
-        """What is left of the epoch, a step of SGD at a time; the last gives the epoch's row and begins the next."""
+        """Run the rest of the epoch: yields None after each step of SGD, but the epoch's row after its last step.
+
+        The last step also begins the next epoch.
+        """
         self.network.train()
         epoch = draw_epoch(self.plan.drawing(), source.fields, clips, self.run.classes, self.rng)
         left = epoch[self.tally.batches :]
@@ -136,7 +140,7 @@ class Training:
             assert following is not None
             images, labels = following
             mean_loss, predicted = self.step(images, labels)
-            following = next(made, None)  # made while a GPU is at this step, whose result is waited for only now
+            following = next(made, None)  # prepared while a GPU computes this step; the next line waits for its result
             loss, predictions = mean_loss.item(), predicted.cpu()
             if not math.isfinite(loss):
                 raise self._diverged(f"the loss is {loss}")
@@ -146,7 +150,7 @@ class Training:
             began = time.perf_counter()
 
     def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """One step of SGD on (B, N, K, C, size, size) and (B,): mean loss, and predicted classes (B,)."""
+        """One step of SGD on images (B, N, K, C, size, size), labels (B,): mean loss and predicted classes (B,)."""
         options = self.plan.options
         with autocast(self.device, options.precision):
             features = self.network.features(images, self.compute.micro_batch_videos)
@@ -176,7 +180,7 @@ class Training:
             raise self._diverged("weights are not finite")
 
     def state(self) -> dict[str, Any]:
-        """All of it as tensors and plain values; UserError if it diverged, so that no bad state is ever kept."""
+        """The training as tensors and plain values; UserError if it diverged, so that no bad state is ever saved."""
         self._check_finite()
         return {
             "epoch": self.epoch,
@@ -191,7 +195,7 @@ class Training:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state; whatever torch and numpy raise for what does not fit."""
+        """Continue from a state; if it does not fit, torch and numpy raise errors of various kinds."""
         self.network.load_state_dict(state["weights"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
@@ -205,7 +209,7 @@ class Training:
 
 
 def begin(plan: Plan, compute: Compute, session: Session) -> Training:
-    """The training from its last state, or from the start where there is none that fits."""
+    """The training, continued from its last state, or from the start if there is no state that fits."""
     training = Training(plan, compute)
     checkpoints = session.checkpoints
     state = checkpoints.load() if checkpoints else None
@@ -213,7 +217,7 @@ def begin(plan: Plan, compute: Compute, session: Session) -> Training:
         return training
     try:
         training.restore(state)
-    except (torch.OutOfMemoryError, torch.AcceleratorError):  # of the GPU, not of the state
+    except (torch.OutOfMemoryError, torch.AcceleratorError):  # errors of the GPU, not of the state
         raise
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         checkpoints.set_aside(error)
@@ -223,10 +227,10 @@ def begin(plan: Plan, compute: Compute, session: Session) -> Training:
 
 
 def compiles(plan: Plan, clips: int, compute: Compute) -> bool:
-    """Whether a training on this number of clips compiles its backbone; `auto` does on a GPU if it is long enough.
+    """True if a training on this number of clips compiles its backbone; with `auto`, long trainings on a GPU do.
 
     Raises:
-        UserError: "always" was asked for beside micro-batches, which take the network apart.
+        UserError: "always" together with micro-batches, which run the network in pieces.
     """
     choice, micro_batch_videos = compute.compilation, compute.micro_batch_videos
     if choice == "always" and micro_batch_videos:
@@ -242,11 +246,12 @@ def compiles(plan: Plan, clips: int, compute: Compute) -> bool:
 def train(plan: Plan, fields: ClipFields, clips: Sequence[Clip], compute: Compute, session: Session) -> SegmentNetwork:
     """Train a network on its fold's training clips, and write its log.
 
-    With checkpoints it goes on from the state kept there, and keeps its own when epochs end and every few minutes.
+    With checkpoints, the training continues from the saved state, and saves its state at the ends of epochs and every
+    few minutes.
 
     Raises:
         UserError: the training diverged, the GPU is too small, or TensorBoard is not installed.
-        Stopped: a stop was signalled, and the state is kept.
+        Stopped: a signal asked the training to stop; with checkpoints, its state is saved.
     """
     checkpoints, name = session.checkpoints, str(plan.run.name)
     under_way = checkpoints.under_way(name, plan.epochs) if checkpoints else nullcontext()
@@ -279,7 +284,7 @@ def train(plan: Plan, fields: ClipFields, clips: Sequence[Clip], compute: Comput
 
 
 def _pause(training: Training, epoch_ended: bool, session: Session) -> None:
-    """Between two batches: keep the state if it is due, and stop if that was asked for and anything is left to do."""
+    """Between two batches: save the state if that is due, and stop if that was requested and work is left."""
     checkpoints, reason = session.checkpoints, session.stop.signal if session.stop else None
     if checkpoints and (reason or checkpoints.due(epoch_ended)):
         checkpoints.save(training.state())

@@ -1,4 +1,4 @@
-"""Model files: a trained run's weights with everything that is needed to build it again and to feed it."""
+"""Model files: a trained run's weights with everything needed to rebuild the run and to prepare its input."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from stp.training.run import Run
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """The ids of a run's training clips and, by modality, the parameters by which their fields were made."""
+    """The ids of a run's training clips and, by modality, the parameters with which their fields were made."""
 
     clips: Sequence[str] = ()
     fields: Mapping[str, Mapping[str, Any]] | None = None
@@ -27,8 +27,8 @@ class TrainedOn:
 class ModelFile:
     """The content of a model file.
 
-    `values` are those of `Run.values`; `kind` is the file of the method in `stp/methods`; `weights` are the method's
-    own, tensors by name.
+    `kind` is the file of the method in `stp/methods`. `values` are as `Run.values` gives them. `weights` are the
+    method's tensors by name.
     """
 
     path: Path
@@ -44,24 +44,24 @@ class ModelFile:
         return RunName(values["modality"], values["variant"], values["fold"], values["seed"])
 
     def run(self, options: Any) -> Run:
-        """The run, with its options read by its method."""
+        """The run with these options, which its method has read."""
         return Run(self.name, self.kind, tuple(self.values["classes"]), options)
 
     def clips(self) -> frozenset[str]:
-        """Ids of the training clips; UserError where the file does not say."""
+        """Ids of the training clips; UserError if the file does not list them."""
         if not self.trained_on.clips:
             raise UserError(f"{self.path}: does not say which clips it was trained on; train it again")
         return frozenset(self.trained_on.clips)
 
     def fields(self) -> Mapping[str, Mapping[str, Any]]:
-        """By modality, the parameters by which the training clips' fields were made; UserError where it lacks them."""
+        """The parameters with which the training clips' fields were made, by modality; UserError if it lacks them."""
         if self.trained_on.fields is None:
             raise UserError(f"{self.path}: does not say how the fields it was trained on were made; train it again")
         return self.trained_on.fields
 
 
 def write_model(path: Path, run: Run, weights: Mapping[str, Any], trained_on: TrainedOn) -> None:
-    """Write a trained run; `weights` are tensors by name, perhaps in nested tables."""
+    """Write a trained run; `weights` are tensors by name, possibly in nested mappings."""
     content = {"run": json.dumps(run.values()), "method": run.kind, "versions": versions()}
     content |= {"clips": list(trained_on.clips), "weights": dict(weights)}
     if trained_on.fields is not None:
@@ -71,7 +71,9 @@ def write_model(path: Path, run: Run, weights: Mapping[str, Any], trained_on: Tr
 
 
 def read_model(path: Path) -> ModelFile:
-    """Read a trained run, also one of version 0.1, whose files name no method and hold the fields of one modality.
+    """Read a trained run.
+
+    Files of version 0.1 can be read, too: they name no method and hold the parameters of one modality's fields.
 
     Raises:
         UserError: the file is not a trained run.
@@ -84,5 +86,5 @@ def read_model(path: Path) -> ModelFile:
         if fields is not None and "method" not in content:
             fields = {values["modality"]: fields}
         return ModelFile(path, kind, values, content["weights"], TrainedOn(tuple(content.get("clips", ())), fields))
-    except Exception as error:  # torch raises many kinds for a foreign file
+    except Exception as error:  # torch raises many kinds of errors for a foreign file
         raise UserError(f"{path}: not a trained run ({error}); train it again") from None

@@ -14,7 +14,7 @@ from stp.models.bninception import STRIDE as BN_INCEPTION_STRIDE
 
 @dataclass(frozen=True)
 class Run:
-    """What is trained. `kind` is the file of the method in `stp/methods`, `options` that method's dataclass."""
+    """A run. `kind` is the file of its method in `stp/methods`, `options` an instance of that method's dataclass."""
 
     name: RunName
     kind: str
@@ -22,7 +22,7 @@ class Run:
     options: Any
 
     def values(self) -> dict[str, Any]:
-        """All of it but the kind as plain values, by the keys of model files."""
+        """The run without its kind, as plain values under the keys of model files."""
         name = self.name
         return {
             "modality": name.input,
@@ -36,10 +36,10 @@ class Run:
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """What every method with a network has: its backbone and its training; the defaults are the config's.
+    """The options of every method with a network: its backbone and its training. The defaults are the config's.
 
-    One flat table of plain values, so that it travels as JSON on the command line and inside the model file. A method
-    adds keys of its own in a subclass.
+    The options are one flat table of plain values, so that they can be passed as JSON on the command line and stored in
+    the model file. A method adds its own keys in a subclass.
     """
 
     backbone: str = Model.backbone
@@ -57,16 +57,16 @@ class NetworkOptions:
     flow: Stream = FLOW_STREAM
 
     def stream(self, run_input: str) -> Stream:
-        """The schedule of an input: that of RGB where the input has frames."""
+        """The schedule for an input: that of flow if all its modalities are flow, otherwise that of RGB."""
         return self.flow if all(is_flow(name) for name in run_input.split("+")) else self.rgb
 
 
 def single_modality(run: Run) -> Modality:
-    """The one modality that a run sees; UserError for several or an unknown one."""
+    """The single modality that a run sees; UserError if it has several, or an unknown one."""
     if run.name.input not in MODALITIES:
         raise UserError(
-            f"methods.{run.name.method}.inputs: '{run.name.input}', but this method sees one of "
-            f"{', '.join(MODALITIES)} at a time"
+            f"methods.{run.name.method}.inputs: '{run.name.input}' is not a single modality, which this method needs; "
+            f"allowed are {', '.join(MODALITIES)}"
         )
     return MODALITIES[run.name.input]
 
@@ -75,11 +75,11 @@ def run_backbone(options: NetworkOptions, modality: Modality, stack: int, weight
     """The backbone for images of `stack` fields of a modality; `weights` replaces the options' initial weights.
 
     Raises:
-        UserError: what `build_backbone` raises.
+        UserError: the input size does not suit the backbone, or as `build_backbone` raises.
     """
     if options.backbone == "bninception" and options.input_size % BN_INCEPTION_STRIDE:
         raise UserError(
-            f"model.input_size: {options.input_size} does not suit bninception; use a multiple of 32, as 224"
+            f"model.input_size: {options.input_size} does not suit bninception; use a multiple of 32, such as 224"
         )
     channels = modality.channels * stack
     backbone = build_backbone(

@@ -1,7 +1,7 @@
 """Scoring: a trained run's scores of its test clips, over fixed segments and crops (paper section 4.1, TSN).
 
-Segments overlap, so each distinct sub-segment passes the backbone only once a crop, and the pyramid with its classifier
-is applied as what it is: one linear map for each sub-segment of a segment.
+Segments overlap, so each distinct sub-segment passes through the backbone only once per crop. The pyramid and its
+classifier are linear together, so they are applied as one linear map for each sub-segment of a segment.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,14 +25,17 @@ IMAGES_AT_ONCE_ON_GPU = 256
 
 
 def divide(views: Iterable[Sample], most: int) -> Iterator[list[Sample]]:
-    """Batches of at most so many images, each of one view."""
+    """Batches of at most `most` images, each batch from one view."""
     for view in views:
         for first in range(0, len(view.indices), most):
             yield [Sample(view.clip, view.indices[first : first + most], view.crop)]
 
 
 def pack(views: Iterable[Sample], number: int) -> Iterator[list[Sample]]:
-    """Batches of exactly so many images, across views and clips, but for the last: a GPU is tuned to one shape."""
+    """Batches of exactly `number` images, across views and clips, because a GPU is tuned to one shape.
+
+    The last batch may be smaller.
+    """
     batch: list[Sample] = []
     room = number
     for view in views:
@@ -49,7 +52,7 @@ def pack(views: Iterable[Sample], number: int) -> Iterator[list[Sample]]:
 
 
 def regroup(features: Iterable[Tensor], lengths: Iterable[int]) -> Iterator[Tensor]:
-    """Rows that come in pieces of any lengths, in pieces of the lengths given."""
+    """Regroup rows that arrive in pieces of any lengths into pieces of the given lengths."""
     pieces = iter(features)
     waiting: list[Tensor] = []
     for length in lengths:
@@ -62,19 +65,19 @@ def regroup(features: Iterable[Tensor], lengths: Iterable[int]) -> Iterator[Tens
 
 @dataclass(frozen=True)
 class Scorer:
-    """A network in the state in which it scores, with the options and the sampler that it was trained with."""
+    """A network in evaluation mode, with the options and the sampler that it was trained with."""
 
     network: SegmentNetwork
     options: NetworkOptions
     sampler: Sampler
 
     def on(self, device: torch.device) -> "Scorer":
-        """The same on a device, in the layout in which scores are computed."""
+        """This scorer on a device, in the memory layout that scoring uses."""
         network = self.network.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         return replace(self, network=network)
 
     def pass_backbone(self, source: DeviceFields, views: Iterable[Sample]) -> Iterator[Tensor]:
-        """Features of the views' images, (images, D) float32 in pieces of any length."""
+        """Features of the views' images: float32 (images, D), in pieces of any length."""
         on_gpu = source.device.type == "cuda"
         batches = pack(views, IMAGES_AT_ONCE_ON_GPU) if on_gpu else divide(views, IMAGES_AT_ONCE)
         for images in source.images(batches, self.options.input_size):
@@ -82,7 +85,7 @@ class Scorer:
                 yield self.network.backbone(images.contiguous(memory_format=torch.channels_last)).float()
 
     def score_clips(self, source: DeviceFields, clips: Sequence[ScoredSegments]) -> Iterator[np.ndarray]:
-        """Scores of each clip, mean over its views: (segments, classes) float32."""
+        """Scores of each clip, averaged over its views: float32 (segments, classes)."""
         features = self.pass_backbone(source, (view for clip in clips for view in clip.views))
         lengths = [sum(len(view.indices) for view in clip.views) for clip in clips]
         for clip, rows in zip(clips, regroup(features, lengths), strict=True):
@@ -95,9 +98,9 @@ class Scorer:
 def score(
     scorer: Scorer, name: str, fields: ClipFields, clips: Sequence[str], views: Views, compute: Compute
 ) -> np.ndarray:
-    """Scores of the clips of these ids, in the order given: float32 (clips, segments, classes).
+    """Scores of the clips with these ids, in the order given: float32 (clips, segments, classes).
 
-    `name` says on the progress bar what is scored.
+    `name` is shown on the progress bar.
     """
     scorer = scorer.on(compute.device)
     source = open_fields(fields, clips, compute.device, compute.resident, compute.memory_share)

@@ -1,4 +1,4 @@
-"""A session: where a training writes its log and its states, and who may stop it."""
+"""A session: where a training writes its log and its states, and what may stop it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,11 @@ from stp.training.checkpoints import Checkpoints
 
 @dataclass(frozen=True)
 class Session:
-    """`log_csv` is the log to write; without `checkpoints` no state is kept; `tensorboard` is the folder of curves."""
+    """The log, states and curves that a training writes, and what may stop it.
+
+    `log_csv` is the log to write. `checkpoints` saves the state; without it, no state is kept. `stop` says whether a
+    stop was requested. `tensorboard` is the folder of the run's curves; without it, none are written.
+    """
 
     log_csv: Path
     checkpoints: Checkpoints | None = None

@@ -1,4 +1,4 @@
-"""The runs of a results folder, finished and under way, for looking at."""
+"""The status of the runs in a results folder, finished and in progress, for display."""
 
 import csv
 import json
@@ -12,13 +12,13 @@ from stp.data.modalities import MODALITIES
 from stp.data.run_name import NAME, RunName, method_order
 from stp.errors import UserError
 
-SILENT_MINUTES = 10.0  # a training that has not kept its state for so long is taken for killed
+SILENT_MINUTES = 10.0  # a training that has not saved its state for this long is assumed to be killed
 HEADERS = ("run", "status", "epoch", "loss", "accuracy", "minutes left")
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """A run as its files tell: done, training, interrupted, or none of them; `rows` are its log's."""
+    """A run's status according to its files: done, training, interrupted or none; `rows` are the rows of its log."""
 
     name: str
     status: str
@@ -26,14 +26,14 @@ class RunStatus:
     rows: tuple[dict[str, str], ...]
 
     def minutes_left(self) -> float | None:
-        """What the remaining epochs take if they take what those before took; None before the first has ended."""
+        """Minutes that the remaining epochs take at the mean speed of those before; None before the first has ended."""
         if not self.rows:
             return None
         seconds = sum(float(row["seconds"]) for row in self.rows) / len(self.rows)
         return seconds * (self.epochs - len(self.rows)) / 60
 
     def cells(self) -> list[str]:
-        """One row of the table."""
+        """The run's row in the table."""
         last = self.rows[-1] if self.rows else {"loss": "", "accuracy": ""}
         left = None if self.status in ("done", "none") else self.minutes_left()
         epoch = f"{len(self.rows)} of {self.epochs}" if self.epochs else ""
@@ -41,7 +41,7 @@ class RunStatus:
 
 
 def _read_rows(path: Path) -> tuple[dict[str, str], ...]:
-    """The complete rows of a log, which may be growing."""
+    """The complete rows of a log, which may still be growing."""
     if not path.is_file():
         return ()
     with path.open(newline="", encoding="utf-8") as file:
@@ -49,7 +49,7 @@ def _read_rows(path: Path) -> tuple[dict[str, str], ...]:
 
 
 def _under_way(folder: Path, now: float) -> tuple[RunStatus, float] | None:
-    """The latest training in a folder of states, and when it was last heard of."""
+    """The latest training in a folder of states and the time of its last sign of life (seconds since the epoch)."""
     newest: dict[str, float] = {}
     for path in folder.glob("*.*"):
         if path.suffix in (".pt", ".csv", ".json") and not path.name.startswith("."):
@@ -68,7 +68,7 @@ def _status(results: Path, name: str, now: float) -> RunStatus:
     model = results / "runs" / name / "model.pt"
     try:
         under_way = _under_way(results / "state" / name, now)
-    except FileNotFoundError:  # it has just ended, and its state is gone
+    except FileNotFoundError:  # the training has just ended and removed its state
         under_way = None
     if under_way and not (model.is_file() and model.stat().st_mtime > under_way[1]):
         return under_way[0]
@@ -77,17 +77,17 @@ def _status(results: Path, name: str, now: float) -> RunStatus:
 
 
 def _order(name: RunName) -> tuple[object, ...]:
-    """By input, then method, fold and seed, as in the tables: baseline, 1-level, ..., then all others by name."""
+    """Sort key: input, method, fold and seed, as in the tables: baseline, 1-level, ..., then all others by name."""
     modalities = list(MODALITIES)
     place = modalities.index(name.input) if name.input in modalities else len(modalities)
     return place, name.input, *method_order(name.method), name.method, name.fold, name.seed
 
 
 def run_statuses(results: Path, now: float | None = None) -> list[RunStatus]:
-    """All runs found below `results`; `now` is in seconds since the epoch.
+    """The status of every run found below `results`; `now` is in seconds since the epoch.
 
     Raises:
-        UserError: there is no such folder.
+        UserError: the folder does not exist.
     """
     if not results.is_dir():
         raise UserError(f"RESULTS: folder '{results}' does not exist; give the config's results folder")
@@ -101,6 +101,6 @@ def run_statuses(results: Path, now: float | None = None) -> list[RunStatus]:
 
 
 def run_table(statuses: list[RunStatus]) -> str:
-    """The runs as a plain table."""
+    """The runs as a plain-text table."""
     table = pd.DataFrame([status.cells() for status in statuses], columns=list(HEADERS))
     return table.to_markdown(index=False, tablefmt="plain", disable_numparse=True)

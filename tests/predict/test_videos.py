@@ -281,9 +281,9 @@ def test_mistakes_are_found_before_anything_is_computed(data: Data, tmp_path: Pa
     cases = [
         ([video, *run, "--csv", tmp_path / "there.csv"], r"^--csv: '.*there.csv' exists; move it away"),
         ([video, *run, "--csv", tmp_path / "x", "--json", tmp_path / "x"], "is named by another option, too"),
-        ([video, *run, "--figure", tmp_path / "x.png"], "^--figure: is of windows over time; give --window"),
+        ([video, *run, "--figure", tmp_path / "x.png"], "^--figure: needs windows over time; give --window"),
         ([*[video] * 101, *run, "--window", 1, "--figure", tmp_path / "x.png"], "^--figure: draws 100 videos at most"),
-        ([video, *run, "--stride", 1], "^--stride: is of windows over time"),
+        ([video, *run, "--stride", 1], "^--stride: needs windows over time"),
         ([video, video, *run, "--overlay", tmp_path / "x.mp4"], "^--overlay: draws on one video, but 2 are given"),
         ([video, *run, "--crops", 3], "^--crops: 3 is none of 1, 2, 5, 10"),
         ([video, "--run", tmp_path / "nowhere"], "^--run: '.*nowhere' is no trained run"),

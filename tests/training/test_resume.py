@@ -456,6 +456,6 @@ def test_clips_that_were_trained_on_are_not_scored(data: Data, tmp_path: Path) -
     ids = [clip.clip for clip in data.training_clips()]
     save_run(tmp_path / "model.pt", tiny_run(), tiny_run().build_network(), ids)
     write_fold(tmp_path / "fold2.csv", index, make_folds(index, "random", 3, 0)[1])
-    with pytest.raises(UserError, match=r"trained on 4 of the clips to score, as '.*'; give its own fold"):
+    with pytest.raises(UserError, match=r"trained on 4 of the clips to score, such as '.*'; give its own fold"):
         score(tmp_path / "model.pt", data.index, tmp_path / "fold2.csv", [data.shard], tmp_path / "s.h5")
     assert not (tmp_path / "s.h5").exists()

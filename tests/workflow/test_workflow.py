@@ -482,7 +482,7 @@ def test_bad_videos_are_listed_at_once_or_skipped(tmp_path: Path) -> None:
         write_video(tmp_path / f"videos/{label}/good.mp4")
         (tmp_path / f"videos/{label}/bad.mp4").write_text("no video")
     words = failure(tmp_path, index_config(tmp_path / "videos"))
-    assert "2 of 4 videos do not decode; mend or remove them, or set on_bad_video: skip" in words
+    assert "2 of 4 videos do not decode; fix or remove them, or set on_bad_video: skip" in words
     assert "nod/bad.mp4: cannot be opened as a video" in words
     assert "wave/bad.mp4: cannot be opened as a video" in words
     config = index_config(tmp_path / "videos", on_bad_video="skip")
@@ -496,7 +496,7 @@ def test_class_of_bad_videos_alone_is_named(tmp_path: Path) -> None:
     (tmp_path / "videos/wave").mkdir()
     (tmp_path / "videos/wave/bad.mp4").write_text("no video")
     words = failure(tmp_path, index_config(tmp_path / "videos", on_bad_video="skip"))
-    assert "no video of class 'wave' decodes; mend them or remove the class" in words
+    assert "no video of class 'wave' decodes; fix them or remove the class" in words
 
 
 def test_other_weights_under_the_same_name_are_noticed(tmp_path: Path) -> None:
