@@ -24,9 +24,9 @@ import torch
 from extraction import HEIGHT, WIDTH, write_synthetic_video
 from record import gpu, record
 
+from stp.config import StorageFormat
 from stp.data.index import Clip
 from stp.data.shards import ClipFields
-from stp.config import StorageFormat
 from stp.extraction.pairs import FlowSettings
 from stp.extraction.stages import extract_flow, extract_frames
 from stp.flow import resolve_backend

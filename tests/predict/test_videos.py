@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from stp.cli.app import app
+from stp.config import StorageFormat
 from stp.data.index import Clip
 from stp.data.shards import RAW, ClipFields, write_shard
-from stp.config import StorageFormat
 from stp.errors import UserError
 from stp.evaluation.scores import Scores, fuse
 from stp.extraction.pairs import FlowSettings
