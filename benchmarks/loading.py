@@ -26,14 +26,16 @@ from record import gpu, record
 
 from stp.config import StorageFormat
 from stp.data.index import Clip
+from stp.data.run_name import RunName
 from stp.data.shards import ClipFields
 from stp.extraction.pairs import FlowSettings
 from stp.extraction.stages import extract_flow, extract_frames
 from stp.flow import resolve_backend
+from stp.methods import pyramid
 from stp.sampling.loading import DeviceFields, MappedFields, ResidentFields, StreamedFields
-from stp.sampling.samples import Sample, draw_batch
+from stp.sampling.samples import Drawing, Sample, draw_batch
 from stp.system.machine import keep_freed_memory
-from stp.training.run import Run, Settings
+from stp.training.run import Run
 from stp.video.decoding import check_videos
 
 STORAGES = {"raw": StorageFormat(), "jpeg": StorageFormat("jpeg")}
@@ -86,13 +88,15 @@ def measure_loading(videos: list[Path], device: torch.device) -> list[str]:
         clips = process.submit(store, videos, folder, torch.get_num_threads()).result()
         chosen = [clips[i % len(clips)] for i in range(32)]
         for modality in ("rgb", "of"):
-            run = Run(modality, "3-level", 1, ("video",), Settings())
+            options = pyramid.PyramidOptions()
+            run = Run(RunName(modality, "3-level", 1), "pyramid", ("video",), options)
+            drawing = Drawing(pyramid.sampler(run), options.stream(modality).scales, len(chosen))
             for name in STORAGES:
                 path = folder / f"{modality}_{name}.h5"
                 fields = ClipFields([path])
                 each = path.stat().st_size / sum(len(fields[clip]) for clip in fields.clips())
                 rng = np.random.default_rng(0)
-                batches = [draw_batch(run, fields, chosen, rng) for _ in range(WARM_UP + BATCHES)]
+                batches = [draw_batch(drawing, fields, chosen, rng) for _ in range(WARM_UP + BATCHES)]
                 for source in sources(fields, device):
                     # Only streamed regions are complete before they become images.
                     gathered = rate(batches, source.regions) if isinstance(source, StreamedFields) else ""

@@ -18,37 +18,40 @@ import torch
 from extraction import write_synthetic_video
 from record import record
 
+from stp.config import Fusion, Views
 from stp.data.index import Clip
+from stp.data.run_name import RunName
 from stp.extraction.pairs import FlowSettings
 from stp.extraction.recipe import shard_parameters
 from stp.extraction.stages import make_fields
 from stp.flow import resolve_backend
+from stp.methods.pyramid import PyramidOptions, build
 from stp.predict.ensemble import Ensemble, load_ensemble
 from stp.predict.videos import predict_video
 from stp.system.devices import select_device
 from stp.system.logs import only_warnings
 from stp.system.machine import keep_freed_memory
-from stp.training.run import Run, Settings, save_run
+from stp.training.model_file import TrainedOn, write_model
+from stp.training.run import Run
 from stp.video.decoding import examine_video
 
 CLASSES = ("pointing", "attention", "positive", "negative", "passing", "receiving", "gesture")
-WEIGHTS = {"rgb": 1.0, "of": 1.5, "wof": 1.0}
 STREAMS = (("rgb", "of", "wof"), ("of",), ("rgb",))
 NETWORKS = {
-    "convnet 32, 128x96": (128, 96, Settings(backbone="convnet", weights="none", input_size=32, partial_bn=False)),
-    "BN-Inception 224, 340x256": (340, 256, Settings(backbone="bninception", weights="none")),
+    "convnet 32, 128x96": (128, 96, PyramidOptions("convnet", "none", input_size=32, partial_bn=False)),
+    "BN-Inception 224, 340x256": (340, 256, PyramidOptions("bninception", "none")),
 }
 
 
 def untrained(folder: Path, name: str, modality: str, backend: str) -> Path:
     """An untrained run of 3 levels, saved."""
-    width, height, settings = NETWORKS[name]
+    width, height, options = NETWORKS[name]
     fields = {"width": width, "height": height}
     if modality != "rgb":
         flow = FlowSettings(resolve_backend(backend), detector="orb")
         fields = shard_parameters(flow, 20.0, modality) | {"frames": fields}
-    run, path = Run(modality, "3-level", 1, CLASSES, settings), folder / name / modality / "model.pt"
-    save_run(path, run, run.build_network(), (), fields)
+    run, path = Run(RunName(modality, "3-level", 1), "pyramid", CLASSES, options), folder / name / modality / "model.pt"
+    write_model(path, run, build(run).state_dict(), TrainedOn(fields={modality: fields}))
     return path
 
 
@@ -72,6 +75,7 @@ def main() -> None:
     device, threads, busy = select_device(arguments.device), len(os.sched_getaffinity(0)), os.getloadavg()[0]
     keep_freed_memory()  # as stp predict does
     torch.set_num_threads(threads)
+    views = Views(arguments.segments, arguments.crops)
     rows = ["| network | streams | s of video | s | of these decoding, flow | times real time |"]
     rows.append("|---|---|--:|--:|--:|--:|")
     with TemporaryDirectory() as folder:
@@ -81,7 +85,7 @@ def main() -> None:
         for name in NETWORKS:
             for streams in STREAMS:
                 runs = [untrained(Path(folder), name, modality, arguments.backend) for modality in streams]
-                ensemble = load_ensemble(runs, WEIGHTS, "scores", arguments.segments, arguments.crops, device)
+                ensemble = load_ensemble(runs, Fusion(), views, device)
                 if device.type == "cuda" or len(rows) == 2:  # TV-L1 is compiled once, a GPU tuned to each network
                     predict_video(ensemble, videos[0], device, threads=threads)
                 found = [predict_video(ensemble, video, device, threads=threads) for video in videos]
