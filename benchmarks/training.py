@@ -4,10 +4,9 @@
     python benchmarks/training.py --videos 2         # on a CPU
 
 (a) this engine, from stored clips; (b) the same network and step on random images on the device; (c) a loop as TSN and
-its descendants write it: JPEG files of single flow planes, worker processes, float32, no channels_last; (d) as (b), but
-with frozen batch norms by themselves instead of folded. (a) / (b) says what loading costs, (a) / (c) what a user gains.
-Also clips/s of scoring, beside passing every segment and crop through the network. Contestants take turns; medians
-count. Prints a table and appends it to benchmarks/RESULTS.md.
+its descendants write it: JPEG files of single flow planes, worker processes, float32, no channels_last. (a) / (b) says
+what loading costs, (a) / (c) what a user gains. Also clips/s of scoring, beside passing every segment and crop through
+the network. Contestants take turns; medians count. Prints a table and appends it to benchmarks/RESULTS.md.
 """
 
 import argparse
@@ -18,7 +17,6 @@ from collections.abc import Callable, Iterator
 from itertools import chain, repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -125,12 +123,6 @@ def lineage_steps(training: Training, files: PlaneFiles, videos: int, workers: i
         yield
 
 
-def without_folding(run: Run, device: torch.device) -> Training:
-    """A training whose frozen batch norms are maps of their own, as in this lineage."""
-    with patch("stp.training.run.fold_batch_norms"):
-        return Training(run, device)
-
-
 def naive_scores(run: Run, training: Training, fields: np.ndarray, segments: int, crops: int) -> torch.Tensor:
     """Scores (segments, classes) with every segment and crop through the whole network."""
     variant, device, total = training.network.variant, training.device, []
@@ -192,14 +184,13 @@ def main() -> None:
             "a, this engine, stored clips": engine_steps(engine, fields, clips),
             "b, random images on the device": resident_steps(resident, images, labels),
             "c, JPEG files, workers, float32": lineage_steps(lineage, files, arguments.videos, workers),
-            "d, as b, batch norms not folded": resident_steps(without_folding(run, device), images, labels),
         }
 
         def several(steps: Iterator[None]) -> Callable[[], None]:
             return lambda: [next(steps) for _ in range(arguments.steps)] and None
 
         seconds = take_turns({name: several(it) for name, it in steps.items()}, arguments.turns, device)
-        a, b, c, d = seconds.values()
+        a, b, c = seconds.values()
         trained = engine.network.eval()
         source = open_fields(fields, [clip.clip for clip in clips], device)
         clip = clips[0].clip
@@ -219,7 +210,7 @@ def main() -> None:
         )
     total = arguments.videos * per_video * arguments.steps
     rows = ["| training step, BN-Inception 224 | images/s | |", "|---|--:|---|"]
-    notes = ["", f"(a) / (b) = {b / a:.2f}", f"(a) / (c) = {c / a:.2f}", f"(b) / (d) = {d / b:.2f}"]
+    notes = ["", f"(a) / (b) = {b / a:.2f}", f"(a) / (c) = {c / a:.2f}"]
     rows += [f"| {name} | {total / s:.1f} | {note} |" for (name, s), note in zip(seconds.items(), notes, strict=True)]
     memory = (
         f"{torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB of GPU memory"

@@ -11,7 +11,7 @@ import torch
 from stp.data.modalities import MODALITIES, Modality
 from stp.errors import UserError
 from stp.models.backbones import build_backbone
-from stp.models.batch_norm import fold_batch_norms, freeze_batch_norms
+from stp.models.batch_norm import freeze_batch_norms
 from stp.models.bninception import STRIDE as BN_INCEPTION_STRIDE
 from stp.models.pyramid import TemporalPyramidNetwork
 from stp.sampling.segments import Variant, variant
@@ -122,7 +122,6 @@ class Run:
         )
         if settings.partial_bn:
             freeze_batch_norms(backbone)
-            fold_batch_norms(backbone, torch.full((1, channels, settings.input_size, settings.input_size), 128.0))
         return TemporalPyramidNetwork(backbone, variant, len(self.classes), settings.stream(modality).dropout)
 
 
