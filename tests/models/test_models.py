@@ -10,7 +10,7 @@ from torch import nn
 
 from stp.errors import UserError
 from stp.models.backbones import build_backbone, weights_report
-from stp.models.batch_norm import FoldedConvolution, FrozenBatchNorm, fold_batch_norms, freeze_batch_norms
+from stp.models.batch_norm import freeze_batch_norms
 from stp.models.bninception import BNInception
 from stp.models.micro_batches import micro_batch_features
 from stp.models.pyramid import TemporalPyramidNetwork, pyramid_features, subsegment_maps
@@ -132,7 +132,9 @@ def test_partial_batch_norm_freezes_all_but_the_first_exactly() -> None:
     backbone = build_backbone("bninception", 3, False, "none", 0.125)
     images = torch.randint(0, 256, (4, 3, 64, 64)).float()
     expected = backbone.eval()(images)
+    keys = [key for key in backbone.state_dict() if "conv1_7x7_s2" in key or not key.endswith("num_batches_tracked")]
     freeze_batch_norms(backbone)
+    assert list(backbone.state_dict()) == keys
     assert torch.allclose(backbone.eval()(images), expected, rtol=1e-4, atol=1e-5)
     left = [name for name, m in backbone.named_modules() if isinstance(m, nn.BatchNorm2d)]
     assert left == ["network.conv1_7x7_s2_bn"]
@@ -149,53 +151,6 @@ def shaken(network: nn.Module) -> nn.Module:
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, 0, 0.1)
     return network
-
-
-@pytest.mark.parametrize(
-    ("name", "left"),
-    [("bninception", 0), ("efficientnet_lite0", 0), ("test_resnet", 0), ("densenet121", 62), ("resnetv2_50", 16)],
-)
-def test_folded_batch_norms_change_neither_results_nor_gradients(name: str, left: int) -> None:
-    torch.manual_seed(0)
-    backbone = shaken(build_backbone(name, 3, False, "none", 0.125 if name == "bninception" else 1.0)).double()
-    freeze_batch_norms(backbone)
-    images = torch.randint(0, 256, (2, 3, 64, 64)).double()
-    keys = list(backbone.state_dict())
-
-    def results() -> list[torch.Tensor]:
-        features = backbone.eval()(images)
-        backbone.zero_grad()
-        (features**2).sum().backward()
-        return [features] + [p.grad for p in backbone.parameters() if p.grad is not None]
-
-    plain = results()
-    fold_batch_norms(backbone, images[:1])
-    norms = [module for module in backbone.modules() if isinstance(module, FrozenBatchNorm)]
-    assert sum(not norm.folded for norm in norms) == left
-    assert sum(isinstance(module, FoldedConvolution) for module in backbone.modules()) == len(norms) - left
-    assert list(backbone.state_dict()) == keys
-    for folded, expected in zip(results(), plain, strict=True):
-        assert torch.allclose(folded, expected, rtol=1e-9, atol=1e-9 * expected.abs().max().item())
-
-
-def test_batch_norms_are_not_folded_where_the_convolution_is_used_elsewhere() -> None:
-    class Branching(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.first, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
-            self.second, self.second_norm = nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            y = self.second(self.norm(self.first(x)))
-            out: torch.Tensor = y + self.second_norm(y)
-            return out
-
-    network, images = shaken(Branching()).eval(), torch.randn(2, 3, 8, 8)
-    expected = network(images)
-    freeze_batch_norms(network)
-    fold_batch_norms(network, images)
-    assert torch.allclose(network(images), expected, atol=1e-6)
-    assert not any(isinstance(module, FoldedConvolution) for module in network.modules())
 
 
 @pytest.mark.parametrize("name", ["bninception", "test_resnet", "test_vit"])
