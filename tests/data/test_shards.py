@@ -9,10 +9,10 @@ import h5py
 import numpy as np
 import pytest
 
+from stp.config import StorageFormat
 from stp.data import jpeg
 from stp.data.index import Clip
 from stp.data.shards import RAW, ClipFields, read_extra, write_shard
-from stp.config import StorageFormat
 from stp.errors import UserError
 from stp.extraction.pairs import FlowSettings
 from stp.extraction.stages import extract_flow, extract_frames

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from stp.config import StorageFormat
 from stp.data.index import Clip
 from stp.data.shards import RAW, ClipFields, write_shard
-from stp.config import StorageFormat
 from stp.errors import UserError
 from stp.sampling import loading as device_fields
 from stp.sampling.crops import Crop, training_crop
