@@ -1,5 +1,6 @@
-"""Runs of pyramids for tests, made as the command line makes them."""
+"""Runs of pyramids for tests, made as the command line makes them, and a stop after some batches."""
 
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from stp.config import method_file
 from stp.data.run_name import RunName
 from stp.methods import find, load, pyramid
 from stp.methods.network import NetworkRecogniser
+from stp.system.signals import StopRequest
 from stp.training.loop import Plan
 from stp.training.run import Run
 from stp.training.scoring import Scorer
@@ -35,3 +37,15 @@ def read_run(path: Path) -> NetworkRecogniser:
     recogniser, _ = load(path)
     assert isinstance(recogniser, NetworkRecogniser)
     return recogniser
+
+
+class StopAfter(StopRequest):
+    """As if a signal arrived during batch number `batches`."""
+
+    def __init__(self, batches: int) -> None:
+        self._left = batches
+
+    @property  # type: ignore[misc]
+    def signal(self) -> signal.Signals | None:
+        self._left -= 1
+        return signal.SIGTERM if self._left <= 0 else None

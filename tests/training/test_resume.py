@@ -33,7 +33,7 @@ from stp.training.loop import Training, train
 from stp.training.model_file import TrainedOn
 from stp.training.run import Run
 from stp.training.session import Session
-from tests.runs import make_run, plan_of, untrained
+from tests.runs import StopAfter, make_run, plan_of, untrained
 
 CPU = Compute(torch.device("cpu"))
 STREAM = {"epochs": 4, "milestones": [2, 3], "learning_rate": 0.05, "dropout": 0.5, "scales": [1, 0.8]}
@@ -89,18 +89,6 @@ def kept(data: Data, folder: Path, run: Run | None = None, minutes: float = 5.0)
 def trained(data: Data, log: Path, run: Run | None = None, **options: Any) -> TemporalPyramidNetwork:
     fields, clips = ClipFields([data.shard]), data.training_clips()
     return train(plan_of(run or tiny_run()), fields, clips, CPU, Session(log, **options))
-
-
-class StopAfter(StopRequest):
-    """As if a signal arrived during batch number `batches`."""
-
-    def __init__(self, batches: int) -> None:
-        self._left = batches
-
-    @property  # type: ignore[misc]
-    def signal(self) -> signal.Signals | None:
-        self._left -= 1
-        return signal.SIGTERM if self._left <= 0 else None
 
 
 def stopped(data: Data, checkpoints: Checkpoints, batches: int) -> None:
