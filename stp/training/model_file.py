@@ -86,5 +86,5 @@ def read_model(path: Path) -> ModelFile:
         if fields is not None and "method" not in content:
             fields = {values["modality"]: fields}
         return ModelFile(path, kind, values, content["weights"], TrainedOn(tuple(content.get("clips", ())), fields))
-    except Exception as error:  # torch raises many kinds of errors for a foreign file
-        raise UserError(f"{path}: not a trained run ({error}); train it again") from None
+    except Exception as error:  # torch raises many kinds for a foreign file, some of many lines with bad advice
+        raise UserError(f"{path}: not a trained run ({type(error).__name__}); train it again") from None

@@ -11,9 +11,9 @@ import pytest
 import typer
 
 from stp.cli.app import app, main
-from stp.cli.options import parse_settings, parse_weights
+from stp.cli.options import parse_fusion, parse_json
+from stp.config import Fusion
 from stp.errors import UserError
-from stp.training.run import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,16 +23,16 @@ def stp(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_weights() -> None:
-    assert parse_weights("rgb=1,of=1.5") == {"rgb": 1, "of": 1.5}
-    for wrong in ("rgb", "rgb=x", "rgb=0", "depth=1", ""):
+    assert parse_fusion("rgb=1,of=1.5", "probabilities") == Fusion("probabilities", {"rgb": 1, "of": 1.5})
+    for wrong in ("rgb", "rgb=x", "rgb=0", "=1", ""):
         with pytest.raises(UserError, match="--weights"):
-            parse_weights(wrong)
+            parse_fusion(wrong, "scores")
 
 
 def test_settings() -> None:
-    assert parse_settings('{"batch_videos": 16}') == Settings(batch_videos=16)
+    assert parse_json('{"batch_videos": 16}', "--settings") == {"batch_videos": 16}
     with pytest.raises(UserError, match="--settings: not JSON"):
-        parse_settings("batch_videos: 16")
+        parse_json("batch_videos: 16", "--settings")
 
 
 def test_mistake_is_one_line_on_the_terminal_and_in_the_log(tmp_path: Path) -> None:

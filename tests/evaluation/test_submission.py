@@ -10,11 +10,13 @@ from typer.testing import CliRunner
 
 from stp.cli.app import app
 from stp.cli.options import parse_options
+from stp.config import Fusion, FusionSpace
+from stp.data.run_name import RunName
 from stp.errors import UserError
 from stp.evaluation.scores import Scores, write_scores
 from stp.evaluation.submission import submission_table
 
-WEIGHTS = {"rgb": 1.0, "of": 3.0, "wof": 1.0}
+FUSION = Fusion(weights={"rgb": 1.0, "of": 3.0, "wof": 1.0})
 CLASSES = ("nod", "shake", "wave", "point", "kick", "sit")
 PARTS = ("head", "head", "arm", "hand", "leg", "body")
 
@@ -23,7 +25,7 @@ def hidden(modality: str, probabilities: list[list[float]], label: int = -1) -> 
     """Scores, of one segment a clip, whose softmax is given."""
     values = np.log(np.array(probabilities, dtype=np.float32))[:, None]
     clips = tuple(f"test{i}.mp4" for i in range(len(values)))
-    return Scores(modality, "3-level", 1, CLASSES, clips, np.full(len(values), label), values, PARTS)
+    return Scores(RunName(modality, "3-level", 1), CLASSES, clips, np.full(len(values), label), values, PARTS)
 
 
 # Of clip 0 waving is the likeliest action, but the two of the head together are likelier; clip 1 is all ties.
@@ -31,7 +33,7 @@ ALONE = [[0.25, 0.2, 0.3, 0.05, 0.15, 0.05], [1 / 6] * 6]
 
 
 def test_body_parts_add_up_their_actions_probabilities() -> None:
-    table = submission_table([hidden("rgb", ALONE)], WEIGHTS, "scores")
+    table = submission_table([hidden("rgb", ALONE)], FUSION)
     assert table.values.tolist() == [
         ["test0.mp4", 2, 0, 1, 4, 3, 0, 1, 3, 2, 4],
         ["test1.mp4", 0, 1, 2, 3, 4, 0, 1, 2, 3, 4],
@@ -40,8 +42,9 @@ def test_body_parts_add_up_their_actions_probabilities() -> None:
 
 def test_streams_are_fused_by_their_weights() -> None:
     kick = [[0.01, 0.01, 0.01, 0.01, 0.95, 0.01]] * 2
-    for space in ("scores", "probabilities"):
-        table = submission_table([hidden("rgb", ALONE), hidden("of", kick)], WEIGHTS, space)
+    spaces: tuple[FusionSpace, ...] = ("scores", "probabilities")
+    for space in spaces:
+        table = submission_table([hidden("rgb", ALONE), hidden("of", kick)], replace(FUSION, space=space))
         assert table["action_pred_1"].tolist() == [4, 4]
         assert table["action_pred_2"].tolist() == [2, 0]
         assert table["body_pred_1"].tolist() == [3, 3]
@@ -50,9 +53,9 @@ def test_streams_are_fused_by_their_weights() -> None:
 def test_scores_of_several_variants_or_too_few_classes_are_refused() -> None:
     run = hidden("rgb", ALONE)
     with pytest.raises(UserError, match="one variant and fold, not of baseline/fold1, 3-level/fold1"):
-        submission_table([run, replace(run, variant="baseline")], WEIGHTS, "scores")
+        submission_table([run, replace(run, run=replace(run.run, method="baseline"))], FUSION)
     with pytest.raises(UserError, match="5 classes and coarser classes are ranked, here are 6 and 0"):
-        submission_table([replace(run, coarse=())], WEIGHTS, "scores")
+        submission_table([replace(run, coarse=())], FUSION)
 
 
 def test_hidden_and_known_labels_do_not_mix_on_the_command_line(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 from stp.cli.app import app
+from stp.config import Fusion
+from stp.data.run_name import RunName
 from stp.errors import UserError
 from stp.evaluation import table1 as tables
 from stp.evaluation.markdown import table1_notes
@@ -16,7 +18,7 @@ from stp.evaluation.metrics import summarise
 from stp.evaluation.scores import Scores, fuse, read_scores, write_scores
 
 CLASSES = ("nod", "wave")
-WEIGHTS = {"rgb": 1.0, "of": 1.5, "wof": 1.0}
+FUSION = Fusion()
 
 
 def scores(
@@ -29,7 +31,12 @@ def scores(
     """Scores of one segment a clip."""
     array = np.array(values, dtype=np.float32)[:, None]
     clips = tuple(f"{fold}-{i}" for i in range(len(array)))
-    return Scores(modality, "3-level", fold, CLASSES, clips, np.array(labels), array, seed=seed)
+    return Scores(RunName(modality, "3-level", fold, seed), CLASSES, clips, np.array(labels), array)
+
+
+def renamed(run: Scores, method: str) -> Scores:
+    """The same scores by another method."""
+    return replace(run, run=replace(run.run, method=method))
 
 
 RGB = [[1, 0], [0, 1], [1, 0], [1, 0]]  # predicts 0 1 0 0: classes 2/3 and 0/1, clips 2/4
@@ -37,32 +44,32 @@ OF = [[0, 1], [3, 0], [1, 0], [0, 1]]  # predicts 1 0 0 1: classes 2/3 and 1/1, 
 
 
 def test_fusion_is_the_weighted_average_of_scores() -> None:
-    fused = fuse([scores("rgb", RGB), scores("of", OF)], WEIGHTS)
+    fused = fuse([scores("rgb", RGB), scores("of", OF)], FUSION)
     assert np.allclose(fused[0], [(1 * 1 + 1.5 * 0) / 2.5, (1 * 0 + 1.5 * 1) / 2.5])
     assert np.allclose(fused[1], [1.5 * 3 / 2.5, 1 / 2.5])
 
 
 def test_fusion_of_probabilities_can_decide_otherwise() -> None:
     strong, weak = scores("rgb", [[9, 0]], labels=(0,)), scores("of", [[0, 2]], labels=(0,))
-    assert fuse([strong, weak], WEIGHTS)[0].argmax() == 0  # 9 against 3
-    chosen = fuse([strong, weak], WEIGHTS, "probabilities")[0]
+    assert fuse([strong, weak], FUSION)[0].argmax() == 0  # 9 against 3
+    chosen = fuse([strong, weak], replace(FUSION, space="probabilities"))[0]
     assert np.allclose(chosen[1], (1 / (1 + np.exp(9)) + 1.5 / (1 + np.exp(-2))) / 2.5)
     assert chosen.argmax() == 1
 
 
 def test_segments_are_averaged() -> None:
     values = np.array([[[1, 0], [3, 2]]], dtype=np.float32)
-    run = Scores("rgb", "3-level", 1, CLASSES, ("a",), np.array([0]), values)
+    run = Scores(RunName("rgb", "3-level", 1), CLASSES, ("a",), np.array([0]), values)
     assert run.video_scores().tolist() == [[2, 1]]
 
 
 def test_streams_of_other_folds_or_clips_are_refused() -> None:
     with pytest.raises(UserError, match="other clips, classes, folds or seeds"):
-        fuse([scores("rgb", RGB), scores("of", OF, fold=2)], WEIGHTS)
+        fuse([scores("rgb", RGB), scores("of", OF, fold=2)], FUSION)
 
 
 def test_accuracies_by_hand() -> None:
-    folds = tables.fold_accuracies([scores("rgb", RGB), scores("of", OF)], WEIGHTS, "scores")
+    folds = tables.fold_accuracies([scores("rgb", RGB), scores("of", OF)], FUSION)
     rows = folds.set_index("input")
     assert list(rows.loc["RGB", ["clips", "class_accuracy", "accuracy"]]) == pytest.approx([4, 100 / 3, 50])
     assert rows.loc["OF", "class_accuracy"] == pytest.approx(100 * (2 / 3 + 1) / 2)
@@ -74,12 +81,12 @@ def test_accuracies_by_hand() -> None:
 @pytest.mark.filterwarnings("error")
 def test_class_that_a_fold_does_not_test_counts_neither_for_nor_against_it() -> None:
     run = scores("of", OF[:3], labels=(0, 0, 0))
-    assert tables.fold_accuracies([run], WEIGHTS, "scores")["class_accuracy"].tolist() == pytest.approx([200 / 3])
+    assert tables.fold_accuracies([run], FUSION)["class_accuracy"].tolist() == pytest.approx([200 / 3])
 
 
 def test_summary_is_mean_and_sample_deviation_over_folds() -> None:
     runs = [scores("rgb", RGB), scores("rgb", OF, fold=2)]
-    summary = summarise(tables.fold_accuracies(runs, WEIGHTS, "scores")).iloc[0]
+    summary = summarise(tables.fold_accuracies(runs, FUSION)).iloc[0]
     first, second = 100 / 3, 100 * 5 / 6
     assert summary["class_accuracy"] == pytest.approx((first + second) / 2)
     assert summary["class_accuracy_std"] == pytest.approx(abs(first - second) / np.sqrt(2))
@@ -90,7 +97,7 @@ def test_summary_is_mean_and_sample_deviation_over_folds() -> None:
 def test_seeds_are_averaged_within_folds_and_have_a_deviation_of_their_own() -> None:
     figures = {(1, 0): RGB, (1, 5): OF, (2, 0): RGB, (2, 5): RGB}  # class accuracies 100/3, 500/6, 100/3, 100/3
     runs = [scores("rgb", values, fold, seed=seed) for (fold, seed), values in figures.items()]
-    folds = tables.fold_accuracies(runs, WEIGHTS, "scores")
+    folds = tables.fold_accuracies(runs, FUSION)
     summary = summarise(folds).iloc[0]
     low, high = 100 / 3, 500 / 6
     assert summary["class_accuracy"] == pytest.approx((3 * low + high) / 4)
@@ -101,10 +108,8 @@ def test_seeds_are_averaged_within_folds_and_have_a_deviation_of_their_own() -> 
     assert list(zip(long["fold"], long["seed"], strict=True)) == [
         *[("1", "0"), ("1", "5"), ("2", "0"), ("2", "5"), ("mean", "mean")]
     ]
-    assert "Trained from seeds 0, 5; the figure of a fold is its mean over them." in table1_notes(
-        runs, WEIGHTS, "scores", []
-    )
-    matrices = tables.fold_confusions(runs, WEIGHTS, "scores")
+    assert "Trained from seeds 0, 5; the figure of a fold is its mean over them." in table1_notes(runs, FUSION, [])
+    matrices = tables.fold_confusions(runs, FUSION)
     assert {fold: matrix.sum() for fold, matrix in matrices.items()} == {1: 8, 2: 8}
     assert matrices[1].tolist() == [[2 + 2, 1 + 1], [1 + 0, 0 + 1]]
 
@@ -112,7 +117,7 @@ def test_seeds_are_averaged_within_folds_and_have_a_deviation_of_their_own() -> 
 def test_a_seed_that_lacks_a_fold_is_refused() -> None:
     runs = [scores("rgb", RGB), scores("rgb", RGB, fold=2), scores("rgb", RGB, seed=1)]
     with pytest.raises(UserError, match="scores of RGB 3-level lack fold2/seed1, but others have that fold"):
-        tables.fold_accuracies(runs, WEIGHTS, "scores")
+        tables.fold_accuracies(runs, FUSION)
 
 
 def test_table1_has_the_papers_layout() -> None:
@@ -142,7 +147,7 @@ def test_figures_for_reading_are_rounded_once() -> None:
 
 
 def test_confusion_counts_true_rows() -> None:
-    matrices = tables.fold_confusions([scores("rgb", RGB)], WEIGHTS, "scores")
+    matrices = tables.fold_confusions([scores("rgb", RGB)], FUSION)
     assert matrices[1].tolist() == [[2, 1], [1, 0]]
 
 
@@ -150,18 +155,11 @@ def test_scores_survive_writing(tmp_path: Path) -> None:
     run = replace(scores("of", OF, seed=3), coarse=("head", "hand"))
     write_scores(tmp_path / "scores.h5", run, {"segments": 1})
     again = read_scores(tmp_path / "scores.h5")
-    assert (again.modality, again.variant, again.fold, again.clips, again.classes, again.coarse) == (
-        run.modality,
-        run.variant,
-        run.fold,
-        run.clips,
-        run.classes,
-        run.coarse,
-    )
+    assert (again.run, again.clips, again.classes, again.coarse) == (run.run, run.clips, run.classes, run.coarse)
     assert np.array_equal(again.values, run.values)
     assert again.values.dtype == np.float32
     assert np.array_equal(again.labels, run.labels)
-    assert again.seed == 3
+    assert again.run.seed == 3
 
 
 def test_foreign_file_is_refused(tmp_path: Path) -> None:
@@ -172,30 +170,30 @@ def test_foreign_file_is_refused(tmp_path: Path) -> None:
 
 def test_notes_name_skipped_clips_folds_and_the_choice_of_level_4() -> None:
     runs = [scores("rgb", RGB), scores("rgb", OF, fold=2)]
-    notes = "\n".join(table1_notes(runs, WEIGHTS, "scores", ["nod/bad (no frame can be decoded)"]))
+    notes = "\n".join(table1_notes(runs, FUSION, ["nod/bad (no frame can be decoded)"]))
     assert "2 folds of 4, 4 test clips" in notes
     assert "Left out because they do not decode: nod/bad (no frame can be decoded)." in notes
     assert "RGB 1, OF 1.5, WOF 1" in notes
     assert "Level 4" not in notes
-    assert "Level 4" in "\n".join(table1_notes([replace(runs[0], variant="4-level")], WEIGHTS, "scores", []))
+    assert "Level 4" in "\n".join(table1_notes([renamed(runs[0], "4-level")], FUSION, []))
 
 
 def test_rows_and_columns_do_not_depend_on_the_order_of_files() -> None:
     runs = [
-        replace(scores(modality, values, fold), variant=variant)
+        renamed(scores(modality, values, fold), variant)
         for variant in ("3-level", "baseline")
         for fold in (2, 1)
         for modality, values in (("of", OF), ("rgb", RGB))
     ]
-    folds = tables.fold_accuracies(runs, WEIGHTS, "scores")
-    assert folds.equals(tables.fold_accuracies(runs[::-1], WEIGHTS, "scores"))
+    folds = tables.fold_accuracies(runs, FUSION)
+    assert folds.equals(tables.fold_accuracies(runs[::-1], FUSION))
     assert list(tables.table1(summarise(folds)).columns) == ["Input Modality", "Baseline", "3-Level"]
     assert list(folds["fold"][:4]) == [1, 2, 1, 2]
 
 
 def test_a_run_given_twice_is_refused() -> None:
     with pytest.raises(UserError, match="rgb/3-level/fold1/seed0 are given twice"):
-        tables.fold_accuracies([scores("rgb", RGB), scores("rgb", OF)], WEIGHTS, "scores")
+        tables.fold_accuracies([scores("rgb", RGB), scores("rgb", OF)], FUSION)
 
 
 def test_skipped_clips_are_named_below_the_table(tmp_path: Path) -> None:

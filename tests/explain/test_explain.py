@@ -1,7 +1,7 @@
 """Guided Grad-CAM: the maps by hand, where they land in the frame, what is drawn, and `stp explain`."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from stp.cli.app import app
+from stp.config import Views
 from stp.data.index import Clip, Index, read_index, write_index
 from stp.data.selection import chosen_clips, clip_fields, fields_by_modality
 from stp.data.shards import ClipFields, write_shard
@@ -31,13 +32,16 @@ from stp.explain.explanation import (
 )
 from stp.explain.grad_cam import guidable, guided_grad_cam, last_maps, share_weights
 from stp.figures.explanations import caption, columns, draw, overlay, save_explanations, shares, subsegments_at
+from stp.methods import pyramid
 from stp.models.backbones import Backbone, InputFormat, build_backbone
 from stp.models.feature_network import FeatureNetwork
 from stp.models.pyramid import TemporalPyramidNetwork
 from stp.sampling.crops import fixed_crops
-from stp.sampling.segments import variant
-from stp.training.run import Run, Settings, save_run
-from stp.training.scoring import score
+from stp.system.devices import Compute
+from stp.training.model_file import TrainedOn
+from stp.training.run import Run
+from stp.training.scoring import Scorer, score
+from tests.runs import make_run, untrained
 
 CPU = torch.device("cpu")
 PLAIN = InputFormat((0, 0, 0), (1, 1, 1))
@@ -136,11 +140,11 @@ def test_networks_without_maps_or_rectifiers_are_refused() -> None:
 @given(name=st.sampled_from(["baseline", "1-level", "3-level", "4-level"]), seed=st.integers(0, 1000))
 def test_shares_of_subsegments_sum_to_the_score(name: str, seed: int) -> None:
     torch.manual_seed(seed)
-    chosen = variant(name)
-    network = TemporalPyramidNetwork(build_backbone("convnet", 3, False), chosen, 4, 0.5).eval()
+    run = tiny_run("rgb", name)
+    network = TemporalPyramidNetwork(build_backbone("convnet", 3, False), pyramid.parts(run), 4, 0.5).eval()
     nn.init.normal_(network.classifier.weight)
     features = torch.randn(9, 96)
-    places = torch.randint(0, 9, (3, chosen.subsegments))
+    places = torch.randint(0, 9, (3, pyramid.sampler(run).subsegments))
     places[0, 0] = 8
     expected = network.scores(features[places]).mean(0)
     shares = torch.stack([(share_weights(network, places, c) * features).sum() for c in range(4)])
@@ -169,15 +173,20 @@ def bright_network(name: str) -> TemporalPyramidNetwork:
     assert convolution.bias is not None
     nn.init.constant_(convolution.weight, 1 / 3)
     nn.init.constant_(convolution.bias, -100.0)
-    chosen = Settings().variant(name)
-    bright = TemporalPyramidNetwork(Backbone(FeatureNetwork(network, 1, PLAIN), False), chosen, 2, 0.5).eval()
-    bright.classifier.weight.data = torch.tensor([[-1.0], [1.0]]).expand(2, sum(chosen.parts)).clone()
+    parts = pyramid.parts(tiny_run("rgb", name))
+    bright = TemporalPyramidNetwork(Backbone(FeatureNetwork(network, 1, PLAIN), False), parts, 2, 0.5).eval()
+    bright.classifier.weight.data = torch.tensor([[-1.0], [1.0]]).expand(2, sum(parts)).clone()
     nn.init.zeros_(bright.classifier.bias)
     return bright
 
 
 def tiny_run(modality: str, name: str, classes: tuple[str, ...] = CLASSES) -> Run:
-    return Run(modality, name, 1, classes, Settings("convnet", "none", 0.25, 32, partial_bn=False))
+    tiny = {"backbone": "convnet", "weights": "none", "width": 0.25, "input_size": 32, "partial_bn": False}
+    return make_run(f"{modality}/{name}/fold1/seed0", classes, **tiny)
+
+
+def to_explain(run: Run, network: TemporalPyramidNetwork) -> ExplainedRun:
+    return ExplainedRun(run, Scorer(network, run.options, pyramid.sampler(run)), frozenset())
 
 
 @dataclass(frozen=True)
@@ -218,16 +227,16 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
                 shard.write(clip.clip, fields)
     torch.manual_seed(0)
     for modality, name in (("rgb", "baseline"), ("of", "3-level")):
-        run = tiny_run(modality, name)
         found.model(modality, name).parent.mkdir(parents=True)
-        save_run(found.model(modality, name), run, run.build_network(), ["nod/a b"])
+        untrained(tiny_run(modality, name)).save(found.model(modality, name), TrainedOn(["nod/a b"]))
     return found
 
 
 def explained(results: Results, modality: str = "rgb", name: str = "3-level", crops: int = 10) -> Explanation:
-    network = bright_network(name) if modality == "rgb" else tiny_run(modality, name).build_network().eval()
-    clip = results.index.clips[1]
-    return explain(tiny_run(modality, name), network, results.fields()[modality], clip, "own", 3, crops, CPU)
+    run = tiny_run(modality, name)
+    network = bright_network(name) if modality == "rgb" else pyramid.build(run).eval()
+    clip, fields = results.index.clips[1], results.fields()[modality]
+    return explain(to_explain(run, network), fields, clip, "own", Views(3, crops), CPU)
 
 
 @pytest.mark.parametrize(("name", "crops"), [("baseline", 1), ("3-level", 10)])
@@ -246,7 +255,8 @@ def test_maps_lie_where_the_class_is_and_follow_it(results: Results, name: str, 
 def test_class_that_nothing_speaks_for_has_no_heat(results: Results) -> None:
     clip = results.index.clips[1]
     fields = results.fields()["rgb"]
-    explanation = explain(tiny_run("rgb", "3-level"), bright_network("3-level"), fields, clip, "nod", 3, 1, CPU)
+    bright = to_explain(tiny_run("rgb", "3-level"), bright_network("3-level"))
+    explanation = explain(bright, fields, clip, "nod", Views(3, 1), CPU)
     assert explanation.heat.max() == explanation.guided.max() == 0
     assert explanation.scores.argmax() == 1
     assert caption(explanation).splitlines()[0].startswith("predicted wave ")
@@ -259,9 +269,9 @@ def test_class_that_nothing_speaks_for_has_no_heat(results: Results) -> None:
 def test_scores_are_those_of_scoring(results: Results, modality: str) -> None:
     torch.manual_seed(0)
     run, fields, clip = tiny_run(modality, "3-level"), results.fields()[modality], results.index.clips[1]
-    network = run.build_network().eval()
-    expected = score(run, network, fields, [clip], 5, 2, CPU).video_scores()[0]
-    explanation = explain(run, network, fields, clip, "predicted", 5, 2, CPU)
+    chosen, views = to_explain(run, pyramid.build(run).eval()), Views(5, 2)
+    expected = score(chosen.scorer, "x", fields, [clip.clip], views, Compute(CPU)).mean(1)[0]
+    explanation = explain(chosen, fields, clip, "predicted", views, CPU)
     assert np.allclose(explanation.scores, expected)
     assert explanation.target == expected.argmax()
     assert np.isclose(explanation.probabilities.sum(), 1)
@@ -285,9 +295,8 @@ def test_target_class() -> None:
 
 @given(own=st.integers(1, 30), more=st.integers(0, 30))
 def test_columns_are_in_order_and_within_the_figure(own: int, more: int) -> None:
-    explanation = Explanation(
-        tiny_run("rgb", "baseline"), 0, np.zeros(2), np.arange(own), np.zeros((own, 1, 1)), np.zeros((own, 1, 1))
-    )
+    maps = np.zeros((own, 1, 1))
+    explanation = Explanation(tiny_run("rgb", "baseline"), 5, 0, np.zeros(2), np.arange(own), maps, maps)
     places = columns(explanation, own + more)
     assert places == sorted(set(places))
     assert 0 <= places[0] <= places[-1] < own + more
@@ -330,7 +339,7 @@ def test_files_of_an_explanation(results: Results, tmp_path: Path) -> None:
 def test_long_names_stay_beside_the_images(results: Results) -> None:
     explanation = explained(results, "rgb", "3-level", 1)
     classes = ("nod", "a slight shift of attention towards somebody who speaks")
-    long = Explanation(tiny_run("rgb", "3-level", classes), *list(vars(explanation).values())[1:])
+    long = replace(explanation, run=tiny_run("rgb", "3-level", classes))
     figure = draw(np.zeros((40, 48, 64, 3), np.uint8), [long, long], ["note"] * 2, "title")
     figure.canvas.draw()
     words = [text for ax in figure.axes for text in ax.texts if "slight" in text.get_text()]

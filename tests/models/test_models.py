@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from stp.errors import UserError
+from stp.methods import pyramid
 from stp.models.backbones import build_backbone, weights_report
 from stp.models.batch_norm import freeze_batch_norms
 from stp.models.bninception import BNInception
 from stp.models.micro_batches import micro_batch_features
 from stp.models.pyramid import TemporalPyramidNetwork, pyramid_features, subsegment_maps
-from stp.sampling.segments import variant
 from stp.training.loop import parameter_groups
+from tests.runs import make_run
 
 
 def count(module: nn.Module) -> int:
@@ -203,26 +204,24 @@ def test_pyramid_head_is_one_linear_map_a_subsegment(levels: int, repeat: int, s
 
 @pytest.mark.parametrize("name", ["baseline", "1-level", "3-level", "4-level"])
 def test_network_shapes(name: str) -> None:
-    chosen = variant(name)
-    network = TemporalPyramidNetwork(build_backbone("convnet", 10, True), chosen, 7, 0.5)
-    images = torch.zeros(2, chosen.segments, chosen.subsegments, 10, 32, 32)
-    assert network(images).shape == (2, chosen.segments, 7)
-    assert network.classifier.in_features == 96 * sum(chosen.parts)
+    run = make_run(f"of/{name}/fold1/seed0", tuple("abcdefg"), backbone="convnet", weights="none", input_size=32)
+    network, sampler = pyramid.build(run), pyramid.sampler(run)
+    images = torch.zeros(2, sampler.segments, sampler.subsegments, 10, 32, 32)
+    assert network(images).shape == (2, sampler.segments, 7)
+    assert network.classifier.in_features == 96 * sum(pyramid.parts(run))
 
 
 def test_one_level_ignores_the_order_of_subsegments_and_three_levels_do_not() -> None:
     torch.manual_seed(0)
     features = torch.randn(1, 4, 96)
-    for name, same in (("1-level", True), ("3-level", False)):
-        network = TemporalPyramidNetwork(build_backbone("convnet", 3, False), variant(name), 7, 0.5)
+    for parts, same in (((1,), True), ((1, 2, 4), False)):
+        network = TemporalPyramidNetwork(build_backbone("convnet", 3, False), parts, 7, 0.5)
         swapped = network.scores(features.flip(1))
         assert torch.allclose(network.scores(features), swapped, atol=1e-6) is same
 
 
 def test_parameter_groups_have_tsns_multipliers() -> None:
-    network = TemporalPyramidNetwork(
-        build_backbone("bninception", 10, True, "none", 0.125), variant("baseline"), 7, 0.5
-    )
+    network = TemporalPyramidNetwork(build_backbone("bninception", 10, True, "none", 0.125), (1,), 7, 0.5)
     freeze_batch_norms(network.backbone)
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     rates = {

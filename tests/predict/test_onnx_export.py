@@ -14,7 +14,9 @@ from typer.testing import CliRunner
 from stp.cli.app import app
 from stp.errors import UserError
 from stp.predict import onnx_export as export
-from stp.training.run import Run, Settings, load_run, save_run
+from stp.predict.ensemble import Model, load_model
+from stp.training.model_file import TrainedOn
+from tests.runs import make_run, untrained
 
 BACKBONES: dict[str, dict[str, Any]] = {
     "convnet": {"width": 0.5, "input_size": 32, "partial_bn": False},
@@ -23,17 +25,17 @@ BACKBONES: dict[str, dict[str, Any]] = {
 
 
 def save(folder: Path, backbone: str = "convnet", modality: str = "of", variant: str = "3-level") -> Path:
-    settings = Settings(backbone=backbone, weights="none", **BACKBONES[backbone])
-    run = Run(modality, variant, 1, ("a", "b", "zurück"), settings)
+    options = {"backbone": backbone, "weights": "none", **BACKBONES[backbone]}
     torch.manual_seed(0)
-    network = run.build_network()
+    recogniser = untrained(make_run(f"{modality}/{variant}/fold1/seed0", ("a", "b", "zurück"), **options))
+    network = recogniser.scorer.network
     torch.nn.init.normal_(network.classifier.weight)
     for name, value in network.backbone.state_dict().items():  # batch norms that do something
         if name.endswith(("running_mean", "bias")):
             value.copy_(0.1 * torch.randn(value.shape))
         if name.endswith("running_var"):
             value.copy_(0.5 + torch.rand(value.shape))
-    save_run(folder / "model.pt", run, network, [], {"width": 64, "height": 48})
+    recogniser.save(folder / "model.pt", TrainedOn([], {modality: {"width": 64, "height": 48}}))
     return folder
 
 
@@ -50,12 +52,12 @@ def convnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def assert_scores_are_torchs(folder: Path) -> None:
-    run, network = load_run(folder / "model.pt")
+    model, _ = load_model(folder / "model.pt")
     session = onnxruntime.InferenceSession(folder / "stream.onnx")
     for number in (1, 5):
-        images = 255 * np.random.default_rng(number).random((number, *export.input_shape(run)), np.float32)
+        images = 255 * np.random.default_rng(number).random((number, *export.input_shape(model)), np.float32)
         with torch.inference_mode():
-            expected = network(torch.from_numpy(images)[:, None])[:, 0].numpy()
+            expected = model.scorer.network(torch.from_numpy(images)[:, None])[:, 0].numpy()
         (scores,) = session.run(None, {"images": images})
         assert scores.shape == (number, 3)
         assert np.abs(scores - expected).max() <= 1e-4 * np.abs(expected).max()
@@ -66,7 +68,7 @@ def test_onnxruntime_gives_torchs_scores(convnet: Path) -> None:
     assert_scores_are_torchs(convnet)
 
 
-def test_bn_inception_with_folded_batch_norms_and_a_baseline_export_too(tmp_path: Path) -> None:
+def test_bn_inception_with_frozen_batch_norms_and_a_baseline_export_too(tmp_path: Path) -> None:
     for backbone, modality, variant in (("bninception", "rgb", "4-level"), ("convnet", "rgb", "baseline")):
         folder = save(tmp_path / backbone, backbone, modality, variant)
         stp_export(folder, "-o", folder / "stream.onnx", "--onnx")
@@ -92,9 +94,9 @@ def test_a_file_that_differs_from_torch_is_not_written(
 ) -> None:
     content = (convnet / "stream.onnx").read_bytes()
 
-    def wrong(network: export.SegmentNetwork, run: Run, properties: dict[str, str]) -> bytes:
+    def wrong(network: export.SegmentNetwork, model: Model, properties: dict[str, str]) -> bytes:
         with torch.no_grad():
-            network.network.classifier.bias.add_(0.001 * network(export.random_segments(run, 1)).abs().max())
+            network.network.classifier.bias.add_(0.001 * network(export.random_segments(model, 1)).abs().max())
         return content
 
     monkeypatch.setattr(export, "to_onnx", wrong)

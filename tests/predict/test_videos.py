@@ -3,6 +3,7 @@
 import json
 import logging
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,27 +17,29 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from stp.cli.app import app
-from stp.config import StorageFormat
+from stp.config import Fusion, FusionSpace, StorageFormat, Views
 from stp.data.index import Clip
 from stp.data.shards import RAW, ClipFields, write_shard
 from stp.errors import UserError
 from stp.evaluation.scores import Scores, fuse
 from stp.extraction.pairs import FlowSettings
 from stp.extraction.stages import extract_flow, extract_frames
-from stp.predict.ensemble import Model, find_models, load_ensemble, run_scores
+from stp.predict.ensemble import find_models, load_ensemble, run_scores
 from stp.predict.overlay import BAR, draw, nearest_window, write_overlay
 from stp.predict.videos import VideoPrediction, predict_video
 from stp.predict.windows import Window, pieces, windows
 from stp.sampling.loading import open_fields
-from stp.training.run import Run, Settings, save_run
-from stp.training.scoring import ready, score
+from stp.system.devices import Compute
+from stp.training.model_file import TrainedOn
+from stp.training.scoring import score
 from stp.video.decoding import VideoFacts, check_video
+from tests.runs import make_run, read_run, untrained
 
 CPU = torch.device("cpu")
 CLASSES = ("down", "up", "left")
 WIDTH, HEIGHT, RATE, BOUND = 60, 40, 10.0, 6.0
 TINY: dict[str, Any] = {"backbone": "convnet", "weights": "none", "width": 0.25, "input_size": 24, "partial_bn": False}
-WEIGHTS = {"rgb": 1.0, "of": 1.5, "wof": 0.5}
+FUSION = Fusion(weights={"rgb": 1.0, "of": 1.5, "wof": 0.5})
 
 
 def write_video(path: Path, frames: int, seed: int, width: int = 80, height: int = 60) -> Path:
@@ -81,13 +84,14 @@ def make_data(folder: Path, storage: StorageFormat, modalities: tuple[str, ...],
 
 
 def save_model(data: Data, modality: str, fold: int = 1, path: Path | None = None, **changes: Any) -> Path:
-    run = Run(modality, changes.pop("variant", "2-level"), fold, changes.pop("classes", CLASSES), Settings(**TINY))
-    fields = changes.pop("fields", data.fields[modality].parameters)
+    name = f"{modality}/{changes.get('method', '2-level')}/fold{fold}/seed0"
+    run = make_run(name, changes.get("classes", CLASSES), **TINY)
+    fields = changes.get("fields", data.fields[modality].parameters)
     torch.manual_seed(10 * fold + len(modality))
-    network = run.build_network()
-    torch.nn.init.normal_(network.classifier.weight)
+    recogniser = untrained(run)
+    torch.nn.init.normal_(recogniser.scorer.network.classifier.weight)
     path = path or data.model(modality, fold)
-    save_run(path, run, network, ["x"], fields)
+    recogniser.save(path, TrainedOn(["x"], fields and {modality: fields}))
     return path
 
 
@@ -98,8 +102,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
 
 def scored(data: Data, model: Path, segments: int, crops: int) -> Scores:
     """What `stp score` says of all clips."""
-    loaded = load_ensemble([model], WEIGHTS, "scores", segments, crops, CPU).models[0]
-    return score(loaded.run, loaded.network, data.fields[loaded.run.modality], data.clips, segments, crops, CPU)
+    recogniser, names = read_run(model), tuple(clip.clip for clip in data.clips)
+    run, views = recogniser.run, Views(segments, crops)
+    values = recogniser.scores(names, {run.name.input: data.fields[run.name.input]}, views, Compute(CPU))
+    return Scores(run.name, run.classes, names, np.zeros(len(names), np.int64), values)
 
 
 def stp_predict(*arguments: object, status: int = 0) -> str:
@@ -112,7 +118,7 @@ def stp_predict(*arguments: object, status: int = 0) -> str:
 
 @pytest.mark.parametrize("modality", ["rgb", "of", "wof"])
 def test_a_clip_of_the_data_set_gets_exactly_its_scores(data: Data, modality: str) -> None:
-    ensemble = load_ensemble([data.model(modality)], WEIGHTS, "scores", 25, 10, CPU)
+    ensemble = load_ensemble([data.model(modality)], FUSION, Views(25, 10), CPU)
     expected = scored(data, data.model(modality), 25, 10).video_scores()
     for clip, row in zip(data.clips, expected, strict=True):
         prediction = predict_video(ensemble, Path(clip.path), CPU)
@@ -125,20 +131,20 @@ def test_a_clip_of_the_data_set_gets_exactly_its_scores(data: Data, modality: st
 
 def test_jpeg_storage_of_frames_and_flow_is_repeated(tmp_path: Path) -> None:
     jpeg = make_data(tmp_path / "jpeg", StorageFormat("jpeg", 60), ("wof",), (1,))
-    ensemble = load_ensemble([jpeg.model("wof")], WEIGHTS, "scores", 3, 2, CPU)
+    ensemble = load_ensemble([jpeg.model("wof")], FUSION, Views(3, 2), CPU)
     expected = scored(jpeg, jpeg.model("wof"), 3, 2).video_scores()
     prediction = predict_video(ensemble, Path(jpeg.clips[0].path), CPU)
     assert np.array_equal(prediction.probabilities, ensemble.probabilities({"wof": [expected[:1]]}))
 
 
 @pytest.mark.parametrize("space", ["scores", "probabilities"])
-def test_fused_streams_are_the_tables_fusion(data: Data, space: Any, tmp_path: Path) -> None:
+def test_fused_streams_are_the_tables_fusion(data: Data, space: FusionSpace, tmp_path: Path) -> None:
     videos = [clip.path for clip in data.clips]
-    weights = ",".join(f"{name}={weight}" for name, weight in WEIGHTS.items())
+    weights = ",".join(f"{name}={weight}" for name, weight in FUSION.weights.items())
     options = ["--fuse", "--weights", weights, "--space", space, "--segments", 4, "--crops", 2]
     stp_predict(*videos, "--run", data.model("of").parent, *options, "--json", tmp_path / "p.json")
     content = json.loads((tmp_path / "p.json").read_text())
-    fused = fuse([scored(data, data.model(name), 4, 2) for name in ("rgb", "of", "wof")], WEIGHTS, space)
+    fused = fuse([scored(data, data.model(name), 4, 2) for name in ("rgb", "of", "wof")], replace(FUSION, space=space))
     if space == "scores":
         fused = np.exp(fused) / np.exp(fused).sum(1, keepdims=True)
     for video, row in zip(content["videos"], fused, strict=True):
@@ -151,7 +157,7 @@ def test_fused_streams_are_the_tables_fusion(data: Data, space: Any, tmp_path: P
 def test_folds_of_a_stream_are_averaged(data: Data) -> None:
     found = find_models([data.runs / "rgb", data.model("rgb", 2)])
     assert found == [data.model("rgb", 1), data.model("rgb", 2)]
-    ensemble = load_ensemble(found, WEIGHTS, "scores", 3, 1, CPU)
+    ensemble = load_ensemble(found, FUSION, Views(3, 1), CPU)
     mean = np.mean([scored(data, path, 3, 1).video_scores()[0] for path in found], axis=0)
     prediction = predict_video(ensemble, Path(data.clips[0].path), CPU)
     exponentials = np.exp(mean - mean.max())
@@ -164,7 +170,7 @@ def test_fuse_takes_the_streams_of_the_same_fold_and_seed(data: Data, tmp_path: 
     alone = save_model(data, "of", path=tmp_path / "runs/of/2-level/fold1/seed0/model.pt")
     with pytest.raises(UserError, match="--fuse: no other stream beside"):
         find_models([alone], fuse=True)
-    with pytest.raises(UserError, match=r"--fuse: .* is not at runs/MODALITY/VARIANT/foldN/seedS"):
+    with pytest.raises(UserError, match=r"--fuse: .* is not at runs/INPUT/METHOD/foldN/seedS"):
         find_models([save_model(data, "of", path=tmp_path / "copied.pt")], fuse=True)
 
 
@@ -181,12 +187,11 @@ def test_a_window_is_predicted_as_the_clip_cut_to_it(data: Data, modality: str, 
         for number, window in enumerate(chosen):
             shard.write(f"{number}", stored[window.first : window.first + window.frames - lost])
     fields = ClipFields([tmp_path / "0.h5"])
-    [loaded] = load_ensemble([data.model(modality)], WEIGHTS, "scores", 5, 2, CPU).models
-    model = Model(loaded.path, loaded.run, ready(loaded.network, CPU))
+    [model] = load_ensemble([data.model(modality)], FUSION, Views(5, 2), CPU).models
     with torch.inference_mode():
-        together = run_scores(model, open_fields(fields, ["whole"], CPU), "whole", chosen, frames, 5, 2)
-    clips = [Clip(f"{number}", "", "up") for number in range(len(chosen))]
-    alone = score(model.run, model.network, fields, clips, 5, 2, CPU).video_scores()
+        together = run_scores(model, open_fields(fields, ["whole"], CPU), "whole", chosen, frames, Views(5, 2))
+    clips = [f"{number}" for number in range(len(chosen))]
+    alone = score(model.scorer, "alone", fields, clips, Views(5, 2), Compute(CPU)).mean(1)
     np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-4 * np.abs(alone).max())
     assert len({tuple(row) for row in alone}) == len({(w.first, w.frames) for w in chosen})
 
@@ -255,24 +260,24 @@ def test_bad_videos_are_named_and_the_others_go_on(
 def test_runs_that_do_not_belong_together_are_refused(data: Data, tmp_path: Path) -> None:
     old = save_model(data, "rgb", path=tmp_path / "old.pt", fields=None)
     with pytest.raises(UserError, match=r"old.pt: does not say how the fields it was trained on were made; train it"):
-        load_ensemble([old], WEIGHTS, "scores", 3, 1, CPU)
+        load_ensemble([old], FUSION, Views(3, 1), CPU)
     by_hand = save_model(data, "of", path=tmp_path / "hand.pt", fields={"bound": 20})
     with pytest.raises(UserError, match=r"hand.pt: its flow does not say how its frames were made"):
-        load_ensemble([by_hand], WEIGHTS, "scores", 3, 1, CPU)
+        load_ensemble([by_hand], FUSION, Views(3, 1), CPU)
     small = {**data.fields["of"].parameters, "bound": 3.0}
     other = save_model(data, "of", path=tmp_path / "bound.pt", fields=small)
     with pytest.raises(UserError, match="were trained on flow made differently"):
-        load_ensemble([data.model("wof"), other], WEIGHTS, "scores", 3, 1, CPU)
-    mixed = save_model(data, "of", path=tmp_path / "variant.pt", variant="baseline")
+        load_ensemble([data.model("wof"), other], FUSION, Views(3, 1), CPU)
+    mixed = save_model(data, "of", path=tmp_path / "variant.pt", method="baseline")
     with pytest.raises(UserError, match=r"variant.pt has other variant than .*: baseline, 2-level"):
-        load_ensemble([data.model("of"), mixed], WEIGHTS, "scores", 3, 1, CPU)
+        load_ensemble([data.model("of"), mixed], FUSION, Views(3, 1), CPU)
     foreign = save_model(data, "of", path=tmp_path / "classes.pt", classes=("a", "b"))
     with pytest.raises(UserError, match=r"classes.pt has other classes than"):
-        load_ensemble([data.model("of"), foreign], WEIGHTS, "scores", 3, 1, CPU)
+        load_ensemble([data.model("of"), foreign], FUSION, Views(3, 1), CPU)
     with pytest.raises(UserError, match="--weights: no weight for of"):
-        load_ensemble([data.model("of")], {"rgb": 1.0}, "scores", 3, 1, CPU)
+        load_ensemble([data.model("of")], Fusion(weights={"rgb": 1.0}), Views(3, 1), CPU)
     with pytest.raises(UserError, match="flow backend: 'opencv-cuda' computes the semantics opencv-cuda"):
-        load_ensemble([data.model("of")], WEIGHTS, "scores", 3, 1, CPU, "opencv-cuda")
+        load_ensemble([data.model("of")], FUSION, Views(3, 1), CPU, "opencv-cuda")
 
 
 def test_mistakes_are_found_before_anything_is_computed(data: Data, tmp_path: Path) -> None:
@@ -296,7 +301,7 @@ def test_mistakes_are_found_before_anything_is_computed(data: Data, tmp_path: Pa
 
 
 def test_a_disk_that_is_too_small_is_told_before_it_is_full(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
-    ensemble = load_ensemble([data.model("wof")], WEIGHTS, "scores", 3, 1, CPU)
+    ensemble = load_ensemble([data.model("wof")], FUSION, Views(3, 1), CPU)
     monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 27 * 7 * WIDTH * HEIGHT - 1})())
     with pytest.raises(UserError, match=r"need up to 0.0 GiB in '.*', where .* name another folder by .* TMPDIR"):
         predict_video(ensemble, Path(data.clips[0].path), CPU)

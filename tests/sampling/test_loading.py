@@ -9,19 +9,21 @@ import numpy as np
 import pytest
 import torch
 
-from stp.config import StorageFormat
+from stp.config import StorageFormat, Views
 from stp.data.index import Clip
 from stp.data.shards import RAW, ClipFields, write_shard
 from stp.errors import UserError
 from stp.sampling import loading as device_fields
 from stp.sampling.crops import Crop, training_crop
 from stp.sampling.loading import DeviceFields, MappedFields, ResidentFields, StreamedFields, open_fields
-from stp.sampling.samples import Sample, draw_batch, draw_epoch, scored_segments
-from stp.sampling.segments import segment_subsegments, subsegment_fields, training_starts, variant
+from stp.sampling.samples import Sample, TrainingBatch, draw_batch, draw_epoch, scored_segments
+from stp.sampling.segments import subsegment_fields, training_starts
+from stp.system.devices import Compute
 from stp.training import scoring as score
 from stp.training.batches import training_images
-from stp.training.run import Run, Settings
+from stp.training.loop import Plan
 from tests.plain import cut
+from tests.runs import make_run, plan_of, untrained
 
 CPU = torch.device("cpu")
 LENGTHS = (1, 4, 20, 31, 60)
@@ -42,9 +44,22 @@ def write(
     return ClipFields([path])
 
 
-def run_of(modality: str = "of", name: str = "3-level") -> Run:
-    settings = {"backbone": "convnet", "weights": "none", "width": 0.5, "input_size": SIZE, "batch_videos": 2}
-    return Run(modality, name, 1, ("a", "b"), Settings.from_dict(settings | {"partial_bn": False}))
+def plan(modality: str = "of", name: str = "3-level") -> Plan:
+    options = {"backbone": "convnet", "weights": "none", "width": 0.5, "input_size": SIZE, "batch_videos": 2}
+    return plan_of(make_run(f"{modality}/{name}/fold1/seed0", ("a", "b"), **options, partial_bn=False))
+
+
+def epoch(plan: Plan, fields: ClipFields, rng: np.random.Generator) -> list[TrainingBatch]:
+    return draw_epoch(plan.drawing(), fields, CLIPS, plan.run.classes, rng)
+
+
+def epochs(plan: Plan, fields: ClipFields) -> list[TrainingBatch]:
+    """Batches of four epochs."""
+    return [batch for seed in range(4) for batch in epoch(plan, fields, np.random.default_rng(seed))]
+
+
+def batch_of(plan: Plan, fields: ClipFields, clips: Sequence[Clip] = CLIPS) -> list[Sample]:
+    return draw_batch(plan.drawing(), fields, clips, np.random.default_rng(0))
 
 
 @pytest.fixture(params=["cpu", "cuda"])
@@ -56,18 +71,19 @@ def device(request: pytest.FixtureRequest) -> torch.device:
 
 def test_draws_come_in_this_order_and_never_change(tmp_path: Path) -> None:
     """A permutation an epoch, then of each clip its starts and its crop, all from one generator."""
-    fields, run, rng = write(tmp_path / "0.h5"), run_of(), np.random.default_rng(5)
-    epochs = [draw_epoch(run, fields, CLIPS, rng) for _ in range(2)]
-    again, chosen = np.random.default_rng(5), variant("3-level")
-    for epoch in epochs:
+    fields, rng = write(tmp_path / "0.h5"), np.random.default_rng(5)
+    drawn = [epoch(plan(), fields, rng) for _ in range(2)]
+    again = np.random.default_rng(5)
+    for batches in drawn:
         order = again.permutation(len(CLIPS))
-        samples = [sample for batch in epoch for sample in batch.samples]
+        samples = [sample for batch in batches for sample in batch.samples]
         assert [sample.clip for sample in samples] == [NAMES[i] for i in order]
-        assert [len(batch.samples) for batch in epoch] == [2, 2, 1]
-        assert np.concatenate([batch.labels for batch in epoch]).tolist() == [i % 2 for i in order]
+        assert [len(batch.samples) for batch in batches] == [2, 2, 1]
+        assert np.concatenate([batch.labels for batch in batches]).tolist() == [i % 2 for i in order]
         for sample, i in zip(samples, order, strict=True):
             starts = training_starts(LENGTHS[i], 3, 20, again)
-            indices = subsegment_fields(segment_subsegments(starts, chosen).reshape(-1), 5, LENGTHS[i])
+            first = (starts[:, None] + np.array([0, 5, 10, 15])).reshape(-1)
+            indices = subsegment_fields(first, 5, LENGTHS[i])
             assert np.array_equal(sample.indices, indices)
             assert sample.crop == training_crop(36, 48, (1, 0.875, 0.75), again)
 
@@ -79,13 +95,13 @@ def test_images_are_those_of_cut_wherever_fields_live(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, modality: str, name: str, threads: int
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    fields, run = write(tmp_path / "0.h5", modality), run_of(modality, name)
-    epochs = [batch for seed in range(4) for batch in draw_epoch(run, fields, CLIPS, np.random.default_rng(seed))]
+    fields, chosen = write(tmp_path / "0.h5", modality), plan(modality, name)
+    batches = epochs(chosen, fields)
     sources = [MappedFields(fields), StreamedFields(fields, CPU), ResidentFields(fields, NAMES, CPU)]
     for source in sources:
-        made = list(training_images(run, source, epochs))
-        assert len(made) == len(epochs)
-        for batch, (images, labels) in zip(epochs, made, strict=True):
+        made = list(training_images(chosen.sampler, SIZE, source, batches))
+        assert len(made) == len(batches)
+        for batch, (images, labels) in zip(batches, made, strict=True):
             plain = [cut(fields[s.clip], s.indices, s.crop, SIZE, modality == "of") for s in batch.samples]
             assert images.shape[:3] == (len(batch.samples), 3, 8 if name == "4-level" else 1)
             assert torch.equal(images.flatten(0, 2), torch.cat(plain))
@@ -97,10 +113,10 @@ def test_images_are_those_of_cut_wherever_fields_live(
 def test_resident_and_streamed_fields_give_the_same_bits(
     tmp_path: Path, modality: str, storage: StorageFormat, device: torch.device
 ) -> None:
-    fields, run = write(tmp_path / "0.h5", modality, storage), run_of(modality)
-    epochs = [batch for seed in range(4) for batch in draw_epoch(run, fields, CLIPS, np.random.default_rng(seed))]
+    fields, chosen = write(tmp_path / "0.h5", modality, storage), plan(modality)
+    batches = epochs(chosen, fields)
     sources = [StreamedFields(fields, device), ResidentFields(fields, NAMES, device)]
-    made = [list(training_images(run, source, epochs)) for source in sources]
+    made = [list(training_images(chosen.sampler, SIZE, source, batches)) for source in sources]
     for (streamed, _), (resident, labels) in zip(*made, strict=True):
         assert streamed.device.type == resident.device.type == labels.device.type == device.type
         assert torch.equal(streamed, resident)
@@ -109,16 +125,17 @@ def test_resident_and_streamed_fields_give_the_same_bits(
 def test_a_gpu_makes_the_images_of_the_cpu_up_to_rounding(tmp_path: Path) -> None:
     if not torch.cuda.is_available():
         pytest.skip("no GPU")
-    fields, run = write(tmp_path / "0.h5"), run_of()
-    epoch = draw_epoch(run, fields, CLIPS, np.random.default_rng(0))
+    fields, chosen = write(tmp_path / "0.h5"), plan()
+    batches = epoch(chosen, fields, np.random.default_rng(0))
     sources = [StreamedFields(fields, place) for place in (CPU, torch.device("cuda"))]
-    for (ours, _), (theirs, _) in zip(*(training_images(run, source, epoch) for source in sources), strict=True):
+    made = [training_images(chosen.sampler, SIZE, source, batches) for source in sources]
+    for (ours, _), (theirs, _) in zip(*made, strict=True):
         torch.testing.assert_close(theirs.cpu(), ours, rtol=0, atol=1e-3)
 
 
 def test_clips_of_several_sizes_are_not_resident(tmp_path: Path) -> None:
-    fields, run = write(tmp_path / "0.h5", sizes=((36, 48), (40, 30))), run_of()
-    samples = draw_batch(run, fields, CLIPS, np.random.default_rng(0))
+    fields = write(tmp_path / "0.h5", sizes=((36, 48), (40, 30)))
+    samples = batch_of(plan(), fields)
     plain = torch.cat([cut(fields[s.clip], s.indices, s.crop, SIZE, True) for s in samples])
     for source in (open_fields(fields, NAMES, CPU), StreamedFields(fields, CPU)):
         (images,) = source.images([samples], SIZE)
@@ -128,9 +145,9 @@ def test_clips_of_several_sizes_are_not_resident(tmp_path: Path) -> None:
 
 
 def test_batches_are_taken_ahead_but_not_all_at_once(tmp_path: Path) -> None:
-    fields, run = write(tmp_path / "0.h5"), run_of()
+    fields = write(tmp_path / "0.h5")
     taken: list[int] = []
-    samples = draw_batch(run, fields, CLIPS[:1], np.random.default_rng(0))
+    samples = batch_of(plan(), fields, CLIPS[:1])
 
     def endless() -> Iterator[list[Sample]]:
         while True:
@@ -149,7 +166,7 @@ def test_batches_are_taken_ahead_but_not_all_at_once(tmp_path: Path) -> None:
 
 def test_what_fails_in_a_thread_reaches_the_caller_in_its_turn(tmp_path: Path) -> None:
     fields = write(tmp_path / "0.h5")
-    good = draw_batch(run_of(), fields, CLIPS, np.random.default_rng(0))
+    good = batch_of(plan(), fields)
     bad = replace(good[-1], indices=good[-1].indices + 1000)
     images = StreamedFields(fields, CPU).images([good, [*good, bad], good], SIZE)
     next(images)
@@ -202,39 +219,41 @@ def test_scoring_passes_every_image_once_and_in_order(lengths: tuple[int, ...]) 
 @pytest.mark.parametrize("name", ["baseline", "1-level", "3-level", "4-level"])
 def test_maps_of_subsegments_are_the_pyramid(name: str) -> None:
     torch.manual_seed(0)
-    network = run_of(name=name).build_network().eval().double()
+    chosen = plan(name=name)
+    network = chosen.build().eval().double()
     torch.nn.init.normal_(network.classifier.weight)
     torch.nn.init.normal_(network.classifier.bias)
     features = torch.randn(2, 9, network.backbone.num_features, dtype=torch.float64)
-    places = torch.randint(9, (5, network.variant.subsegments))
+    places = torch.randint(9, (5, chosen.sampler.subsegments))
     with torch.inference_mode():
-        mapped = score.segment_scores(network, features, places)
+        mapped = network.segment_scores(features, places)
         torch.testing.assert_close(mapped, network.scores(features[:, places]), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("storage", [RAW, StorageFormat("jpeg")])
 def test_scores_do_not_depend_on_where_fields_live(tmp_path: Path, storage: StorageFormat) -> None:
-    fields, run = write(tmp_path / "0.h5", storage=storage), run_of()
+    fields = write(tmp_path / "0.h5", storage=storage)
     torch.manual_seed(0)
-    network = run.build_network()
-    made = [score.score(run, network, fields, CLIPS, 4, 2, CPU, place).values for place in ("never", "always")]
-    assert np.array_equal(made[0], made[1])
+    scorer, places = untrained(plan().run).scorer, (Compute(CPU, "never"), Compute(CPU, "always"))
+    made = [score.score(scorer, "", fields, NAMES, Views(4, 2), place) for place in places]
+    assert np.array_equal(*made)
 
 
 def test_packed_batches_score_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fields, run = write(tmp_path / "0.h5"), run_of()
+    fields = write(tmp_path / "0.h5")
     torch.manual_seed(0)
-    network = run.build_network()
-    torch.nn.init.normal_(network.classifier.weight)
-    plain = score.score(run, network, fields, CLIPS, 4, 10, CPU).values
+    scorer = untrained(plan().run).scorer
+    torch.nn.init.normal_(scorer.network.classifier.weight)
+    plain = score.score(scorer, "", fields, NAMES, Views(4, 10), Compute(CPU))
     monkeypatch.setattr(score, "divide", score.pack)
-    np.testing.assert_allclose(score.score(run, network, fields, CLIPS, 4, 10, CPU).values, plain, rtol=1e-4, atol=1e-5)
+    packed = score.score(scorer, "", fields, NAMES, Views(4, 10), Compute(CPU))
+    np.testing.assert_allclose(packed, plain, rtol=1e-4, atol=1e-5)
 
 
 def test_scored_segments_list_every_subsegment_once(tmp_path: Path) -> None:
-    fields, chosen = write(tmp_path / "0.h5"), variant("3-level")
+    fields, chosen = write(tmp_path / "0.h5"), plan().sampler
     for name, length in zip(NAMES, LENGTHS, strict=True):
-        segments = scored_segments(fields, name, chosen, 25, 10)
+        segments = scored_segments(fields, name, chosen, Views(25, 10))
         assert len(segments.views) == 10
         starts = segments.views[0].indices[:, 0]
         assert len(set(starts)) == len(starts) <= length

@@ -1,5 +1,7 @@
 """Segments, sub-segments and crops."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,55 +10,68 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from stp.errors import UserError
+from stp.methods import pyramid
 from stp.sampling import segments as sampling
 from stp.sampling.crops import Crop, fixed_crops, training_crop
-from stp.sampling.segments import Variant, variant
+from stp.sampling.segments import SegmentSampler
+from stp.training.run import Run
 from tests.plain import cut
+from tests.runs import make_run
 
 LENGTHS = (1, 4, 19, 20, 21, 1000)
 
 
+def run_of(method: str, run_input: str = "of", **options: int) -> Run:
+    return make_run(f"{run_input}/{method}/fold1/seed0", ("a", "b"), **options)
+
+
 def test_variants_are_the_papers() -> None:
-    assert variant("baseline") == Variant("baseline", 3, 5, 1, 5, 1)
-    assert variant("1-level") == Variant("1-level", 3, 20, 4, 5, 1)
-    assert variant("3-level").subsegment_starts == (0, 5, 10, 15)
-    assert variant("3-level").parts == (1, 2, 4)
+    assert pyramid.sampler(run_of("baseline")) == SegmentSampler(3, 5, 1, 5, stack=5)
+    assert pyramid.sampler(run_of("1-level", "rgb")) == SegmentSampler(3, 20, 4, 5, stack=1)
+    assert pyramid.sampler(run_of("3-level")).subsegment_starts == (0, 5, 10, 15)
+    assert [pyramid.parts(run_of(name)) for name in ("baseline", "1-level", "3-level")] == [(1,), (1,), (1, 2, 4)]
 
 
 def test_level_4_spreads_8_overlapping_subsegments_over_the_same_segment() -> None:
-    chosen = variant("4-level")
+    chosen = pyramid.sampler(run_of("4-level"))
     assert chosen.subsegment_starts == (0, 2, 4, 6, 9, 11, 13, 15)
     assert chosen.subsegment_starts[-1] + chosen.subsegment_length == chosen.segment_length
 
 
 @pytest.mark.parametrize("name", ["0-level", "three", "10-level", ""])
 def test_unknown_variant_is_refused(name: str) -> None:
-    with pytest.raises(UserError, match="is unknown"):
-        variant(name)
+    run = run_of("1-level")
+    with pytest.raises(UserError, match=f"variant '{name}' is unknown; allowed are baseline, 1-level"):
+        pyramid.parts(replace(run, name=replace(run.name, method=name)))
 
 
 def test_subsegments_that_do_not_divide_are_refused() -> None:
     with pytest.raises(UserError, match=r"pyramid.subsegments 6 cannot be divided into the 4 parts"):
-        variant("3-level", subsegments=6)
+        pyramid.sampler(run_of("3-level", subsegments=6))
+
+
+def test_subsegments_longer_than_their_segment_are_refused() -> None:
+    with pytest.raises(UserError, match=r"pyramid.subsegment_length 21 is more than pyramid.segment_length 20"):
+        pyramid.sampler(run_of("3-level", subsegment_length=21))
 
 
 @pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize("name", ["baseline", "3-level", "4-level"])
-@pytest.mark.parametrize("stack", [1, 5])
-def test_fields_exist_at_every_clip_length(length: int, name: str, stack: int) -> None:
-    chosen = variant(name)
-    rng = np.random.default_rng(0)
-    for starts in (
-        sampling.training_starts(length, chosen.segments, chosen.segment_length, rng),
-        sampling.even_starts(length, 25, chosen.segment_length),
-    ):
-        fields = sampling.subsegment_fields(sampling.segment_subsegments(starts, chosen), stack, length)
-        assert fields.shape == (len(starts), chosen.subsegments, stack)
+@pytest.mark.parametrize("run_input", ["rgb", "of"])
+def test_fields_exist_at_every_clip_length(length: int, name: str, run_input: str) -> None:
+    chosen = pyramid.sampler(run_of(name, run_input))
+    stack = 1 if run_input == "rgb" else 5
+    drawn = chosen.draw(length, np.random.default_rng(0)).reshape(chosen.segments, chosen.subsegments, stack)
+    spread = chosen.spread(length, 25)
+    assert spread.shape == (25, chosen.subsegments, stack)
+    for fields in (drawn, spread):
         assert fields.min() >= 0
         assert fields.max() < length
+        starts = fields[:, 0, 0]
         assert (np.diff(starts) >= 0).all()
         if length >= chosen.segment_length:  # nothing is clamped
             assert (starts + chosen.segment_length <= length).all()
+            assert (fields[:, :, 0] - starts[:, None] == chosen.subsegment_starts).all()
             assert (np.diff(fields, axis=2) == 1).all()
 
 

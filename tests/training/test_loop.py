@@ -11,22 +11,27 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from stp.config import Compilation, Views
 from stp.data.index import Clip
 from stp.data.shards import ClipFields, write_shard
 from stp.errors import UserError
+from stp.methods import Task, pyramid
 from stp.models.pyramid import TemporalPyramidNetwork
 from stp.sampling.crops import fixed_crops
-from stp.sampling.segments import even_starts, segment_subsegments, subsegment_fields, variant
+from stp.sampling.segments import even_starts, subsegment_fields
+from stp.system.devices import Compute
 from stp.training.log import LOG_COLUMNS, EpochTally, log_row
-from stp.training.loop import IMAGES_WORTH_COMPILING, Compilation, Training, compiles, train
-from stp.training.run import Run, Settings, load_run, save_run
-from stp.training.scoring import score
+from stp.training.loop import IMAGES_WORTH_COMPILING, Training, compiles, train
+from stp.training.model_file import TrainedOn
+from stp.training.run import Run
+from stp.training.session import Session
 from tests.plain import cut
+from tests.runs import make_run, plan_of, read_run, untrained
 
-CPU = torch.device("cpu")
+CPU = Compute(torch.device("cpu"))
 
 
-def settings(**changes: object) -> Settings:
+def tiny_run(name: str = "of/3-level/fold1/seed0", classes: tuple[str, ...] = ("up", "down"), **changes: object) -> Run:
     tiny = {
         "backbone": "convnet",
         "weights": "none",
@@ -37,7 +42,7 @@ def settings(**changes: object) -> Settings:
         "rgb": {"epochs": 8, "milestones": [], "learning_rate": 0.05, "dropout": 0.0, "scales": [1]},
         "flow": {"epochs": 8, "milestones": [], "learning_rate": 0.05, "dropout": 0.0, "scales": [1]},
     }
-    return Settings.from_dict(tiny | changes)
+    return make_run(name, classes, **tiny | changes)
 
 
 @pytest.fixture(scope="module")
@@ -59,22 +64,30 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[ClipFields, list[Cl
 def trained(
     clips: tuple[ClipFields, list[Clip]], folder: Path, variant: str = "3-level", seed: int = 0, **changes: object
 ) -> Run:
-    run = Run("of", variant, 1, ("up", "down"), settings(**changes), seed)
-    network = train(run, *clips, CPU, folder / "log.csv")
-    save_run(folder / "model.pt", run, network)
+    run = tiny_run(f"of/{variant}/fold1/seed{seed}", **changes)
+    fields, rows = clips
+    recogniser = pyramid.METHOD.fit(Task(run, rows, {"of": fields}, CPU, Session(folder / "log.csv")))
+    recogniser.save(folder / "model.pt", TrainedOn())
     return run
+
+
+def loss_of_epochs(run: Run, clips: tuple[ClipFields, list[Clip]], folder: Path, compute: Compute = CPU) -> list[float]:
+    train(plan_of(run), *clips, compute, Session(folder / "log.csv"))
+    return list(pd.read_csv(folder / "log.csv")["loss"])
 
 
 def test_training_learns_and_logs(clips: tuple[ClipFields, list[Clip]], tmp_path: Path) -> None:
     trained(clips, tmp_path)
-    rows = [line.split(",") for line in (tmp_path / "log.csv").read_text().splitlines()]
-    assert tuple(rows[0]) == LOG_COLUMNS
-    assert [row[0] for row in rows[1:]] == [str(epoch) for epoch in range(1, 9)]
-    assert float(rows[-1][1]) < float(rows[1][1]) / 2
-    run, network = load_run(tmp_path / "model.pt")
-    result = score(run, network, *clips, segments=3, crops=2, device=CPU)
-    assert result.values.shape == (12, 3, 2)
-    assert (result.video_scores().argmax(1) == result.labels).all()
+    log = [line.split(",") for line in (tmp_path / "log.csv").read_text().splitlines()]
+    assert tuple(log[0]) == LOG_COLUMNS
+    assert [row[0] for row in log[1:]] == [str(epoch) for epoch in range(1, 9)]
+    assert float(log[-1][1]) < float(log[1][1]) / 2
+    fields, rows = clips
+    names = [clip.clip for clip in rows]
+    values = read_run(tmp_path / "model.pt").scores(names, {"of": fields}, Views(3, 2), CPU)
+    assert values.shape == (12, 3, 2)
+    assert values.dtype == np.float32
+    assert [("up", "down")[number] for number in values.mean(1).argmax(1)] == [clip.label for clip in rows]
 
 
 @pytest.mark.parametrize("backbone", ["torchvision/resnet18", "test_resnet"])
@@ -84,14 +97,14 @@ def test_networks_of_torchvision_and_timm_train_on_flow(
     stream = {"epochs": 2, "milestones": [], "learning_rate": 0.01, "dropout": 0.5, "scales": [1]}
     run = trained(clips, tmp_path, "1-level", backbone=backbone, width=1.0, flow=stream)
     assert len((tmp_path / "log.csv").read_text().splitlines()) == 3
-    again, network = load_run(tmp_path / "model.pt")
-    assert again == run
-    result = score(run, network, clips[0], clips[1][:3], segments=2, crops=1, device=CPU)
-    assert np.isfinite(result.values).all()
-    untrained = run.build_network().state_dict()
-    first = next(name for name in untrained if name.endswith("conv1.weight") or name.endswith("conv1.0.weight"))
-    assert untrained[first].shape[1] == 10
-    assert not torch.equal(network.state_dict()[first], untrained[first])
+    recogniser = read_run(tmp_path / "model.pt")
+    assert recogniser.run == run
+    values = recogniser.scores([clip.clip for clip in clips[1][:3]], {"of": clips[0]}, Views(2, 1), CPU)
+    assert np.isfinite(values).all()
+    initial = pyramid.build(run).state_dict()
+    first = next(name for name in initial if name.endswith("conv1.weight") or name.endswith("conv1.0.weight"))
+    assert initial[first].shape[1] == 10
+    assert not torch.equal(recogniser.scorer.network.state_dict()[first], initial[first])
 
 
 def test_training_repeats_exactly_and_depends_on_the_seed(clips: tuple[ClipFields, list[Clip]], tmp_path: Path) -> None:
@@ -99,7 +112,7 @@ def test_training_repeats_exactly_and_depends_on_the_seed(clips: tuple[ClipField
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         (tmp_path / name).mkdir()
         trained(clips, tmp_path / name, "baseline", seed)
-        weights.append(load_run(tmp_path / name / "model.pt")[1].classifier.weight)
+        weights.append(read_run(tmp_path / name / "model.pt").scorer.network.classifier.weight)
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
 
@@ -109,18 +122,16 @@ def test_scores_equal_the_plain_definition(clips: tuple[ClipFields, list[Clip]],
     """Every segment and crop through the whole network, one by one, gives the scores that sharing gives."""
     fields, rows = clips
     torch.manual_seed(0)
-    run = Run("of", variant, 1, ("up", "down"), settings())
-    network = run.build_network().eval()
+    recogniser = untrained(tiny_run(f"of/{variant}/fold1/seed0"))
+    network, sampler = recogniser.scorer.network, pyramid.sampler(recogniser.run)
     torch.nn.init.normal_(network.classifier.weight)
     chosen = rows[::4]
-    shared = score(run, network, fields, chosen, segments=4, crops=10, device=CPU).values
+    shared = recogniser.scores([clip.clip for clip in chosen], {"of": fields}, Views(4, 10), CPU)
     for row, clip in enumerate(chosen):
         data = fields[clip.clip]
-        starts = even_starts(len(data), 4, network.variant.segment_length)
+        starts = even_starts(len(data), 4, sampler.segment_length)
         for number, start in enumerate(starts):
-            indices = subsegment_fields(
-                segment_subsegments(starts[number : number + 1], network.variant)[0], 5, len(data)
-            )
+            indices = subsegment_fields(start + np.array(sampler.subsegment_starts), 5, len(data))
             views = [cut(data, indices, crop, 32, True) for crop in fixed_crops(36, 48, 10)]
             with torch.inference_mode():
                 plain = torch.stack([network(view[None, None])[0, 0] for view in views]).mean(0)
@@ -128,48 +139,40 @@ def test_scores_equal_the_plain_definition(clips: tuple[ClipFields, list[Clip]],
 
 
 def test_partial_batch_norm_survives_saving(tmp_path: Path) -> None:
-    run = Run("rgb", "baseline", 1, ("a", "b"), settings(partial_bn=True))
-    network = run.build_network().eval()
-    save_run(tmp_path / "model.pt", run, network)
-    again, copy = load_run(tmp_path / "model.pt")
-    assert again == run
+    recogniser = untrained(tiny_run("rgb/baseline/fold1/seed0", ("a", "b"), partial_bn=True))
+    recogniser.save(tmp_path / "model.pt", TrainedOn())
+    again = read_run(tmp_path / "model.pt")
+    assert again.run == recogniser.run
     image = torch.rand(1, 3, 1, 3, 32, 32) * 255
-    assert torch.equal(network(image), copy(image))
+    assert torch.equal(recogniser.scorer.network(image), again.scorer.network(image))
 
 
 def test_diverging_training_names_run_and_epoch(clips: tuple[ClipFields, list[Clip]], tmp_path: Path) -> None:
     wild = {"epochs": 4, "milestones": [], "learning_rate": 1e30, "dropout": 0.0, "scales": [1]}
-    run = Run("of", "baseline", 1, ("up", "down"), settings(flow=wild))
+    run = tiny_run("of/baseline/fold1/seed0", flow=wild)
     with pytest.raises(
         UserError, match=r"of/baseline/fold1/seed0: the loss is (nan|inf) in epoch \d; lower the stream"
     ):
-        train(run, *clips, CPU, tmp_path / "log.csv")
+        train(plan_of(run), *clips, CPU, Session(tmp_path / "log.csv"))
     assert not (tmp_path / "log.csv").exists()
 
 
 def test_unknown_setting_is_refused() -> None:
-    with pytest.raises(UserError, match="unknown key 'epoch' of rgb; allowed are epochs"):
-        Settings.from_dict({"rgb": {"epoch": 3}})
-    with pytest.raises(UserError, match="unknown key 'backbones'"):
-        Settings.from_dict({"backbones": "x"})
-
-
-def test_foreign_model_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "model.pt").write_bytes(b"nothing")
-    with pytest.raises(UserError, match="not a trained run"):
-        load_run(tmp_path / "model.pt")
+    with pytest.raises(UserError, match=r"^options of method 'pyramid': rgb: unknown key 'epoch'; allowed are epochs"):
+        tiny_run(rgb={"epoch": 3})
+    with pytest.raises(UserError, match=r"^options of method 'pyramid': unknown key 'backbones'; allowed are backbone"):
+        tiny_run(backbones="x")
 
 
 def test_input_sizes_that_cannot_work_are_one_line() -> None:
-    run = Run("rgb", "baseline", 1, ("a", "b"), settings(backbone="bninception", input_size=112))
+    run = tiny_run("rgb/baseline/fold1/seed0", ("a", "b"), backbone="bninception", input_size=112)
     with pytest.raises(UserError, match=r"model.input_size: 112 does not suit bninception; use a multiple of 32"):
-        run.build_network()
+        pyramid.build(run)
 
 
 def test_a_step_is_its_plain_statement() -> None:
     """SGD with momentum, weight decay, multipliers and a clipped gradient on the cross entropy of mean scores."""
-    run = Run("of", "3-level", 1, ("up", "down"), settings(gradient_clip=0.01))
-    training = Training(run, CPU)
+    training = Training(plan_of(tiny_run(gradient_clip=0.01)), CPU)
     training.network.train()
     plain = copy.deepcopy(training.network)
     names = {id(parameter): name for name, parameter in training.network.named_parameters()}
@@ -202,7 +205,7 @@ def test_dropout_is_on_features_and_in_training_only() -> None:
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return torch.ones(len(images), self.num_features)
 
-    network, seen = TemporalPyramidNetwork(Ones(), variant("3-level"), 2, 0.7), []  # type: ignore[arg-type]
+    network, seen = TemporalPyramidNetwork(Ones(), (1, 2, 4), 2, 0.7), []
     assert network.classifier.weight.std().item() == pytest.approx(0.001, rel=0.1)
     assert not network.classifier.bias.any()
     network.classifier.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
@@ -237,11 +240,10 @@ def test_a_compiled_training_differs_by_rounding_only(
     monkeypatch.setattr(nn.Module, "compile", lambda self, **_: plain(self, backend="aot_eager"))
 
     def losses(compilation: Compilation) -> list[float]:
-        short = settings(flow={"epochs": 2, "milestones": [], "learning_rate": 0.05, "dropout": 0.5, "scales": [1]})
-        run = Run("of", "3-level", 1, ("up", "down"), replace(short, batch_videos=5))  # the last batch is smaller
+        short = {"epochs": 2, "milestones": [], "learning_rate": 0.05, "dropout": 0.5, "scales": [1]}
+        run = tiny_run(flow=short, batch_videos=5)  # the last batch is smaller
         torch.compiler.reset()
-        train(run, *clips, CPU, tmp_path / "log.csv", compilation=compilation)
-        return list(pd.read_csv(tmp_path / "log.csv")["loss"])
+        return loss_of_epochs(run, clips, tmp_path, replace(CPU, compilation=compilation))
 
     torch._dynamo.utils.counters.clear()
     never = losses("never")
@@ -254,21 +256,19 @@ def test_training_in_micro_batches_differs_by_rounding_only(
     clips: tuple[ClipFields, list[Clip]], tmp_path: Path
 ) -> None:
     stream = {"epochs": 3, "milestones": [], "learning_rate": 0.01, "dropout": 0.5, "scales": [1]}
-    run = Run("of", "3-level", 1, ("up", "down"), settings(partial_bn=True, flow=stream))
-    rows = []
-    for videos in (0, 1, 3):
-        train(run, *clips, CPU, tmp_path / "log.csv", micro_batch_videos=videos)
-        rows.append(list(pd.read_csv(tmp_path / "log.csv")["loss"]))
+    run = tiny_run(partial_bn=True, flow=stream)
+    rows = [loss_of_epochs(run, clips, tmp_path, replace(CPU, micro_batch_videos=videos)) for videos in (0, 1, 3)]
     assert rows[1] == pytest.approx(rows[0], rel=1e-4)
     assert rows[2] == pytest.approx(rows[0], rel=1e-4)
 
 
 def test_long_trainings_on_gpus_are_compiled() -> None:
-    run, gpu = Run("of", "3-level", 1, ("up", "down"), settings()), torch.device("cuda")
-    enough = -(-IMAGES_WORTH_COMPILING // (run.epochs * 12))
-    assert [compiles("auto", run, clips, gpu) for clips in (enough - 1, enough)] == [False, True]
-    assert not compiles("auto", run, enough, CPU)
-    assert not compiles("auto", run, enough, gpu, micro_batch_videos=2)
-    assert not compiles("never", run, enough, gpu)
+    plan, gpu = plan_of(tiny_run()), Compute(torch.device("cuda"))
+    micro_batches = replace(gpu, micro_batch_videos=2)
+    enough = -(-IMAGES_WORTH_COMPILING // (plan.epochs * 12))
+    assert [compiles(plan, clips, gpu) for clips in (enough - 1, enough)] == [False, True]
+    assert not compiles(plan, enough, CPU)
+    assert not compiles(plan, enough, micro_batches)
+    assert not compiles(plan, enough, replace(gpu, compilation="never"))
     with pytest.raises(UserError, match=r"^compute.compile: always, beside compute.micro_batch_videos; use never"):
-        compiles("always", run, enough, gpu, micro_batch_videos=2)
+        compiles(plan, enough, replace(micro_batches, compilation="always"))

@@ -25,13 +25,17 @@ from stp.data.shards import ClipFields, write_shard
 from stp.data.splits import make_folds, read_fold, write_fold
 from stp.errors import UserError
 from stp.models.pyramid import TemporalPyramidNetwork
+from stp.system.devices import Compute
 from stp.system.signals import EXIT_STATUS, Stopped, StopRequest
 from stp.training.checkpoints import Checkpoints, training_definition
 from stp.training.log import Row
 from stp.training.loop import Training, train
-from stp.training.run import Run, Settings, save_run
+from stp.training.model_file import TrainedOn
+from stp.training.run import Run
+from stp.training.session import Session
+from tests.runs import StopAfter, make_run, plan_of, untrained
 
-CPU = torch.device("cpu")
+CPU = Compute(torch.device("cpu"))
 STREAM: dict[str, Any] = {"epochs": 4, "milestones": [2, 3], "learning_rate": 0.05, "dropout": 0.5, "scales": [1, 0.8]}
 TINY: dict[str, Any] = {
     **{"backbone": "convnet", "weights": "none", "width": 0.25, "input_size": 16, "batch_videos": 3},
@@ -70,30 +74,22 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
 
 
 def tiny_run(seed: int = 0, **changes: Any) -> Run:
-    return Run("of", "3-level", 1, ("down", "up"), Settings.from_dict(TINY | changes), seed)
+    return make_run(f"of/3-level/fold1/seed{seed}", ("down", "up"), **TINY | changes)
+
+
+def definition(data: Data, run: Run) -> dict[str, Any]:
+    """What defines the training of `run` on the data."""
+    return training_definition(run, data.training_clips(), {"of": ClipFields([data.shard])}, [data.shard], CPU.device)
 
 
 def kept(data: Data, folder: Path, run: Run | None = None, minutes: float = 5.0) -> Checkpoints:
     """Where the training of `run` on the data keeps its state."""
-    fields, clips = ClipFields([data.shard]), data.training_clips()
-    return Checkpoints(folder, training_definition(run or tiny_run(), clips, fields, [data.shard], CPU), minutes)
+    return Checkpoints(folder, definition(data, run or tiny_run()), minutes)
 
 
 def trained(data: Data, log: Path, run: Run | None = None, **options: Any) -> TemporalPyramidNetwork:
     fields, clips = ClipFields([data.shard]), data.training_clips()
-    return train(run or tiny_run(), fields, clips, CPU, log, **options)
-
-
-class StopAfter(StopRequest):
-    """As if a signal arrived during batch number `batches`."""
-
-    def __init__(self, batches: int) -> None:
-        self._left = batches
-
-    @property
-    def signal(self) -> signal.Signals | None:  # type: ignore[override]
-        self._left -= 1
-        return signal.SIGTERM if self._left <= 0 else None
+    return train(plan_of(run or tiny_run()), fields, clips, CPU, Session(log, **options))
 
 
 def stopped(data: Data, checkpoints: Checkpoints, batches: int) -> None:
@@ -151,9 +147,8 @@ def test_state_is_kept_at_the_end_of_epochs_and_when_due(
         (0.0, [(1 + batches // BATCHES, batches % BATCHES) for batches in range(1, 4 * BATCHES + 1)]),
     ):
         saved.clear()
-        fields, clips = ClipFields([data.shard]), data.training_clips()
-        definition = training_definition(tiny_run(), clips, fields, [data.shard], CPU)
-        trained(data, tmp_path / "log.csv", checkpoints=Counting(tmp_path / str(minutes), definition, minutes))
+        counting = Counting(tmp_path / str(minutes), definition(data, tiny_run()), minutes)
+        trained(data, tmp_path / "log.csv", checkpoints=counting)
         assert saved == expected
 
 
@@ -233,7 +228,7 @@ def test_renamed_state_of_another_training_is_set_aside(data: Data, tmp_path: Pa
 
 def test_state_of_another_definition_is_left_alone(data: Data, tmp_path: Path) -> None:
     foreign = kept(data, tmp_path, tiny_run(1))
-    foreign.save(Training(tiny_run(1), CPU).state())
+    foreign.save(Training(plan_of(tiny_run(1)), CPU).state())
     content = foreign.path.read_bytes()
     own = kept(data, tmp_path)
     assert_same(trained(data, tmp_path / "log.csv", checkpoints=own), trained(data, tmp_path / "log.csv"))
@@ -244,40 +239,36 @@ def test_state_of_another_definition_is_left_alone(data: Data, tmp_path: Path) -
 
 def test_key_depends_on_all_that_defines_a_training(data: Data, tmp_path: Path) -> None:
     run, fields, clips, shards = tiny_run(), ClipFields([data.shard]), data.training_clips(), [data.shard]
+    device = CPU.device
 
-    def key(*definition: Any) -> str:
-        return Checkpoints(tmp_path, training_definition(*definition)).key
+    def key(run: Run, clips: list[Clip], fields: ClipFields, shards: list[Path], device: torch.device) -> str:
+        return Checkpoints(tmp_path, training_definition(run, clips, {"of": fields}, shards, device)).key
 
-    same = key(run, clips, fields, shards, CPU)
-    assert same == key(tiny_run(), list(clips), ClipFields(shards), shards, CPU)
+    same = key(run, clips, fields, shards, device)
+    assert same == key(tiny_run(), list(clips), ClipFields(shards), shards, device)
     rewritten = tmp_path / "of.h5"
     rewritten.write_bytes(data.shard.read_bytes())
     weights = tmp_path / "own.pth"
     weights.write_bytes(b"1")
-    own = replace(run, settings=replace(run.settings, weights=str(weights)))
+    own = replace(run, options=replace(run.options, weights=str(weights)))
     other = ClipFields(shards)
     other.parameters = {"bound": 10}
+    relabelled = [replace(clips[0], label="up" if clips[0].label == "down" else "down"), *clips[1:]]
     keys = [
         same,
-        key(tiny_run(momentum=0.8), clips, fields, shards, CPU),
-        key(replace(run, fold=2), clips, fields, shards, CPU),
-        key(replace(run, classes=("up", "down")), clips, fields, shards, CPU),
-        key(replace(run, seed=1), clips, fields, shards, CPU),
-        key(run, clips[::-1], fields, shards, CPU),
-        key(
-            run,
-            [replace(clips[0], label="up" if clips[0].label == "down" else "down"), *clips[1:]],
-            fields,
-            shards,
-            CPU,
-        ),
-        key(run, clips, other, shards, CPU),
-        key(run, clips, fields, [rewritten], CPU),
+        key(tiny_run(momentum=0.8), clips, fields, shards, device),
+        key(replace(run, name=replace(run.name, fold=2)), clips, fields, shards, device),
+        key(replace(run, classes=("up", "down")), clips, fields, shards, device),
+        key(replace(run, name=replace(run.name, seed=1)), clips, fields, shards, device),
+        key(run, clips[::-1], fields, shards, device),
+        key(run, relabelled, fields, shards, device),
+        key(run, clips, other, shards, device),
+        key(run, clips, fields, [rewritten], device),
         key(run, clips, fields, shards, torch.device("cuda")),
-        key(own, clips, fields, shards, CPU),
+        key(own, clips, fields, shards, device),
     ]
     weights.write_bytes(b"12")
-    keys.append(key(own, clips, fields, shards, CPU))
+    keys.append(key(own, clips, fields, shards, device))
     assert len(set(keys)) == len(keys)
 
 
@@ -321,7 +312,7 @@ def test_full_gpu_names_the_keys_to_lower(data: Data, tmp_path: Path, monkeypatc
         "lower compute.memory_share, or set compute.micro_batch_videos below training.batch_videos"
     )
     checkpoints = kept(data, tmp_path)
-    checkpoints.save(Training(tiny_run(), CPU).state())
+    checkpoints.save(Training(plan_of(tiny_run()), CPU).state())
     monkeypatch.setattr(Training, "restore", full)
     with pytest.raises(UserError, match=r"out of GPU memory"):
         trained(data, tmp_path / "log.csv", checkpoints=checkpoints)
@@ -334,7 +325,7 @@ def test_clips_shorter_than_a_segment_train(data: Data, tmp_path: Path) -> None:
     with write_shard(path, "of", {"bound": 20}) as shard:
         shard.write("a", np.full((1, 2, 20, 24), 100, np.uint8))
         shard.write("b", np.full((7, 2, 20, 24), 150, np.uint8))
-    network = train(tiny_run(), ClipFields([path]), clips, CPU, tmp_path / "log.csv")
+    network = train(plan_of(tiny_run()), ClipFields([path]), clips, CPU, Session(tmp_path / "log.csv"))
     assert all(value.isfinite().all() for value in network.parameters())
 
 
@@ -454,7 +445,7 @@ def test_process_killed_at_ten_random_moments_scores_as_one_left_alone(data: Dat
 def test_clips_that_were_trained_on_are_not_scored(data: Data, tmp_path: Path) -> None:
     index = read_index(data.index)
     ids = [clip.clip for clip in data.training_clips()]
-    save_run(tmp_path / "model.pt", tiny_run(), tiny_run().build_network(), ids)
+    untrained(tiny_run()).save(tmp_path / "model.pt", TrainedOn(ids))
     write_fold(tmp_path / "fold2.csv", index, make_folds(index, "random", 3, 0)[1])
     with pytest.raises(UserError, match=r"trained on 4 of the clips to score, such as '.*'; give its own fold"):
         score(tmp_path / "model.pt", data.index, tmp_path / "fold2.csv", [data.shard], tmp_path / "s.h5")

@@ -11,14 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stp.config import Fusion
 from stp.data.index import Clip, Index
+from stp.data.run_name import RunName
 from stp.data.splits import make_folds
 from stp.errors import UserError
 from stp.evaluation import table1 as tables
 from stp.evaluation.scores import Scores
 from stp.training.log import Row, write_log
-from stp.training.run import Run, Settings, load_run, save_run, training_clips
+from stp.training.model_file import TrainedOn, read_model
 from stp.training.status import RunStatus, run_statuses, run_table
+from tests.runs import make_run, read_run, untrained
 
 NOW = 1_000_000.0
 
@@ -118,30 +121,32 @@ def test_runs_on_the_command_line(tmp_path: Path) -> None:
 
 
 def test_model_file_knows_its_training_clips(tmp_path: Path) -> None:
-    run = Run("rgb", "baseline", 1, ("a", "b"), Settings(backbone="convnet", weights="none", input_size=32, width=0.25))
-    save_run(tmp_path / "model.pt", run, run.build_network(), ["x", "y"])
-    assert training_clips(tmp_path / "model.pt") == {"x", "y"}
-    assert load_run(tmp_path / "model.pt")[0] == run
+    tiny = {"backbone": "convnet", "weights": "none", "input_size": 32, "width": 0.25}
+    run = make_run("rgb/baseline/fold1/seed0", ("a", "b"), **tiny)
+    untrained(run).save(tmp_path / "model.pt", TrainedOn(["x", "y"]))
+    assert read_model(tmp_path / "model.pt").clips() == {"x", "y"}
+    assert read_run(tmp_path / "model.pt").run == run
 
 
 def scores(variant: str, clips: tuple[str, ...], labels: tuple[int, ...] = (0, 1), fold: int = 1) -> Scores:
-    return Scores("of", variant, fold, ("a", "b"), clips, np.array(labels), np.eye(2, dtype=np.float32)[:, None])
+    run = RunName("of", variant, fold)
+    return Scores(run, ("a", "b"), clips, np.array(labels), np.eye(2, dtype=np.float32)[:, None])
 
 
 def test_scores_of_another_index_or_other_folds_are_refused() -> None:
     """Also where nothing is fused, as between the columns of one stream."""
-    weights, first = {"of": 1.0}, scores("baseline", ("x", "y"))
+    fusion, first = Fusion(weights={"of": 1.0}), scores("baseline", ("x", "y"))
     match = (
         "scores of of/3-level/fold1/seed0 and of of/baseline/fold1/seed0 are of another index or other folds; "
         "run both again"
     )
     for other in (scores("3-level", ("x", "z")), scores("3-level", ("y", "x")), scores("3-level", ("x", "y"), (1, 0))):
         with pytest.raises(UserError, match=match):
-            tables.fold_accuracies([first, other], weights, "scores")
+            tables.fold_accuracies([first, other], fusion)
     good = [first, scores("3-level", ("x", "y")), scores("3-level", ("u", "v"), fold=2)]
-    assert len(tables.fold_accuracies(good, weights, "scores")) == 3
+    assert len(tables.fold_accuracies(good, fusion)) == 3
     with pytest.raises(UserError, match="are of other classes"):
-        tables.fold_accuracies([first, replace(scores("3-level", ("x", "y")), classes=("a", "c"))], weights, "scores")
+        tables.fold_accuracies([first, replace(scores("3-level", ("x", "y")), classes=("a", "c"))], fusion)
 
 
 def index(*clips: tuple[str, str]) -> Index:

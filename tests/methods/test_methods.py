@@ -1,0 +1,139 @@
+"""Every method learns, is read again as it was written, repeats and resumes to the same bytes. A method is a row."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from stp import methods
+from stp.config import Views, method_file
+from stp.data.index import Clip
+from stp.data.run_name import RunName
+from stp.data.shards import ClipFields, write_shard
+from stp.errors import UserError
+from stp.methods import Method, Recogniser, Task
+from stp.system.devices import Compute
+from stp.system.signals import Stopped
+from stp.training.checkpoints import Checkpoints, training_definition
+from stp.training.log import read_log
+from stp.training.model_file import TrainedOn, read_model
+from stp.training.run import Run
+from stp.training.session import Session
+from tests.runs import StopAfter
+
+CPU = Compute(torch.device("cpu"))
+CLASSES = ("down", "up")
+CLIPS = [Clip(f"{CLASSES[i % 2]}/{i}", "", CLASSES[i % 2]) for i in range(8)]
+NAMES = [clip.clip for clip in CLIPS]
+STREAM = {"epochs": 8, "milestones": [6], "learning_rate": 0.05, "dropout": 0.0, "scales": [1]}
+NETWORK: dict[str, Any] = {
+    **{"backbone": "convnet", "weights": "none", "width": 0.5, "input_size": 32},
+    **{"batch_videos": 4, "partial_bn": False, "flow": STREAM},
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """The name of a method's runs, its options, and whether it is a network, or else sees features."""
+
+    method: str
+    options: dict[str, Any] = field(default_factory=dict)
+    network: bool = False
+
+
+ROWS = [
+    Row("baseline", NETWORK, network=True),
+    Row("3-level", NETWORK, network=True),
+    Row("two_stream", NETWORK, network=True),
+    Row("svm"),
+]
+NETWORKS = [row for row in ROWS if row.network]
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
+    """What is stored of the clips: for networks flow, in whose middle something moves; for others features."""
+    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("clips")
+    files = {True: folder / "of.h5", False: folder / "features.h5"}
+    with write_shard(files[True], "of", {}) as flow, write_shard(files[False], "frozen-of", {}) as features:
+        for clip in CLIPS:
+            sign = 1 if clip.label == "down" else -1
+            fields = rng.integers(120, 137, (24, 2, 36, 48))
+            fields[:, 1, 12:24, 18:30] += 80 * sign
+            flow.write(clip.clip, fields.astype(np.uint8))
+            values = rng.normal(size=(6, 5)).astype(np.float32)
+            values[:, 2] += sign
+            features.store(clip.clip, values)
+    return files
+
+
+def found(row: Row) -> tuple[Method, Run]:
+    kind = method_file(row.method)
+    method = methods.find(kind)
+    run = method.run(RunName("of", row.method, 1), kind, CLASSES, row.options)
+    method.check(run)
+    return method, run
+
+
+def fitted(row: Row, file: Path, session: Session) -> Recogniser:
+    method, run = found(row)
+    return method.fit(Task(run, CLIPS, {"of": ClipFields([file])}, CPU, session))
+
+
+def weights(recogniser: Recogniser, path: Path) -> dict[str, bytes]:
+    """The bytes of a method's weights, by name, as its file holds them."""
+    recogniser.save(path, TrainedOn(NAMES, {"of": {}}))
+    return {name: value.numpy().tobytes() for name, value in read_model(path).weights.items()}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.method)
+def test_a_method_learns_and_repeats_and_is_read_as_it_was_written(
+    row: Row, stored: dict[bool, Path], tmp_path: Path
+) -> None:
+    file, views = stored[row.network], Views(3, 2)
+    fields = {"of": ClipFields([file])}
+    recogniser = fitted(row, file, Session(tmp_path / "log.csv"))
+    scores = recogniser.scores(NAMES, fields, views, CPU)
+    assert scores.dtype == np.float32
+    assert scores.shape == (len(CLIPS), 3 if row.network else 1, len(CLASSES))
+    assert [CLASSES[number] for number in scores.mean(1).argmax(1)] == [clip.label for clip in CLIPS]
+    assert read_log(tmp_path / "log.csv")["accuracy"].iloc[-1] == 1
+    bytes_of = weights(recogniser, tmp_path / "model.pt")
+    assert len(bytes_of) > 1
+    again, read = methods.load(tmp_path / "model.pt")
+    assert again.run == recogniser.run == found(row)[1]
+    assert read.clips() == set(NAMES)
+    assert np.array_equal(again.scores(NAMES, fields, views, CPU), scores)
+    second = fitted(row, file, Session(tmp_path / "second.csv"))
+    assert weights(second, tmp_path / "second.pt") == bytes_of
+
+
+@pytest.mark.parametrize("row", NETWORKS, ids=lambda row: row.method)
+def test_a_network_that_is_killed_resumes_to_the_same_bytes(row: Row, stored: dict[bool, Path], tmp_path: Path) -> None:
+    file, (_, run) = stored[True], found(row)
+    definition = training_definition(run, CLIPS, {"of": ClipFields([file])}, [file], CPU.device)
+    alone = fitted(row, file, Session(tmp_path / "alone.csv"))
+    for batches in (3, 6):
+        session = Session(tmp_path / "log.csv", Checkpoints(tmp_path / "state", definition), StopAfter(batches))
+        with pytest.raises(Stopped):
+            fitted(row, file, session)
+    torch.manual_seed(99)  # nothing may depend on what the process did before
+    resumed = fitted(row, file, Session(tmp_path / "log.csv", Checkpoints(tmp_path / "state", definition)))
+    assert weights(resumed, tmp_path / "resumed.pt") == weights(alone, tmp_path / "alone.pt")
+
+
+def test_unknown_methods_are_one_line() -> None:
+    for kind in ("tow_stream", "network", "shallow"):
+        with pytest.raises(UserError, match=rf"^method '{kind}' is unknown; allowed are baseline, T-level, pyramid"):
+            methods.find(kind)
+
+
+def test_a_network_sees_one_modality() -> None:
+    for kind in ("pyramid", "two_stream"):
+        method = methods.find(kind)
+        name = RunName("rgb+of", "3-level" if kind == "pyramid" else kind, 1)
+        with pytest.raises(UserError, match=r"inputs: 'rgb\+of', but this method sees one of rgb, of, wof at a time"):
+            method.check(method.run(name, kind, CLASSES, {}))

@@ -1,0 +1,51 @@
+"""Runs of pyramids for tests, made as the command line makes them, and a stop after some batches."""
+
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from stp.config import method_file
+from stp.data.run_name import RunName
+from stp.methods import find, load, pyramid
+from stp.methods.network import NetworkRecogniser
+from stp.system.signals import StopRequest
+from stp.training.loop import Plan
+from stp.training.run import Run
+from stp.training.scoring import Scorer
+
+
+def make_run(name: str, classes: Sequence[str], **options: Any) -> Run:
+    """The run of a name, as `of/3-level/fold1/seed0`, with options that differ from the defaults."""
+    parsed = RunName.parse(name)
+    kind = method_file(parsed.method)
+    return find(kind).run(parsed, kind, classes, options)
+
+
+def plan_of(run: Run) -> Plan:
+    """What the training loop gets for a run of a pyramid."""
+    return Plan(run, lambda: pyramid.build(run), pyramid.sampler(run))
+
+
+def untrained(run: Run) -> NetworkRecogniser:
+    """A pyramid with its initial weights, ready to score."""
+    return NetworkRecogniser(run, Scorer(pyramid.build(run).eval(), run.options, pyramid.sampler(run)))
+
+
+def read_run(path: Path) -> NetworkRecogniser:
+    """The trained network in a file."""
+    recogniser, _ = load(path)
+    assert isinstance(recogniser, NetworkRecogniser)
+    return recogniser
+
+
+class StopAfter(StopRequest):
+    """As if a signal arrived during batch number `batches`."""
+
+    def __init__(self, batches: int) -> None:
+        self._left = batches
+
+    @property  # type: ignore[misc]
+    def signal(self) -> signal.Signals | None:
+        self._left -= 1
+        return signal.SIGTERM if self._left <= 0 else None
