@@ -1,5 +1,5 @@
 # Runs first, so that weights that are missing or do not fit are reported before hours of flow. The pyramid and the
-# variants are only checked: they are resources, which Snakemake does not compare, and changing them leaves the report valid.
+# variants are only checked and leave the output as it is, so they are resources, which Snakemake does not compare.
 rule weights:
     output:
         f"{RESULTS}/weights.json",
@@ -38,7 +38,7 @@ rule train:
         f"{RESULTS}/logs/train/{RUN}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train/{RUN}.tsv"
-    # Only the process that the user started tries again. Otherwise each cluster job would do so, too, within its own time.
+    # Only the process that the user started tries again; otherwise each cluster job would do so, too, in its own time.
     retries: config["compute"]["retries"] if workflow.is_main_process else 0
     conda:
         "../../envs/environment.yaml"
