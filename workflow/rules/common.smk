@@ -124,8 +124,8 @@ RECORDED_DEVICE = "auto"
 MEMORY_SHARE = str(config["compute"]["memory_share"] / config["compute"]["gpu_share"])
 
 
-# The folder of a run in RESULTS/KIND, from the path of its model.pt. State and curves are not outputs, because Snakemake
-# deletes outputs before it tries a job again.
+# The folder of a run in RESULTS/KIND, from the path of its model.pt. State and curves are not outputs, because
+# Snakemake deletes outputs before it tries a job again.
 def folder_of_run(kind, model):
     run = Path(model).parent
     results = run.parents[RUN.count("/") + 1]
@@ -167,10 +167,10 @@ def files_below(folder, real, above):
             yield from files_below(entry.path, below, above | {below})
 
 
-# A hash of the names, sizes and times of the user's files, so that a changed folder is indexed again. Only a process that
-# has rule index among its jobs computes it: the one that the user started, and a cluster's index job. It is cached, because
-# Snakemake asks for it before the job and again when it records the job: files that arrived in between are not in the
-# index and must not be in the record.
+# A hash of the names, sizes and times of the user's files, so that a changed folder is indexed again. Only a process
+# that has rule index among its jobs computes it: the one that the user started, and a cluster's index job. It is cached,
+# because Snakemake asks for it before the job and again when it records the job: files that arrived in between are not
+# in the index and must not be in the record.
 @cache
 def fingerprint(folder):
     above = frozenset(map(os.path.realpath, (Path(folder), *Path(folder).parents)))
