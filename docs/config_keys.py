@@ -16,7 +16,8 @@ BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiv
 HEADER = """\
 # Configuration
 
-A config is one YAML file, named by `snakemake --configfile FILE`; without it the demo's, `config.yaml`, is read.
+A config is one YAML file, named by `snakemake --configfile FILE --cores all`; without it the demo's, `config.yaml`, is
+read. Targets are named first: `snakemake TARGET --configfile FILE --cores all`.
 Only `dataset.importer` and `dataset.path` must be given. What is left out has the default below, which is the paper's
 value or, where the paper is silent, that of TSN, on which it builds. A misspelt key, or a value that is not allowed, is
 refused.

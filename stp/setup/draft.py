@@ -209,8 +209,8 @@ compute:
 
 def command(config: Path, resources: Resources) -> str:
     """What to type next; where memory is too short for as many jobs as processors, it says so to Snakemake."""
-    words = f"snakemake --cores all --configfile {shlex.quote(str(config))}"
+    words = f"snakemake --configfile {shlex.quote(str(config))}"
     megabytes = resources.memory // 10**6
     if not resources.gpu and megabytes < CPU_JOB_MB * resources.processors:
         words += f" --resources mem_mb={max(CPU_JOB_MB, megabytes)}"
-    return words
+    return f"{words} --cores all"  # last, because Snakemake takes a target right after a config for a second config

@@ -98,10 +98,10 @@ def test_time_is_that_of_the_measured_run() -> None:
 
 
 def test_command_quotes_names_and_tells_snakemake_of_short_memory() -> None:
-    assert command(Path("a.yaml"), CPU) == "snakemake --cores all --configfile a.yaml"
-    assert command(Path("my own.yaml"), CPU).endswith(" --configfile 'my own.yaml'")
+    assert command(Path("a.yaml"), CPU) == "snakemake --configfile a.yaml --cores all"
+    assert command(Path("my own.yaml"), CPU).startswith("snakemake --configfile 'my own.yaml' ")
     short = Resources(16, 12 * GIB, 0, False, Path())
-    assert command(Path("a.yaml"), short).endswith(" --resources mem_mb=12884")
+    assert command(Path("a.yaml"), short).endswith(" --resources mem_mb=12884 --cores all")
 
 
 def test_bad_videos_and_other_files_are_listed_and_skipped(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_command_writes_a_config_once(tmp_path: Path, monkeypatch: pytest.Monkey
             write_video(tmp_path / f"clips/{label}/{number}.mp4")
     result = CliRunner().invoke(app, ["init", "clips"])
     assert result.exit_code == 0, result.output
-    assert result.stdout.rstrip().splitlines()[-1].strip().startswith("snakemake --cores all --configfile clips.yaml")
+    assert result.stdout.rstrip().splitlines()[-1].strip().startswith("snakemake --configfile clips.yaml ")
     text = (tmp_path / "clips.yaml").read_text()
     jsonschema.validate(yaml.safe_load(text), SCHEMA)
     assert [path.name for path in tmp_path.iterdir() if path.name not in ("clips", "clips.yaml")] == []

@@ -30,9 +30,9 @@ def slurm(folder: Path, config: dict[str, Any], *arguments: str) -> str:
 
 
 def resources(words: str) -> dict[str, dict[str, str]]:
-    """Rule -> what its jobs ask for, of a dry run."""
+    """Rule -> what its jobs ask for, from the output of a dry run."""
     found = re.findall(r"^rule (\w+):.*?^    resources: (.*?)$", words, re.MULTILINE | re.DOTALL)
-    return {rule: dict(pair.split("=", 1) for pair in pairs.split(", ")) for rule, pairs in found}
+    return {rule: dict(pair.split("=", 1) for pair in re.split(r", (?=\w+=)", pairs)) for rule, pairs in found}
 
 
 @pytest.mark.parametrize("where", ["project", "elsewhere"])
@@ -50,6 +50,31 @@ def test_slurm_profile_sends_training_and_scoring_to_the_gpus(tmp_path: Path) ->
     assert {rule for rule, values in asked.items() if values.get("gpu") == "1"} == {"train", "score"}
     assert asked["train"]["slurm_extra"] == "--signal=TERM@120"
     assert {"slurm_extra"} & set(asked["flow"]) == set()
+
+
+@pytest.mark.parametrize("profile", ["default", "slurm"])
+def test_small_rules_ask_for_what_the_profile_says(profile: str, tmp_path: Path) -> None:
+    if profile == "slurm":
+        pytest.importorskip("snakemake_executor_plugin_slurm", reason="the extra slurm is not installed")
+    asked = resources(snakemake(tmp_path, TINY, "--workflow-profile", str(PROFILES / profile), "--dry-run"))["table1"]
+    assert {name: asked[name] for name in ("mem_mb", "runtime", "gpu")} == {
+        "mem_mb": "1000",
+        "runtime": "10",
+        "gpu": "0",
+    }
+
+
+def test_rules_need_no_profile(tmp_path: Path) -> None:
+    asked = resources(snakemake(tmp_path, TINY, "--workflow-profile", "none", "--cores", "1", "--dry-run"))
+    assert {rule for rule, values in asked.items() if "gpu" not in values} >= {"table1", "weights", "splits", "paper"}
+    assert asked["train"]["gpu"] == "0"
+
+
+def test_neither_profile_runs_jobs_again_because_of_the_text_of_a_command() -> None:
+    triggers = [
+        yaml.safe_load((PROFILES / name / "config.yaml").read_text())["rerun-triggers"] for name in ("default", "slurm")
+    ]
+    assert triggers == [["mtime", "params", "input", "software-env"]] * 2
 
 
 @pytest.mark.parametrize("attempt", [1, 3])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import shutil
@@ -52,7 +53,22 @@ TINY: dict[str, Any] = {
     "scoring": {"segments": 2, "crops": 1},
     "compute": {"device": "cpu", "gpus": 0, "threads": 1, "mem_mb": 500},
 }
-# What is made anew from other scores.
+# How all keys of compute differ from those of TINY that no result depends on.
+ELSEWHERE = {
+    "device": "cuda:1",
+    "resident": "never",
+    "memory_share": 0.5,
+    "gpu_share": 2,
+    "compile": "never",
+    "threads": 2,
+}
+# Prints every folder that Snakemake lists.
+LISTING = """
+import runpy, sys
+sys.addaudithook(lambda event, arguments: print("lists", arguments[0]) if event == "os.scandir" else None)
+runpy.run_module("snakemake", run_name="__main__")
+"""
+# What is made again from other scores.
 FROM_SCORES = {
     **{"table1": 1, "comparison": 1, "metrics": 1, "statistics": 1, "confusion": 6, "classes": 1},
     **{"paper": 1, "table_page": 4, "config_page": 1},
@@ -344,9 +360,53 @@ def test_what_a_killed_snakemake_left_goes_on_after_unlocking(finished: Path, tm
     assert f"{run} goes on in epoch" in (folder / f"o u t/logs/train/{run}.log").read_text()
 
 
-def test_keeping_states_and_curves_otherwise_trains_nothing_anew(finished: Path) -> None:
+def test_other_places_for_states_and_curves_train_nothing_again(finished: Path) -> None:
     training = TINY["training"] | {"checkpoint_minutes": 0.5, "tensorboard": True}
     assert "Nothing to be done" in snakemake(finished, TINY | {"training": training}).stdout
+
+
+def test_another_device_computes_nothing_again(finished: Path) -> None:
+    assert "Nothing to be done" in snakemake(finished, TINY | {"compute": TINY["compute"] | ELSEWHERE}).stdout
+
+
+def test_results_are_recorded_as_version_0_1_recorded_them(finished: Path) -> None:
+    """Other records would compute the results of a folder made by that version again, weeks of training included."""
+    recorded: dict[str, set[tuple[str, ...]]] = {}
+    for path in (finished / ".snakemake/metadata").iterdir():
+        record = json.loads(path.read_text())
+        recorded.setdefault(record["rule"], set()).add(tuple(record["params"]))
+    assert recorded["score"] == {("'auto'", "'test'", "1", "2")}
+    assert {(params[0], len(params)) for params in recorded["train"]} == {("'auto'", 2)}
+    assert all(json.loads(params[1][1:-1])["backbone"] == "convnet" for params in recorded["train"])
+    assert recorded["weights"] == {("'convnet'", "'none'", "0", "0.25", "32")}
+    assert recorded["index"] == {("''", "''", "'--importer demo'", "'error'")}
+    assert recorded["paper"] == recorded["config_page"] == {("'demo (o u t)'",)}
+
+
+def test_reworded_commands_compute_nothing_again(finished: Path, tmp_path: Path) -> None:
+    for name in ("workflow", "config"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    (tmp_path / "profiles").symlink_to("workflow/profiles")
+    shutil.copy(ROOT / "Snakefile", tmp_path)
+    for path in (tmp_path / "workflow/rules").glob("*.smk"):
+        path.write_text(path.read_text().replace("python -m stp", "python -P -m stp"))
+    options = ["--snakefile", str(tmp_path / "Snakefile"), "--dry-run", "--", "o u t/table1.csv"]
+    assert "Nothing to be done" in snakemake(finished, TINY, *options).stdout
+    by_code = snakemake(finished, TINY, "--rerun-triggers", "code", *options)
+    assert jobs(by_code)["train"] == 12, by_code.stdout
+
+
+def test_keys_that_only_say_how_to_compute_reach_the_commands(tmp_path: Path) -> None:
+    training = {"partial_bn": True, "checkpoint_minutes": 0.5, "tensorboard": True}
+    config = TINY | {"training": training, "compute": ELSEWHERE | {"gpus": 0, "mem_mb": 500, "micro_batch_videos": 2}}
+    run = "rgb/baseline/fold1/seed0"
+    result = snakemake(tmp_path, config, "--dry-run", "-p", "--", f"o u t/runs/{run}/scores.h5")
+    train, score = re.findall(r"python -m stp .* (?:train|score) .*", result.stdout)
+    place = "--device cuda:1 --resident never --memory-share 0.25 --gpu-share 2"
+    assert f" {place} --micro-batch-videos 2 --compile never --threads 2 " in train
+    state = f"--state 'o u t/state/{run}' --checkpoint-minutes 0.5"
+    assert f" {state} --tensorboard 'o u t/tensorboard/{run}' --device" in train
+    assert f" {place} --threads 2 " in score
 
 
 def test_chosen_clips_are_explained_by_the_runs_that_are_there(finished: Path) -> None:
@@ -358,6 +418,8 @@ def test_chosen_clips_are_explained_by_the_runs_that_are_there(finished: Path) -
     assert f"<figcaption>{clip}: guided Grad-CAM of class " in (finished / "o u t/paper.html").read_text()
     names = {path.name for path in (finished / "o u t/figures/explain").iterdir()}
     assert names == {f"{clip.replace('/', '__')}.{kind}" for kind in ("png", "pdf", "mp4")}
+    config |= {"compute": TINY["compute"] | ELSEWHERE}
+    assert "Nothing to be done" in snakemake(finished, config).stdout
 
 
 def test_explanations_that_cannot_be_made_name_their_key(tmp_path: Path) -> None:
@@ -437,6 +499,23 @@ def test_videos_behind_links_are_noticed_and_hidden_files_are_not(tmp_path: Path
     assert "Nothing to be done" in snakemake(tmp_path, config, index).stdout
     write_video(tmp_path / "elsewhere/nod/b.mp4")
     assert jobs(snakemake(tmp_path, config, "--dry-run", "--quiet", "rules", "--", index)) == {"index": 1}
+
+
+def test_only_the_index_looks_at_the_videos(tmp_path: Path) -> None:
+    videos = tmp_path / "videos"
+    for label in ("nod", "wave"):
+        write_video(videos / f"{label}/a.mp4")
+    config, index = index_config(videos), "o u t/index.csv"
+    assert snakemake(tmp_path, config, index).returncode == 0
+
+    def listed(*arguments: str) -> set[str]:
+        listing = [sys.executable, "-c", LISTING, *command(tmp_path)[3:], "--dry-run", *arguments]
+        result = subprocess.run(listing, capture_output=True, text=True, check=True)
+        return set(re.findall(rf"^lists ({videos}.*)$", result.stdout, re.MULTILINE))
+
+    assert listed("--", index) == {str(videos), str(videos / "nod"), str(videos / "wave")}
+    assert listed("--", "o u t/weights.json") == set()
+    assert listed("--allowed-rules", "frames", "--target-jobs", "frames:shard=0") == set()  # as a cluster job's does
 
 
 def failure(tmp_path: Path, config: dict[str, Any]) -> str:

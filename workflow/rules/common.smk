@@ -45,7 +45,7 @@ SUBMISSION = config["submission"]
 
 DATA = f"{DATASET['importer']} ({RESULTS})"
 
-# Published results, one file for each comparison. The folder is found from this file, because the workflow may be a module.
+# Published results, a file for each comparison; found from this file, because the workflow may be a module.
 REPORTED = Path(str(workflow.current_basedir)).parents[1] / "config/reported"
 COMPARISONS = config["comparison"]
 KNOWN_COMPARISONS = sorted(path.stem for path in REPORTED.glob("*.csv"))
@@ -78,7 +78,7 @@ COMPARED = [
 ]
 
 
-# Everything that a training's result depends on, as one argument: a changed value reruns the runs that use it, and no others.
+# Everything that a training's result depends on, as one argument: a changed value repeats only the runs that use it.
 def settings(wildcards):
     values = CONFIG.settings(wildcards.method, wildcards.run_input)
     return json.dumps(values, sort_keys=True)
@@ -101,7 +101,7 @@ RECORDED_DEVICE = "auto"
 MEMORY_SHARE = str(config["compute"]["memory_share"] / config["compute"]["gpu_share"])
 
 
-# A folder of a run's own in RESULTS/KIND, from the path of its model.pt. State and curves are no outputs, because
+# The folder of a run in RESULTS/KIND, from the path of its model.pt. State and curves are not outputs, because
 # Snakemake deletes outputs before it tries a job again.
 def folder_of_run(kind, model):
     run = Path(model).parent
@@ -137,15 +137,17 @@ def files_below(folder, real, above):
             status = entry.stat()
             yield entry.path, status.st_size, status.st_mtime_ns
     for entry, linked in subfolders:
-        below = os.path.realpath(entry.path) if linked else f"{real}/{entry.name}"
+        below = (
+            os.path.realpath(entry.path) if linked else os.path.join(real, entry.name)
+        )
         if below not in above:
             yield from files_below(entry.path, below, above | {below})
 
 
-# Names, sizes and times of the user's files as one short word, so that a changed folder is indexed again. Only a process
-# that has rule index among its jobs takes it: the one that the user started, and the index job of a cluster. It is kept,
-# because Snakemake asks before the job and again when it records the job, and the record must not have files that arrived
-# in between.
+# A hash of the names, sizes and times of the user's files, so that a changed folder is indexed again. Only a process
+# that has rule index among its jobs computes it: the one that the user started, and a cluster's index job. It is cached,
+# because Snakemake asks for it before the job and again when it records the job: files that arrived in between are not
+# in the index and must not be in the record.
 @cache
 def fingerprint(folder):
     above = frozenset(map(os.path.realpath, (Path(folder), *Path(folder).parents)))

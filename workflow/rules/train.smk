@@ -1,5 +1,24 @@
-# Runs first, so that weights that are missing or do not fit are reported before hours of flow. Pyramids and
-# methods are only checked: they are resources, which Snakemake does not compare, and changing them leaves the report valid.
+# What rule weights checks beside the weights.
+CHECKED_PYRAMID = json.dumps(config["pyramid"])
+CHECKED_VARIANTS = repeated("--variant", VARIANTS)
+CHECKED_METHODS = json.dumps(
+    [
+        {
+            "name": entry.name,
+            "input": name,
+            "settings": CONFIG.settings(entry.name, name),
+            "features": {
+                kind: CONFIG.features.get(kind, {}) for kind in [entry.features] if kind
+            },
+        }
+        for entry in CONFIG.methods
+        for name in entry.inputs
+    ]
+)
+
+
+# Runs first, so that weights that are missing or do not fit, and options that a method does not have, are reported before
+# hours of flow. Pyramids and methods are only checked and leave the output as it is, so they are no params.
 rule weights:
     output:
         f"{RESULTS}/weights.json",
@@ -13,25 +32,6 @@ rule weights:
     threads: 1
     resources:
         mem_mb=2000,
-        checked_settings=json.dumps(config["pyramid"], separators=(",", ":")),
-        checked_variants=repeated("--variant", VARIANTS),
-        checked_methods=json.dumps(
-            [
-                {
-                    "name": entry.name,
-                    "input": name,
-                    "settings": CONFIG.settings(entry.name, name),
-                    "features": (
-                        {entry.features: CONFIG.features.get(entry.features, {})}
-                        if entry.features
-                        else {}
-                    ),
-                }
-                for entry in CONFIG.methods
-                for name in entry.inputs
-            ],
-            separators=(",", ":"),
-        ),
     params:
         backbone=config["model"]["backbone"],
         weights=config["model"]["weights"],
@@ -39,7 +39,7 @@ rule weights:
         input_size=config["model"]["input_size"],
         written=written(config["model"]["weights"]),
     shell:
-        "python -m stp --log {log:q} weights --backbone {params.backbone:q} --weights {params.weights:q} --width {params.width} --input-size {params.input_size} --settings {resources.checked_settings:q} {resources.checked_variants} --methods {resources.checked_methods:q} -o {output:q}"
+        "python -m stp --log {log:q} weights --backbone {params.backbone:q} --weights {params.weights:q} --width {params.width} --input-size {params.input_size} --settings {CHECKED_PYRAMID:q} {CHECKED_VARIANTS} --methods {CHECKED_METHODS:q} -o {output:q}"
 
 
 rule train:
@@ -55,7 +55,7 @@ rule train:
         f"{RESULTS}/logs/train/{RUN}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train/{RUN}.tsv"
-    # Only the process that the user started tries again. Otherwise each cluster job would do so, too, within its own time.
+    # Only the process that the user started tries again; otherwise each cluster job would do so, too, in its own time.
     retries: config["compute"]["retries"] if workflow.is_main_process else 0
     conda:
         "../../envs/environment.yaml"
