@@ -9,6 +9,7 @@ from stp.config import method_file
 from stp.data.run_name import RunName
 from stp.methods import find, load, pyramid
 from stp.methods.network import NetworkRecogniser
+from stp.models.pyramid import TemporalPyramidNetwork
 from stp.system.signals import StopRequest
 from stp.training.loop import Plan
 from stp.training.run import Run
@@ -30,6 +31,13 @@ def plan_of(run: Run) -> Plan:
 def untrained(run: Run) -> NetworkRecogniser:
     """A pyramid with its initial weights, ready to score."""
     return NetworkRecogniser(run, Scorer(pyramid.build(run).eval(), run.options, pyramid.sampler(run)))
+
+
+def pyramid_network(recogniser: NetworkRecogniser) -> TemporalPyramidNetwork:
+    """The network of a recogniser that is a pyramid."""
+    network = recogniser.scorer.network
+    assert isinstance(network, TemporalPyramidNetwork)
+    return network
 
 
 def read_run(path: Path) -> NetworkRecogniser:

@@ -112,7 +112,7 @@ def test_training_repeats_exactly_and_depends_on_the_seed(clips: tuple[ClipField
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         (tmp_path / name).mkdir()
         trained(clips, tmp_path / name, "baseline", seed)
-        weights.append(read_run(tmp_path / name / "model.pt").scorer.network.classifier.weight)
+        weights.append(pyramid_network(read_run(tmp_path / name / "model.pt")).classifier.weight)
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
 
@@ -123,7 +123,7 @@ def test_scores_equal_the_plain_definition(clips: tuple[ClipFields, list[Clip]],
     fields, rows = clips
     torch.manual_seed(0)
     recogniser = untrained(tiny_run(f"of/{variant}/fold1/seed0"))
-    network, sampler = recogniser.scorer.network, pyramid.sampler(recogniser.run)
+    network, sampler = pyramid_network(recogniser), pyramid.sampler(recogniser.run)
     torch.nn.init.normal_(network.classifier.weight)
     chosen = rows[::4]
     shared = recogniser.scores([clip.clip for clip in chosen], {"of": fields}, Views(4, 10), CPU)

@@ -79,7 +79,7 @@ rule curves:
         "python -m stp --log {log:q} curves {input:q} --title {params.title:q} -o {params.stem:q}"
 
 
-# The config is a resource, which Snakemake does not compare: a key that repeats no other job does not repeat this one.
+# The config is no param, which Snakemake would compare: a key that repeats no other job does not repeat this one.
 rule paper:
     input:
         tables=expand(f"{RESULTS}/{{name}}.md", name=TABLES),
