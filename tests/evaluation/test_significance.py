@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from stp.cli import results
 from stp.errors import UserError
-from stp.evaluation.comparison import COLUMNS, class_accuracies, compare, comparison_text, read_reported
+from stp.evaluation.comparison import (
+    COLUMNS,
+    class_accuracies,
+    compare,
+    comparison_text,
+    measured_methods,
+    read_reported,
+)
 from stp.evaluation.fused import Predictions
 from stp.evaluation.metrics import METRICS, fold_metrics, measure, metrics_table, metrics_text, summarise
 from stp.evaluation.significance import (
@@ -241,10 +248,11 @@ def test_the_papers_tables_are_as_printed() -> None:
 def test_accuracies_of_classes_are_shares_of_their_clips(tmp_path: Path) -> None:
     reported = read_reported(write(tmp_path / "a.csv", "TSN,,accuracy,1,c,d,rgb+of+wof,baseline,", "A,,accuracy,,,,,,"))
     items = [predictions("baseline", [0, 1, 1], [0, 0, 1]), predictions("baseline", [0], [0], fold=2, first=3)]
-    table = class_accuracies(reported, items)
+    named = measured_methods(reported)
+    table = class_accuracies(named, items)
     assert table["class"].tolist() == list(CLASSES)
     assert table["clips"].tolist() == [3, 1, 0]
     assert table["accuracy"][:2].tolist() == pytest.approx([200 / 3, 100], abs=1e-4)
     assert np.isnan(table["accuracy"][2])
     with pytest.raises(UserError, match=r"is measured; give scores of rgb\+of\+wof baseline"):
-        class_accuracies(reported, [replace(items[0], method="1-level")])
+        class_accuracies(named, [replace(items[0], method="1-level")])

@@ -13,10 +13,11 @@ from typer.testing import CliRunner
 
 from stp.cli.app import app
 from stp.errors import UserError
+from stp.models.pyramid import TemporalPyramidNetwork
 from stp.predict import onnx_export as export
 from stp.predict.ensemble import Model, load_model
 from stp.training.model_file import TrainedOn
-from tests.runs import make_run, untrained
+from tests.runs import make_run, pyramid_network, untrained
 
 BACKBONES: dict[str, dict[str, Any]] = {
     "convnet": {"width": 0.5, "input_size": 32, "partial_bn": False},
@@ -28,7 +29,7 @@ def save(folder: Path, backbone: str = "convnet", modality: str = "of", variant:
     options = {"backbone": backbone, "weights": "none", **BACKBONES[backbone]}
     torch.manual_seed(0)
     recogniser = untrained(make_run(f"{modality}/{variant}/fold1/seed0", ("a", "b", "zurück"), **options))
-    network = recogniser.scorer.network
+    network = pyramid_network(recogniser)
     torch.nn.init.normal_(network.classifier.weight)
     for name, value in network.backbone.state_dict().items():  # batch norms that do something
         if name.endswith(("running_mean", "bias")):
@@ -94,8 +95,9 @@ def test_a_file_that_differs_from_torch_is_not_written(
 ) -> None:
     content = (convnet / "stream.onnx").read_bytes()
 
-    def wrong(network: export.SegmentNetwork, model: Model, properties: dict[str, str]) -> bytes:
+    def wrong(network: export.SegmentsAlone, model: Model, properties: dict[str, str]) -> bytes:
         with torch.no_grad():
+            assert isinstance(network.network, TemporalPyramidNetwork)
             network.network.classifier.bias.add_(0.001 * network(export.random_segments(model, 1)).abs().max())
         return content
 

@@ -33,7 +33,7 @@ from stp.system.devices import Compute
 from stp.training.model_file import TrainedOn
 from stp.training.scoring import score
 from stp.video.decoding import VideoFacts, check_video
-from tests.runs import make_run, read_run, untrained
+from tests.runs import make_run, pyramid_network, read_run, untrained
 
 CPU = torch.device("cpu")
 CLASSES = ("down", "up", "left")
@@ -89,7 +89,7 @@ def save_model(data: Data, modality: str, fold: int = 1, path: Path | None = Non
     fields = changes.get("fields", data.fields[modality].parameters)
     torch.manual_seed(10 * fold + len(modality))
     recogniser = untrained(run)
-    torch.nn.init.normal_(recogniser.scorer.network.classifier.weight)
+    torch.nn.init.normal_(pyramid_network(recogniser).classifier.weight)
     path = path or data.model(modality, fold)
     recogniser.save(path, TrainedOn(["x"], fields and {modality: fields}))
     return path

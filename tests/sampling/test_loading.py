@@ -13,6 +13,7 @@ from stp.config import StorageFormat, Views
 from stp.data.index import Clip
 from stp.data.shards import RAW, ClipFields, write_shard
 from stp.errors import UserError
+from stp.methods import pyramid
 from stp.sampling import loading as device_fields
 from stp.sampling.crops import Crop, training_crop
 from stp.sampling.loading import DeviceFields, MappedFields, ResidentFields, StreamedFields, open_fields
@@ -23,7 +24,7 @@ from stp.training import scoring as score
 from stp.training.batches import training_images
 from stp.training.loop import Plan
 from tests.plain import cut
-from tests.runs import make_run, plan_of, untrained
+from tests.runs import make_run, plan_of, pyramid_network, untrained
 
 CPU = torch.device("cpu")
 LENGTHS = (1, 4, 20, 31, 60)

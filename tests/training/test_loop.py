@@ -26,7 +26,7 @@ from stp.training.model_file import TrainedOn
 from stp.training.run import Run
 from stp.training.session import Session
 from tests.plain import cut
-from tests.runs import make_run, plan_of, read_run, untrained
+from tests.runs import make_run, plan_of, pyramid_network, read_run, untrained
 
 CPU = Compute(torch.device("cpu"))
 

@@ -23,6 +23,7 @@ import pytest
 import torch
 import yaml
 
+from stp.config import Fusion, Views
 from stp.data.index import read_index
 from stp.data.shards import ClipFields
 from stp.evaluation.scores import read_scores
@@ -257,7 +258,8 @@ def test_any_comparison_is_made_by_name_from_what_is_trained(finished: Path) -> 
 def test_a_trained_run_predicts_a_clip_as_it_was_scored(finished: Path, modality: str) -> None:
     run = finished / f"o u t/runs/{modality}/3-level/fold1/seed0"
     scores = read_scores(run / "scores.h5")
-    ensemble = load_ensemble([run / "model.pt"], {modality: 1.0}, "scores", 2, 1, torch.device("cpu"))
+    fusion = Fusion("scores", {modality: 1.0})
+    ensemble = load_ensemble([run / "model.pt"], fusion, Views(2, 1), torch.device("cpu"))
     prediction = predict_video(ensemble, finished / f"o u t/videos/{scores.clips[3]}.mp4", torch.device("cpu"))
     expected = ensemble.probabilities({modality: [scores.video_scores()[[3]]]})
     assert np.array_equal(prediction.probabilities, expected)
@@ -305,7 +307,7 @@ def test_another_seed_trains_that_seed_alone(finished: Path, tmp_path: Path) -> 
     assert [row["class_accuracy_seed_std"] != "" for row in long] == [False] * 4 + [True]
     runs = [folder / f"o u t/runs/rgb/baseline/fold1/seed{seed}/scores.h5" for seed in (0, 7)]
     first, second = (read_scores(path) for path in runs)
-    assert (first.seed, second.seed, first.clips) == (0, 7, second.clips)
+    assert (first.run.seed, second.run.seed, first.clips) == (0, 7, second.clips)
     assert not np.array_equal(first.values, second.values)
     rows = list(csv.reader((folder / "o u t/confusion/rgb_baseline.csv").open()))
     assert [sum(int(value) for value in row[1:]) for row in rows[1:]] == [2 * 4] * 7
@@ -612,24 +614,6 @@ def test_demo_config_states_every_key() -> None:
         return found
 
     assert missing(schema["properties"], yaml.safe_load((ROOT / "config.yaml").read_text())) == []
-
-
-def test_defaults_of_the_schema_are_those_of_the_package() -> None:
-    """A default stands in the schema for the config and in Settings for the command line: they must agree."""
-    from stp.training.run import Settings
-
-    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-
-    def defaults(properties: dict[str, Any]) -> dict[str, Any]:
-        return {key: entry["default"] for key, entry in properties.items() if "$ref" not in entry}
-
-    values: dict[str, Any] = {}
-    for section in ("pyramid", "model", "training"):
-        values |= defaults(schema["properties"][section]["properties"])
-    for name in ("seeds", "checkpoint_minutes", "tensorboard"):
-        del values[name]
-    values |= {stream: defaults(schema["$defs"][stream]["properties"]) for stream in ("rgb", "flow")}
-    assert Settings.from_dict(values) == Settings()
 
 
 def test_conda_environment_has_the_locks_versions() -> None:
