@@ -10,11 +10,10 @@ Wherever they come from, regions become images on the device, by the same code: 
 import logging
 import math
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -24,16 +23,18 @@ from torch import Tensor
 from stp.data.modalities import MODALITIES
 from stp.data.shards import ClipFields
 from stp.errors import UserError
-from stp.sampling.crops import Crop, render
+from stp.sampling.crops import render
 from stp.sampling.samples import Sample
 from stp.system.gpu_slots import one_at_a_time
 from stp.system.machine import process_memory
+from stp.system.prefetch import prefetch
 
 log = logging.getLogger(__name__)
 
 Residence = Literal["auto", "always", "never"]
 MEMORY_SHARE = 0.6
 BATCHES_AHEAD = 3
+BATCHES_AT_ONCE = 2  # so that threads without work in the last samples of a batch begin with the next one
 
 
 @dataclass(frozen=True)
@@ -150,22 +151,17 @@ class StreamedFields(DeviceFields):
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def regions(self, batches: Iterable[Sequence[Sample]]) -> Iterator[Regions]:
-        waiting: deque[Future[Shipment]] = deque()
-        source = iter(batches)
-        pool = ThreadPoolExecutor(torch.get_num_threads())
-        try:
-            for samples in islice(source, BATCHES_AHEAD):
-                waiting.append(self._start(samples, pool))
-            while waiting:
-                shipment = waiting.popleft().result()
-                for samples in islice(source, 1):
-                    waiting.append(self._start(samples, pool))
-                yield self._receive(shipment)
-        finally:
-            pool.shutdown(cancel_futures=True)
+        with ThreadPoolExecutor(torch.get_num_threads()) as gatherers:
 
-    def _start(self, samples: Sequence[Sample], pool: ThreadPoolExecutor) -> Future[Shipment]:
-        """Begin to gather a batch, and to send it when it is complete."""
+            def ship(samples: Sequence[Sample]) -> Shipment:
+                return self._ship(samples, gatherers)
+
+            with closing(prefetch(ship, batches, BATCHES_AHEAD, BATCHES_AT_ONCE)) as shipments:
+                for shipment in shipments:
+                    yield self._receive(shipment)
+
+    def _ship(self, samples: Sequence[Sample], gatherers: ThreadPoolExecutor) -> Shipment:
+        """Gather a batch, and send it on its way; waits for the gatherers."""
         chosen = [sample.distinct() for sample in samples]
         shapes = [
             (len(distinct), self.fields[sample.clip].shape[1], sample.crop.height, sample.crop.width)
@@ -173,28 +169,13 @@ class StreamedFields(DeviceFields):
         ]
         # Pinned memory is cached by torch, which waits for copies under way before it hands it out again.
         buffer = torch.empty(sum(map(math.prod, shapes)), dtype=torch.uint8, pin_memory=self._stream is not None)
-        targets = unpack(buffer, shapes)
         jobs = [
-            pool.submit(self._gather, sample.clip, distinct, sample.crop, target)
-            for sample, (distinct, _), target in zip(samples, chosen, targets, strict=True)
+            gatherers.submit(self._gather, sample, distinct, target)
+            for sample, (distinct, _), target in zip(samples, chosen, unpack(buffer, shapes), strict=True)
         ]
-        places = [place for _, place in chosen]
-        # A pool starts jobs in the order of submission, so one that waits for earlier ones is never in their way.
-        return pool.submit(self._send, samples, jobs, buffer, shapes, places)
-
-    def _gather(self, clip: str, distinct: np.ndarray, crop: Crop, target: Tensor) -> None:
-        target.numpy()[...] = self.fields[clip][distinct, :, *crop.slices]
-
-    def _send(
-        self,
-        samples: Sequence[Sample],
-        jobs: list[Future[None]],
-        buffer: Tensor,
-        shapes: Sequence[tuple[int, ...]],
-        places: list[np.ndarray],
-    ) -> Shipment:
         for job in jobs:
             job.result()
+        places = [place for _, place in chosen]
         index = torch.from_numpy(np.concatenate(places))
         event = None
         if self._stream is not None:
@@ -203,6 +184,9 @@ class StreamedFields(DeviceFields):
                 event = self._stream.record_event()
         regions = Regions(samples, unpack(buffer, shapes), index.split([len(place) for place in places]))
         return Shipment(regions, (buffer, index), event)
+
+    def _gather(self, sample: Sample, distinct: np.ndarray, target: Tensor) -> None:
+        target.numpy()[...] = self.fields[sample.clip][distinct, :, *sample.crop.slices]
 
     def _receive(self, shipment: Shipment) -> Regions:
         """The regions, which what is computed from now on may use."""
