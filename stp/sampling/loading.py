@@ -134,6 +134,17 @@ class ResidentFields(DeviceFields):
             yield Regions(samples, fields, parts[len(samples) :])
 
 
+@dataclass(frozen=True, eq=False)
+class Cargo:
+    """What is to be gathered: of each sample its distinct fields, into a flat `buffer`, where each has its shape."""
+
+    samples: Sequence[Sample]
+    fields: list[np.ndarray]  # (n,) int64 each
+    places: list[np.ndarray]  # as in Regions
+    shapes: list[tuple[int, int, int, int]]  # (n, C, h, w)
+    buffer: Tensor  # uint8
+
+
 @dataclass(frozen=True)
 class Shipment:
     """Regions on their way to the GPU; all of them lie in `tensors`."""
@@ -153,37 +164,45 @@ class StreamedFields(DeviceFields):
     def regions(self, batches: Iterable[Sequence[Sample]]) -> Iterator[Regions]:
         with ThreadPoolExecutor(torch.get_num_threads()) as gatherers:
 
-            def ship(samples: Sequence[Sample]) -> Shipment:
-                return self._ship(samples, gatherers)
+            def ship(cargo: Cargo) -> Shipment:
+                return self._ship(cargo, gatherers)
 
-            with closing(prefetch(ship, batches, BATCHES_AHEAD, BATCHES_AT_ONCE)) as shipments:
+            # Prefetching takes its sources in this thread, and memory must be allocated here: the allocator gives a
+            # large buffer of another thread back to the system, and fresh pages cost more than all the rest.
+            cargoes = map(self._make_room, batches)
+            with closing(prefetch(ship, cargoes, BATCHES_AHEAD, BATCHES_AT_ONCE)) as shipments:
                 for shipment in shipments:
                     yield self._receive(shipment)
 
-    def _ship(self, samples: Sequence[Sample], gatherers: ThreadPoolExecutor) -> Shipment:
-        """Gather a batch, and send it on its way; waits for the gatherers."""
+    def _make_room(self, samples: Sequence[Sample]) -> Cargo:
+        """Which fields a batch needs, and memory for them."""
         chosen = [sample.distinct() for sample in samples]
+        fields, places = [distinct for distinct, _ in chosen], [place for _, place in chosen]
         shapes = [
             (len(distinct), self.fields[sample.clip].shape[1], sample.crop.height, sample.crop.width)
-            for sample, (distinct, _) in zip(samples, chosen, strict=True)
+            for sample, distinct in zip(samples, fields, strict=True)
         ]
         # Pinned memory is cached by torch, which waits for copies under way before it hands it out again.
         buffer = torch.empty(sum(map(math.prod, shapes)), dtype=torch.uint8, pin_memory=self._stream is not None)
+        return Cargo(samples, fields, places, shapes, buffer)
+
+    def _ship(self, cargo: Cargo, gatherers: ThreadPoolExecutor) -> Shipment:
+        """Gather a batch, and send it on its way; waits for the gatherers."""
+        targets = unpack(cargo.buffer, cargo.shapes)
         jobs = [
             gatherers.submit(self._gather, sample, distinct, target)
-            for sample, (distinct, _), target in zip(samples, chosen, unpack(buffer, shapes), strict=True)
+            for sample, distinct, target in zip(cargo.samples, cargo.fields, targets, strict=True)
         ]
         for job in jobs:
             job.result()
-        places = [place for _, place in chosen]
-        index = torch.from_numpy(np.concatenate(places))
+        buffer, index = cargo.buffer, torch.from_numpy(np.concatenate(cargo.places))
         event = None
         if self._stream is not None:
             with torch.cuda.stream(self._stream):  # copies beside the computation
                 buffer, index = buffer.to(self.device, non_blocking=True), upload(index, self.device)
                 event = self._stream.record_event()
-        regions = Regions(samples, unpack(buffer, shapes), index.split([len(place) for place in places]))
-        return Shipment(regions, (buffer, index), event)
+        parts = index.split([len(place) for place in cargo.places])
+        return Shipment(Regions(cargo.samples, unpack(buffer, cargo.shapes), parts), (buffer, index), event)
 
     def _gather(self, sample: Sample, distinct: np.ndarray, target: Tensor) -> None:
         target.numpy()[...] = self.fields[sample.clip][distinct, :, *sample.crop.slices]
