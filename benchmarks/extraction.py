@@ -27,6 +27,7 @@ from stp.extraction.writers import FlowFile, write_chunks, write_h5
 from stp.flow import resolve_backend
 from stp.video.clip import GreyClip
 from stp.video.sources import examine, find_sources, grey_clip
+from stp.video.writing import video_writer
 
 WIDTH, HEIGHT, BOUND = 340, 256, 20.0
 
@@ -35,12 +36,11 @@ def write_synthetic_video(path: Path, frames: int = 120) -> None:
     """A blurred random texture that a camera pans over, with a part of it moving by itself."""
     noise = np.random.default_rng(0).integers(0, 256, (2 * HEIGHT, 2 * WIDTH, 3)).astype(np.uint8)
     canvas = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 3), np.empty(0), 0, 255, cv2.NORM_MINMAX)
-    video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25, (WIDTH, HEIGHT))
-    for t in range(frames):
-        frame = canvas[t : t + HEIGHT, 2 * t : 2 * t + WIDTH].copy()
-        frame[80:160, 100 + t : 180 + t] = canvas[300:380, 400:480]
-        video.write(frame)
-    video.release()
+    with video_writer(path, WIDTH, HEIGHT, 25, frames) as video:
+        for t in range(frames):
+            frame = canvas[t : t + HEIGHT, 2 * t : 2 * t + WIDTH].copy()
+            frame[80:160, 100 + t : 180 + t] = canvas[300:380, 400:480]
+            video.write(frame)
 
 
 def extract(clips: Sequence[GreyClip], settings: FlowSettings, threads: int, folder: Path) -> FlowSummary:

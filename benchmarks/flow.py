@@ -21,12 +21,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from extraction import measure_extraction
+from extraction import BOUND, measure_extraction
 from record import record
 
 from stp.flow import TVL1Parameters, available_backends, quantise, tvl1
 from stp.flow.opencv_engines import opencv_threads, tvl1_opencv_cuda
-from stp.warped import align, detect_keypoints, warped_flow
+from stp.warped import Alignment, align, detect_keypoints, flow_to_aligned
 
 WIDTH, HEIGHT = 340, 256
 CPU, CUDA = TVL1Parameters(), TVL1Parameters(semantics="opencv-cuda")
@@ -82,21 +82,23 @@ def take_turns(contestants: Contestants, turns: int, twice: bool = False) -> dic
     return {name: float(np.median(times)) for name, times in seconds.items()}
 
 
-def align_clips(clips: list[np.ndarray], flows: list[np.ndarray], detector: str) -> None:
+def align_clips(clips: list[np.ndarray], flows: list[np.ndarray], detector: str) -> list[Alignment]:
     """All that warped flow adds to two flows, on one thread: key points of each frame, homographies and warps."""
+    alignments = []
     with opencv_threads(1):
         for frames, flow in zip(clips, flows, strict=True):
             keypoints = [detect_keypoints(frame, detector) for frame in frames]
             for pair, field, points in zip(pairwise(frames), flow, pairwise(keypoints), strict=True):
-                align(*pair, field, *points)
+                alignments.append(align(*pair, field, *points))
+    return alignments
 
 
 def agreement(flow: np.ndarray, oracle: np.ndarray) -> str:
     error = np.linalg.norm(flow - oracle, axis=1)
-    off = np.abs(quantise(flow).astype(int) - quantise(oracle)) > 1
+    off = np.abs(quantise(flow, BOUND).astype(int) - quantise(oracle, BOUND)) > 1
     return (
         f"mean end-point difference {error.mean():.4f} px, 99th percentile {np.percentile(error, 99):.3f} px; "
-        f"bytes (bound 20) off by more than 1: {100 * off.mean():.3f} %"
+        f"bytes (bound {BOUND:g}) off by more than 1: {100 * off.mean():.3f} %"
     )
 
 
@@ -142,8 +144,10 @@ def cpu_rows(clips: list[np.ndarray], turns: int) -> list[str]:
     repeated = tvl1(previous[::-1], following[::-1], "numba", 1)[::-1]
     motion = [np.median(np.linalg.norm(flow, axis=1))]
     for detector in extra:
-        warped = np.concatenate([warped_flow(*clip, detector).flow for clip in zip(clips, flows, strict=True)])
-        motion.append(np.median(np.linalg.norm(warped, axis=1)))
+        alignments = align_clips(clips, flows, detector)
+        aligned = np.stack([alignment.frame for alignment in alignments])
+        warped = flow_to_aligned(previous, aligned, flow, [alignment.estimate for alignment in alignments], tvl1)
+        motion.append(np.median(np.linalg.norm(warped.flow, axis=1)))
     return [
         *rows,
         "",

@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from extraction import HEIGHT, WIDTH, write_synthetic_video
+from extraction import BOUND, HEIGHT, WIDTH, write_synthetic_video
 from record import gpu, record
 
 from stp.config import StorageFormat
@@ -50,8 +50,8 @@ def store(videos: list[Path], folder: Path, threads: int) -> list[Clip]:
     for name, storage in STORAGES.items():
         extract_frames(tuple(found), folder / f"rgb_{name}.h5", WIDTH, HEIGHT, storage)
     settings = FlowSettings(resolve_backend("auto"))
-    extract_flow(folder / "rgb_raw.h5", folder / "of_raw.h5", None, settings, 20.0, threads)
-    extract_flow(folder / "rgb_raw.h5", folder / "of_jpeg.h5", None, settings, 20.0, threads, STORAGES["jpeg"])
+    extract_flow(folder / "rgb_raw.h5", folder / "of_raw.h5", None, settings, BOUND, threads)
+    extract_flow(folder / "rgb_raw.h5", folder / "of_jpeg.h5", None, settings, BOUND, threads, STORAGES["jpeg"])
     return found
 
 

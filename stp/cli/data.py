@@ -38,9 +38,9 @@ def demo(
     threads: Threads = 1,
 ) -> None:
     """Draw the embedded demo data set as video files."""
-    from stp.datasets.demo import generate
+    from stp.datasets.demo import DemoFormat, generate
 
-    generate(folder, clips_per_class, frames, width, height, actors, seed=seed, threads=threads)
+    generate(folder, clips_per_class, actors, DemoFormat(frames, width, height, seed=seed), threads)
 
 
 @app.command()

@@ -8,18 +8,18 @@ No result depends on how pairs are batched or on the number of threads.
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
-from stp.extraction.pairs import Batch, FlowSettings, Frame, pairs_at_once, plan_batches, read_batches
+from stp.extraction.pairs import Batch, FlowSettings, pairs_at_once, plan_batches, read_batches
 from stp.flow import tvl1
 from stp.flow.opencv_engines import opencv_threads
 from stp.video.clip import GreyClip
-from stp.warped import HomographyEstimate, WarpedFlow, WarpedFlowParameters, align, flow_to_aligned
+from stp.warped import HomographyEstimate, KeyPoints, WarpedFlow, WarpedFlowParameters, align, flow_to_aligned
 
 
 @dataclass(frozen=True)
@@ -78,21 +78,23 @@ class Aligning:
 def start_aligning(
     batch: Batch, flow: np.ndarray, parameters: WarpedFlowParameters, pool: ThreadPoolExecutor
 ) -> Aligning:
-    """Begin to warp each second frame to what the first one's camera would have seen."""
+    """Begin to warp each second frame to what the first one's camera would have seen.
+
+    Waits for key points, which the pool detects from when the batch is read: they are done before its flow is.
+    """
     aligned = np.empty_like(batch.following)
 
-    def align_pair(first: Frame, second: Frame, flow: np.ndarray, target: np.ndarray) -> HomographyEstimate:
-        assert first.keypoints is not None
-        assert second.keypoints is not None
-        keypoints = first.keypoints.result(), second.keypoints.result()
-        alignment = align(first.grey, second.grey, flow, *keypoints, parameters, first.mask)
-        target[:] = alignment.frame
+    def align_pair(number: int, old: KeyPoints, new: KeyPoints) -> HomographyEstimate:
+        first, second = batch.pairs[number]
+        alignment = align(first.grey, second.grey, flow[number], old, new, parameters, first.mask)
+        aligned[number] = alignment.frame
         return alignment.estimate
 
-    work = zip(batch.pairs, flow, aligned, strict=True)
-    return Aligning(
-        batch, flow, aligned, [pool.submit(align_pair, *pair, field, target) for pair, field, target in work]
-    )
+    jobs = [
+        pool.submit(align_pair, number, first.found_keypoints(), second.found_keypoints())
+        for number, (first, second) in enumerate(batch.pairs)
+    ]
+    return Aligning(batch, flow, aligned, jobs)
 
 
 def warped_flow_of(work: Aligning, kernel: TimedFlow) -> WarpedFlow:
@@ -115,7 +117,7 @@ def divide(batch: Batch, flow: np.ndarray, warped: WarpedFlow | None, step: int)
 
 def flow_chunks(
     clips: Iterable[GreyClip], settings: FlowSettings, threads: int, kernel: TimedFlow, pool: ThreadPoolExecutor
-) -> Iterator[FlowChunk]:
+) -> Generator[FlowChunk, None, None]:
     """Flow of all pairs of the clips in order, and their warped flow if the settings ask for it.
 
     Args:
@@ -129,14 +131,15 @@ def flow_chunks(
         UserError: a clip has fewer frames than it says, or what reading it raises.
     """
     aligning: Aligning | None = None
-    for batch in read_batches(plan_batches(clips, settings, threads), settings, pool):
-        flow = kernel(batch.previous, batch.following)
-        if settings.detector is None:
-            yield from divide(batch, flow, None, settings.step)
-            continue
-        before, aligning = aligning, start_aligning(batch, flow, settings.warped_flow, pool)
-        if before:
-            yield from divide(before.batch, before.flow, warped_flow_of(before, kernel), settings.step)
+    with closing(read_batches(plan_batches(clips, settings, threads), settings, pool)) as batches:
+        for batch in batches:
+            flow = kernel(batch.previous, batch.following)
+            if settings.detector is None:
+                yield from divide(batch, flow, None, settings.step)
+                continue
+            before, aligning = aligning, start_aligning(batch, flow, settings.warped_flow, pool)
+            if before:
+                yield from divide(before.batch, before.flow, warped_flow_of(before, kernel), settings.step)
     if aligning:
         yield from divide(aligning.batch, aligning.flow, warped_flow_of(aligning, kernel), settings.step)
 

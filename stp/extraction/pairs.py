@@ -4,16 +4,15 @@ A batch spans clips: many short ones keep a GPU or many cores as busy as a long 
 whole.
 """
 
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 
 import numpy as np
 
 from stp.errors import UserError
 from stp.flow import TVL1Parameters
+from stp.system.prefetch import prefetch
 from stp.video.clip import GreyClip
 from stp.warped import KeyPoints, WarpedFlowParameters, background_mask, detect_keypoints
 
@@ -54,6 +53,11 @@ class Frame:
     grey: np.ndarray
     mask: np.ndarray | None = None
     keypoints: Future[KeyPoints] | None = None
+
+    def found_keypoints(self) -> KeyPoints:
+        """The key points, when they are detected."""
+        assert self.keypoints is not None
+        return self.keypoints.result()
 
 
 @dataclass(frozen=True)
@@ -99,24 +103,12 @@ class ClipReader:
 
     def __init__(self, clip: GreyClip, settings: FlowSettings, pool: ThreadPoolExecutor) -> None:
         self._clip, self._settings, self._pool = clip, settings, pool
-        self._source: Iterator[np.ndarray] = iter(())
+        self._source: Iterator[np.ndarray] | None = None
         self._read = 0
         self._overlap: list[Frame] = []  # read for the last span, and first in the pairs of the next
-        self._job: Future[list[Frame]] | None = None
 
-    def submit(self, previous: np.ndarray, following: np.ndarray) -> Future[list[Frame]]:
-        """Start reading the next span's frames, and put both of each of its n pairs into the arrays (n, H, W)."""
-        # A pool starts jobs in the order of submission, so one that waits for an earlier one is never in its way.
-        self._job = self._pool.submit(self._next_span, previous, following, self._job)
-        return self._job
-
-    def _next_span(
-        self, previous: np.ndarray, following: np.ndarray, before: Future[list[Frame]] | None
-    ) -> list[Frame]:
-        if before is None:
-            self._source = self._clip.read()
-        else:
-            before.result()
+    def next_span(self, previous: np.ndarray, following: np.ndarray) -> list[Frame]:
+        """Read the frames of the next n pairs, and put both of each pair into the arrays, uint8 (n, H, W)."""
         count, step = len(previous), self._settings.step
         frames = self._overlap + [self._next_frame() for _ in range(count + step - len(self._overlap))]
         self._overlap = frames[count:]
@@ -126,6 +118,8 @@ class ClipReader:
 
     def _next_frame(self) -> Frame:
         clip, settings, number = self._clip, self._settings, self._read
+        if self._source is None:
+            self._source = clip.read()
         grey = next(self._source, None)
         if grey is None:
             raise UserError(f"{clip.name}: ends after frame {number} of {clip.frames}; did it change meanwhile?")
@@ -139,35 +133,37 @@ class ClipReader:
         return Frame(grey, mask, keypoints)
 
 
-def read_batches(plan: Iterator[list[Span]], settings: FlowSettings, pool: ThreadPoolExecutor) -> Iterator[Batch]:
-    """The batches planned, with their frames; while one is in use, the pool reads the next ones.
+class BatchReader:
+    """Reads batches one after another, the spans of each at once in a pool: they are of different clips."""
+
+    def __init__(self, settings: FlowSettings, pool: ThreadPoolExecutor) -> None:
+        self._settings, self._pool = settings, pool
+        self._last: ClipReader | None = None  # of the clip that the next batch may go on with
+
+    def read(self, spans: list[Span]) -> Batch:
+        """The batch of these spans; waits for the pool."""
+        shape = (sum(span.count for span in spans), spans[0].clip.height, spans[0].clip.width)
+        previous, following = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
+        jobs, done = [], 0
+        for span in spans:
+            if self._last is None or span.first == 0:
+                self._last = ClipReader(span.clip, self._settings, self._pool)
+            own = slice(done, done + span.count)
+            done += span.count
+            jobs.append(self._pool.submit(self._last.next_span, previous[own], following[own]))
+        pairs: list[tuple[Frame, Frame]] = []
+        for job in jobs:
+            frames = job.result()
+            pairs += zip(frames, frames[self._settings.step :], strict=False)
+        return Batch(spans, pairs, previous, following)
+
+
+def read_batches(
+    plan: Iterator[list[Span]], settings: FlowSettings, pool: ThreadPoolExecutor
+) -> Generator[Batch, None, None]:
+    """The batches planned, with their frames; while one is in use, the next ones are read.
 
     Raises:
         UserError: a clip has fewer frames than it says, or what reading it raises.
     """
-    reader: ClipReader | None = None
-    under_way: deque[tuple[Batch, list[Future[list[Frame]]]]] = deque()
-
-    def start(spans: list[Span]) -> None:
-        nonlocal reader
-        shape = (sum(span.count for span in spans), spans[0].clip.height, spans[0].clip.width)
-        batch = Batch(spans, [], np.empty(shape, np.uint8), np.empty(shape, np.uint8))
-        jobs, done = [], 0
-        for span in spans:
-            if reader is None or span.first == 0:
-                reader = ClipReader(span.clip, settings, pool)
-            own = slice(done, done + span.count)
-            done += span.count
-            jobs.append(reader.submit(batch.previous[own], batch.following[own]))
-        under_way.append((batch, jobs))
-
-    for spans in islice(plan, BATCHES_AHEAD):
-        start(spans)
-    while under_way:
-        batch, jobs = under_way.popleft()
-        for job in jobs:
-            frames = job.result()
-            batch.pairs.extend(zip(frames, frames[settings.step :], strict=False))
-        for further in islice(plan, 1):
-            start(further)
-        yield batch
+    return prefetch(BatchReader(settings, pool).read, plan, BATCHES_AHEAD)

@@ -1,4 +1,13 @@
-"""Recipes: how the fields that a run was trained on were made, so that those of any video are made alike."""
+"""Recipes: how fields were made, so that those of any video are made alike.
+
+This module alone knows the parameters that shards of frames and flow hold as JSON (`stp.data.shards`):
+
+    frames        width, height
+    flow          frames (the parameters of its frames), backend, bound, step, tvl1
+    warped flow   those of flow, and detector, warped_flow
+
+With JPEG, the shard's writer adds `storage`.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,31 +24,50 @@ from stp.warped import WarpedFlowParameters
 
 @dataclass(frozen=True)
 class Recipe:
-    """Frames of `width` x `height` pixels; `flow` is None where none is needed, and has a detector for warped flow."""
+    """How the fields of one or several modalities are made; `flow` has a detector where warped flow is needed."""
 
-    width: int
+    width: int  # pixels, of frames and flow
     height: int
-    frame_storage: StorageFormat = RAW
-    flow: FlowSettings | None = None
-    bound: float = 20.0  # +-pixels/frame that map to 0..255
-    flow_storage: StorageFormat = RAW
+    frame_storage: StorageFormat
+    flow: FlowSettings | None  # None where no flow is needed
+    bound: float | None  # +-pixels/frame that map to 0..255; None without flow
+    flow_storage: StorageFormat
 
     def bytes_needed(self, frames: int) -> int:
-        """Of frames and fields while a video is predicted, if they are not compressed."""
+        """Bytes that the fields of a video of `frames` frames take, if they are not compressed."""
         channels = 3 + (2 if self.flow else 0) + (2 if self.flow and self.flow.detector else 0)
         return frames * channels * self.width * self.height
 
 
-def shard_parameters(settings: FlowSettings, bound: float, modality: str) -> dict[str, Any]:
-    """What a shard of flow says of its making."""
+def frame_parameters(width: int, height: int) -> dict[str, Any]:
+    """The parameters of a shard of frames."""
+    return {"width": width, "height": height}
+
+
+def shard_parameters(
+    settings: FlowSettings, bound: float, modality: str, frames: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The parameters of a shard of flow (of) or warped flow (wof).
+
+    Args:
+        settings: how the flow is computed.
+        bound: +-pixels/frame that map to 0..255.
+        modality: of or wof.
+        frames: the parameters of the shard of frames; None where the frames are not stored, as by `stp flow`.
+    """
     parameters = {"backend": settings.backend, "bound": bound, "step": settings.step, "tvl1": asdict(settings.tvl1)}
     if modality == "wof":
         parameters |= {"detector": settings.detector, "warped_flow": asdict(settings.warped_flow)}
-    return parameters
+    return parameters if frames is None else parameters | {"frames": frames}
+
+
+def bound_of(parameters: Mapping[str, Any]) -> float:
+    """The pixels/frame that map to the ends of 0..255, from the parameters of a shard of flow."""
+    return float(parameters["bound"])
 
 
 def _facts(path: Path, modality: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run's fields say of frames, flow and warped flow, each made by one stage."""
+    """The parameters of a run's fields, divided into those of frames, flow and warped flow: one stage makes each."""
     if modality == "rgb":
         return {"frames": dict(parameters)}
     flow = dict(parameters)
@@ -55,11 +83,11 @@ def _storage(parameters: Mapping[str, Any]) -> StorageFormat:
 
 
 def common_recipe(trained: Sequence[tuple[Path, str, Mapping[str, Any]]], backend: str | None = None) -> Recipe:
-    """The recipe of several runs' fields.
+    """The recipe by which the fields of several runs were made.
 
     Args:
         trained: file, modality and parameters of the fields (`stp.training.run.training_fields`) of each run.
-        backend: of TV-L1, instead of the one that made the fields.
+        backend: TV-L1's backend, instead of the one that made the fields.
 
     Raises:
         UserError: the runs' fields were made differently, or this machine lacks the backend.
@@ -74,7 +102,7 @@ def common_recipe(trained: Sequence[tuple[Path, str, Mapping[str, Any]]], backen
                     "give runs of one results folder"
                 )
     frames, _ = facts["frames"]
-    recipe = Recipe(frames["width"], frames["height"], _storage(frames))
+    recipe = Recipe(frames["width"], frames["height"], _storage(frames), None, None, RAW)
     if "flow" not in facts:
         return recipe
     flow, _ = facts["flow"]

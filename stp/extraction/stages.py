@@ -17,7 +17,7 @@ from stp.data.shards import RAW, ClipFields, StoredFields, read_extra, write_sha
 from stp.errors import UserError
 from stp.extraction.engine import WriteChunk, write_flow
 from stp.extraction.pairs import FlowSettings
-from stp.extraction.recipe import Recipe, shard_parameters
+from stp.extraction.recipe import Recipe, frame_parameters, shard_parameters
 from stp.extraction.writers import clip_in_shard, write_chunks
 from stp.system.progress import progress
 from stp.video.clip import GreyClip
@@ -31,13 +31,16 @@ def extract_frames(
 ) -> None:
     """Decode clips into `output`: (T, 3, height, width) uint8 RGB each.
 
-    Of clips with person boxes these are stored, too, in pixels of the stored frames: /boxes/CLIP_ID, float32 (m, 5) of
-    frame, x0, y0, x1, y1.
+    Person boxes of clips that have some are stored, too, in pixels of the stored frames: /boxes/CLIP_ID, float32 (m, 5)
+    of frame, x0, y0, x1, y1.
+
+    Raises:
+        UserError: a clip has no number of frames in the index, or another one than its video.
     """
-    with write_shard(output, "rgb", {"width": width, "height": height}, storage) as shard:
+    with write_shard(output, "rgb", frame_parameters(width, height), storage) as shard:
         for clip in progress(clips, desc="frames", unit="clip"):
             if not clip.frames:
-                raise UserError(f"{clip.path}: the index does not tell its number of frames; make it by stp index")
+                raise UserError(f"{clip.path}: the index lacks its number of frames; make the index with stp index")
             shard.create(clip.clip, (clip.frames, 3, height, width))
             frames = 0
             for frame in decode(clip.path, width, height):
@@ -45,7 +48,7 @@ def extract_frames(
                     shard.fill(clip.clip, frames, frame.transpose(2, 0, 1)[None])
                 frames += 1
             if frames != clip.frames:
-                raise UserError(f"{clip.path}: {frames} frames, but the index says {clip.frames}; index it anew")
+                raise UserError(f"{clip.path}: {frames} frames, but the index says {clip.frames}; run stp index again")
             if clip.boxes:
                 own_width, own_height = video_size(clip.path)
                 boxes = read_boxes(clip.boxes, frames, width / own_width, height / own_height)
@@ -64,13 +67,13 @@ def rows_to_boxes(rows: np.ndarray, frames: int) -> list[np.ndarray]:
 
 
 def grey(frames: StoredFields) -> Iterator[np.ndarray]:
-    """Luma of RGB frames (T, 3, H, W) uint8, one by one: uint8 (H, W)."""
+    """The luma of RGB frames (T, 3, H, W) uint8, one by one: uint8 (H, W)."""
     for frame in frames:
         yield cv2.cvtColor(np.ascontiguousarray(frame.transpose(1, 2, 0)), cv2.COLOR_RGB2GRAY)
 
 
 def grey_clip(name: str, frames: StoredFields, rows: np.ndarray | None) -> GreyClip:
-    """A stored clip (T, 3, H, W) with its boxes; a single frame comes twice, so that it has a field, which is still."""
+    """A stored clip (T, 3, H, W) with its boxes; a single frame is given twice, so that the clip has a pair."""
     boxes = None if rows is None else rows_to_boxes(rows, len(frames))
     if len(frames) == 1:
         frames, boxes = frames[[0, 0]], boxes and boxes * 2
@@ -88,9 +91,17 @@ def extract_flow(
 ) -> None:
     """TV-L1 flow of every clip of an RGB shard, (T - 1, 2, H, W) uint8 each, and with `warped_output` its warped flow.
 
-    A clip of a single frame gives one still field. The warped shard also holds each pair's homography, the number of
-    its inliers, and whether it fell back to the identity. `settings.detector` is needed for warped flow, and only then.
-    Both shards' parameters say under "frames" how the frames were made.
+    A clip of a single frame gives one field of no motion. The warped shard also holds each pair's homography, the
+    number of its inliers, and whether it fell back to the identity.
+
+    Args:
+        frames: the shard of frames.
+        output: the shard of flow, to write.
+        warped_output: the shard of warped flow, to write; None computes none.
+        settings: how flow is computed; the detector is set for warped flow, and only then.
+        bound: +-pixels/frame that map to 0..255.
+        threads: CPU threads of TV-L1.
+        storage: how the fields are stored.
     """
     source, boxes = ClipFields([frames]), read_extra(frames, "boxes")
     clips = [grey_clip(name, source[name], boxes.get(name)) for name in source.clips()]
@@ -98,9 +109,7 @@ def extract_flow(
     with ExitStack() as stack:
         shards = {
             modality: stack.enter_context(
-                write_shard(
-                    path, modality, shard_parameters(settings, bound, modality) | {"frames": source.parameters}, storage
-                )
+                write_shard(path, modality, shard_parameters(settings, bound, modality, source.parameters), storage)
             )
             for modality, path in outputs.items()
         }
@@ -121,10 +130,10 @@ def extract_flow(
 
 
 def make_fields(recipe: Recipe, clip: Clip, folder: Path, threads: int) -> dict[str, ClipFields]:
-    """Make a clip's fields in a folder, by the code of `stp frames` and `stp extract`: fields by modality.
+    """The fields of a clip by modality, made in a folder by the code of `stp frames` and `stp extract`.
 
     Raises:
-        UserError: the disk is too small, or what `extract_frames` raises.
+        UserError: the disk is too small, or an error of `extract_frames`.
     """
     needed, free = recipe.bytes_needed(clip.frames), shutil.disk_usage(folder).free
     if needed > free:
@@ -135,6 +144,7 @@ def make_fields(recipe: Recipe, clip: Clip, folder: Path, threads: int) -> dict[
     files = {modality: folder / f"{modality}.h5" for modality in ("rgb", "of", "wof")}
     extract_frames((clip,), files["rgb"], recipe.width, recipe.height, recipe.frame_storage)
     if recipe.flow:
+        assert recipe.bound is not None
         warped = files["wof"] if recipe.flow.detector else None
         extract_flow(files["rgb"], files["of"], warped, recipe.flow, recipe.bound, threads, recipe.flow_storage)
     return {modality: ClipFields([path]) for modality, path in files.items() if path.exists()}

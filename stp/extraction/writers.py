@@ -125,7 +125,11 @@ def write_images(file: FlowFile, pool: ThreadPoolExecutor, suffix: str) -> Itera
                 if not cv2.imwrite(str(path), image):
                     raise OSError(f"{path}: cannot be written")
 
-        yield lambda fields: list(pool.map(save, enumerate(fields.flow, start=fields.first + 1))).clear()
+        def append(fields: Fields) -> None:
+            for _ in pool.map(save, enumerate(fields.flow, start=fields.first + 1)):
+                pass  # a job's error is raised here
+
+        yield append
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from stp.data.index import Clip, Index
 from stp.data.modalities import MODALITIES
 from stp.data.shards import ClipFields, StoredFields
+from stp.extraction.recipe import bound_of
 from stp.figures.explanations import CAPTION, VIDEO_HEIGHT, VIDEO_RATE, words_image
 from stp.figures.style import PAGE, STYLE, save_figure
 from stp.flow import dequantise
@@ -55,7 +56,7 @@ def images(fields: ClipFields, clip: str, places: np.ndarray, full: float) -> li
     """Frames, or fields in the colours of the wheel, at `places` (n,) of a clip: n of uint8 (H, W, 3)."""
     if not MODALITIES[fields.modality].is_flow:
         return list(np.asarray(fields[clip][places]).transpose(0, 2, 3, 1))
-    return [colour_wheel(flow, full) for flow in flow_fields(fields[clip], places, fields.parameters["bound"])]
+    return [colour_wheel(flow, full) for flow in flow_fields(fields[clip], places, bound_of(fields.parameters))]
 
 
 def save_example(stem: Path, fields: Mapping[str, ClipFields], clip: Clip) -> None:
@@ -69,7 +70,7 @@ def save_example(stem: Path, fields: Mapping[str, ClipFields], clip: Clip) -> No
     places, full = moments(length, COLUMNS), 0.0
     flows = [stream for stream in streams if MODALITIES[stream.modality].is_flow]
     if flows:
-        bound = flows[0].parameters["bound"]
+        bound = bound_of(flows[0].parameters)
         full = full_colour(flow_fields(flows[0][clip.clip], places, bound), bound)
     with one_torch_thread():
         _save_figure(stem, streams, clip, places, full)

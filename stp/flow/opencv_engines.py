@@ -1,4 +1,4 @@
-"""OpenCV's two TV-L1s, the CPU one, our oracle, and the CUDA one, whose semantics differ; OpenCV's warping on a GPU."""
+"""OpenCV's two TV-L1s: the CPU one, against which ours is tested, and the CUDA one, whose semantics differ."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +12,7 @@ from stp.flow.parameters import TVL1Parameters
 
 @contextmanager
 def opencv_threads(threads: int) -> Iterator[None]:
-    """OpenCV confined to so many threads; the former number is restored."""
+    """Limit OpenCV to `threads` threads within the block; the former number is restored."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(threads)
     try:
@@ -84,24 +84,6 @@ def tvl1_opencv_cuda(
             flow[n] = host.transpose(2, 0, 1)
 
     with ThreadPoolExecutor(streams) as pool:
-        list(pool.map(compute, (range(k, len(previous), streams) for k in range(streams))))
+        for _ in pool.map(compute, (range(k, len(previous), streams) for k in range(streams))):
+            pass  # a job's error is raised here
     return flow
-
-
-def warp_perspective_cuda(frames: np.ndarray, homographies: np.ndarray) -> np.ndarray:
-    """Bilinear samples uint8 (N, H, W) of uint8 (N, H, W) frames by `cv2.cuda`.
-
-    A homography (N, 3, 3) says where in the frame each pixel of the result is taken from; from outside come zeros.
-    """
-    height, width = frames.shape[1:]
-    stream, device_frame = cv2.cuda.Stream(), cv2.cuda.GpuMat()
-    warped, flags = np.empty_like(frames), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    for n, homography in enumerate(np.asarray(homographies, np.float64)):
-        device_frame.upload(np.ascontiguousarray(frames[n]), stream)
-        device_warped = cv2.cuda.warpPerspective(  # type: ignore[attr-defined]  # not in a build without CUDA
-            device_frame, homography, (width, height), flags=flags, borderMode=cv2.BORDER_CONSTANT, stream=stream
-        )
-        host = device_warped.download(stream=stream)
-        stream.waitForCompletion()
-        warped[n] = host
-    return warped

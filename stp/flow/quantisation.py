@@ -11,7 +11,7 @@ import numpy as np
 ZERO = 128  # the byte of no motion
 
 
-def quantise(flow: np.ndarray, bound: float = 20.0) -> np.ndarray:
+def quantise(flow: np.ndarray, bound: float) -> np.ndarray:
     """Flow x in pixels/frame, any shape -> uint8: 255 (x + bound) / (2 bound), half to even, saturated; 0 -> 128.
 
     Raises:
@@ -24,7 +24,7 @@ def quantise(flow: np.ndarray, bound: float = 20.0) -> np.ndarray:
     return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
 
-def dequantise(fields: np.ndarray, bound: float = 20.0) -> np.ndarray:
+def dequantise(fields: np.ndarray, bound: float) -> np.ndarray:
     """uint8 of any shape -> float32 flow in pixels/frame: (v - 128) 2 bound / 255, so that 128 is exactly 0.
 
     Within 2 bound / 255 of the flow that was quantised, where that did not saturate.

@@ -10,11 +10,10 @@ Wherever they come from, regions become images on the device, by the same code: 
 import logging
 import math
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -24,16 +23,18 @@ from torch import Tensor
 from stp.data.modalities import MODALITIES
 from stp.data.shards import ClipFields
 from stp.errors import UserError
-from stp.sampling.crops import Crop, render
+from stp.sampling.crops import render
 from stp.sampling.samples import Sample
 from stp.system.gpu_slots import one_at_a_time
 from stp.system.machine import process_memory
+from stp.system.prefetch import prefetch
 
 log = logging.getLogger(__name__)
 
 Residence = Literal["auto", "always", "never"]
 MEMORY_SHARE = 0.6
 BATCHES_AHEAD = 3
+BATCHES_AT_ONCE = 2  # so that threads without work in the last samples of a batch begin with the next one
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,17 @@ class ResidentFields(DeviceFields):
             yield Regions(samples, fields, parts[len(samples) :])
 
 
+@dataclass(frozen=True, eq=False)
+class Cargo:
+    """What is to be gathered: of each sample its distinct fields, into a flat `buffer`, where each has its shape."""
+
+    samples: Sequence[Sample]
+    fields: list[np.ndarray]  # (n,) int64 each
+    places: list[np.ndarray]  # as in Regions
+    shapes: list[tuple[int, int, int, int]]  # (n, C, h, w)
+    buffer: Tensor  # uint8
+
+
 @dataclass(frozen=True)
 class Shipment:
     """Regions on their way to the GPU; all of them lie in `tensors`."""
@@ -150,59 +162,50 @@ class StreamedFields(DeviceFields):
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def regions(self, batches: Iterable[Sequence[Sample]]) -> Iterator[Regions]:
-        waiting: deque[Future[Shipment]] = deque()
-        source = iter(batches)
-        pool = ThreadPoolExecutor(torch.get_num_threads())
-        try:
-            for samples in islice(source, BATCHES_AHEAD):
-                waiting.append(self._start(samples, pool))
-            while waiting:
-                shipment = waiting.popleft().result()
-                for samples in islice(source, 1):
-                    waiting.append(self._start(samples, pool))
-                yield self._receive(shipment)
-        finally:
-            pool.shutdown(cancel_futures=True)
+        with ThreadPoolExecutor(torch.get_num_threads()) as gatherers:
 
-    def _start(self, samples: Sequence[Sample], pool: ThreadPoolExecutor) -> Future[Shipment]:
-        """Begin to gather a batch, and to send it when it is complete."""
+            def ship(cargo: Cargo) -> Shipment:
+                return self._ship(cargo, gatherers)
+
+            # Prefetching takes its sources in this thread, and memory must be allocated here: the allocator gives a
+            # large buffer of another thread back to the system, and fresh pages cost more than all the rest.
+            cargoes = map(self._make_room, batches)
+            with closing(prefetch(ship, cargoes, BATCHES_AHEAD, BATCHES_AT_ONCE)) as shipments:
+                for shipment in shipments:
+                    yield self._receive(shipment)
+
+    def _make_room(self, samples: Sequence[Sample]) -> Cargo:
+        """Which fields a batch needs, and memory for them."""
         chosen = [sample.distinct() for sample in samples]
+        fields, places = [distinct for distinct, _ in chosen], [place for _, place in chosen]
         shapes = [
             (len(distinct), self.fields[sample.clip].shape[1], sample.crop.height, sample.crop.width)
-            for sample, (distinct, _) in zip(samples, chosen, strict=True)
+            for sample, distinct in zip(samples, fields, strict=True)
         ]
         # Pinned memory is cached by torch, which waits for copies under way before it hands it out again.
         buffer = torch.empty(sum(map(math.prod, shapes)), dtype=torch.uint8, pin_memory=self._stream is not None)
-        targets = unpack(buffer, shapes)
+        return Cargo(samples, fields, places, shapes, buffer)
+
+    def _ship(self, cargo: Cargo, gatherers: ThreadPoolExecutor) -> Shipment:
+        """Gather a batch, and send it on its way; waits for the gatherers."""
+        targets = unpack(cargo.buffer, cargo.shapes)
         jobs = [
-            pool.submit(self._gather, sample.clip, distinct, sample.crop, target)
-            for sample, (distinct, _), target in zip(samples, chosen, targets, strict=True)
+            gatherers.submit(self._gather, sample, distinct, target)
+            for sample, distinct, target in zip(cargo.samples, cargo.fields, targets, strict=True)
         ]
-        places = [place for _, place in chosen]
-        # A pool starts jobs in the order of submission, so one that waits for earlier ones is never in their way.
-        return pool.submit(self._send, samples, jobs, buffer, shapes, places)
-
-    def _gather(self, clip: str, distinct: np.ndarray, crop: Crop, target: Tensor) -> None:
-        target.numpy()[...] = self.fields[clip][distinct, :, *crop.slices]
-
-    def _send(
-        self,
-        samples: Sequence[Sample],
-        jobs: list[Future[None]],
-        buffer: Tensor,
-        shapes: Sequence[tuple[int, ...]],
-        places: list[np.ndarray],
-    ) -> Shipment:
         for job in jobs:
             job.result()
-        index = torch.from_numpy(np.concatenate(places))
+        buffer, index = cargo.buffer, torch.from_numpy(np.concatenate(cargo.places))
         event = None
         if self._stream is not None:
             with torch.cuda.stream(self._stream):  # copies beside the computation
                 buffer, index = buffer.to(self.device, non_blocking=True), upload(index, self.device)
                 event = self._stream.record_event()
-        regions = Regions(samples, unpack(buffer, shapes), index.split([len(place) for place in places]))
-        return Shipment(regions, (buffer, index), event)
+        parts = index.split([len(place) for place in cargo.places])
+        return Shipment(Regions(cargo.samples, unpack(buffer, cargo.shapes), parts), (buffer, index), event)
+
+    def _gather(self, sample: Sample, distinct: np.ndarray, target: Tensor) -> None:
+        target.numpy()[...] = self.fields[sample.clip][distinct, :, *sample.crop.slices]
 
     def _receive(self, shipment: Shipment) -> Regions:
         """The regions, which what is computed from now on may use."""

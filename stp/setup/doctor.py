@@ -185,19 +185,18 @@ def opencv_findings() -> Iterator[Finding]:
 
 def codec_works(folder: Path, suffix: str, code: str, frames: int = 3) -> bool:
     """Whether a tiny video can be written and decoded to its end."""
-    import cv2
     import numpy as np
 
     from stp.video.decoding import UndecodableError, examine_video
+    from stp.video.writing import video_writer
 
     path = folder / f"{code}.{suffix}"
-    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*code), 25, (64, 48))
-    for value in range(frames):
-        writer.write(np.full((48, 64, 3), 50 * value, np.uint8))
-    writer.release()
     try:
+        with video_writer(path, 64, 48, 25, frames, code) as video:
+            for value in range(frames):
+                video.write(np.full((48, 64, 3), 50 * value, np.uint8))
         return examine_video(str(path)).frames == frames
-    except UndecodableError:
+    except (OSError, UndecodableError):
         return False
 
 

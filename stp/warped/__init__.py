@@ -6,7 +6,7 @@ computed again. SIFT or ORB stands in for SURF, which is in no OpenCV wheel.
 """
 
 from stp.warped.alignment import Alignment, HomographyEstimate, align, estimate_homography
-from stp.warped.clip import WarpedFlow, flow_to_aligned, warped_flow
+from stp.warped.clip import WarpedFlow, flow_to_aligned
 from stp.warped.keypoints import DETECTORS, KeyPoints, background_mask, detect_keypoints, displace_corners
 from stp.warped.matching import match_keypoints
 from stp.warped.parameters import WarpedFlowParameters
@@ -27,5 +27,4 @@ __all__ = [
     "flow_to_aligned",
     "match_keypoints",
     "warp_following",
-    "warped_flow",
 ]

@@ -3,8 +3,6 @@
 import numpy as np
 from numba import njit
 
-from stp.flow.opencv_engines import warp_perspective_cuda
-
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def warp_rows(
@@ -76,21 +74,3 @@ def warp_following(previous: np.ndarray, following: np.ndarray, homography: np.n
     coefficients = tuple(np.asarray(homography, np.float32).ravel())
     warp_rows(np.ascontiguousarray(previous), np.ascontiguousarray(following), coefficients, np.float32(border), warped)
     return warped
-
-
-def warp_following_cuda(
-    previous: np.ndarray, following: np.ndarray, homographies: np.ndarray, border: int = 5
-) -> np.ndarray:
-    """`warp_following` of N pairs uint8 (N, H, W) by OpenCV on a GPU, which may round a sample the other way."""
-    warped = warp_perspective_cuda(following, homographies)
-    inside = [sampled_inside(previous.shape[1:], homography, border) for homography in homographies]
-    return np.where(inside, warped, previous)
-
-
-def sampled_inside(shape: tuple[int, int], homography: np.ndarray, border: int) -> np.ndarray:
-    """bool (H, W): whether a pixel's sample lies more than `border` pixels inside the frame."""
-    h = np.asarray(homography, np.float32)
-    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
-    scale = 1 / (h[2, 0] * x + (h[2, 1] * y + h[2, 2]))
-    sx, sy = ((h[k, 0] * x + (h[k, 1] * y + h[k, 2])) * scale for k in (0, 1))
-    return (sx > border) & (sx < shape[1] - 1 - border) & (sy > border) & (sy < shape[0] - 1 - border)

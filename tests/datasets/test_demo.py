@@ -10,9 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from stp.data.index import Clip
-from stp.datasets.demo import CLASSES, draw_clip, find_clips, generate
+from stp.datasets.demo import CLASSES, DemoFormat, draw_clip, find_clips, generate
 from stp.datasets.demo.movement import SUB_MOTIONS, Actor, pose, sub_motions
 from stp.errors import UserError
+from stp.video.decoding import VideoFacts, examine_video
 
 ORDER_PAIRS = [("passing", "receiving"), ("pointing", "gesture")]
 NUMBERS = range(20)
@@ -43,6 +44,15 @@ def test_clip_depends_on_its_seed_and_number_alone() -> None:
 
 def test_other_sizes() -> None:
     assert draw_clip("attention", 0, 0, frames=30, width=96, height=72).shape == (30, 72, 96, 3)
+
+
+def test_files_have_the_size_asked_for(tmp_path: Path) -> None:
+    clips = generate(tmp_path, 1, clip_format=DemoFormat(frames=12, width=64, height=48, rate=10, seed=3))
+    facts = examine_video(clips[0].path)
+    assert clips[0].frames == 12
+    assert facts == VideoFacts(12, 64, 48, 10)
+    drawn = draw_clip("pointing", 0, 0, frames=12, width=64, height=48, seed=3).astype(np.float64)
+    assert np.abs(drawn - decode(Path(clips[0].path))).mean() < 12
 
 
 def test_files_do_not_depend_on_processes_or_on_how_many_are_made(
@@ -137,10 +147,10 @@ def test_whole_scene_drifts_with_the_camera() -> None:
     assert np.median(steps) < 1.2
 
 
-def test_mistakes_are_named(tmp_path: Path) -> None:
+def test_mistakes_are_named() -> None:
     with pytest.raises(UserError, match="frames: 5"):
-        generate(tmp_path / "videos", clips_per_class=1, frames=5)
+        DemoFormat(frames=5)
     with pytest.raises(UserError, match="129 x 96"):
-        generate(tmp_path / "videos", clips_per_class=1, width=129)
+        DemoFormat(width=129)
     with pytest.raises(ValueError, match="waving"):
         sub_motions("waving", 0)

@@ -1,5 +1,6 @@
 """Flow of clips in batches: every pair once and in order, the same whatever the batches; errors reach the caller."""
 
+import queue
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,8 @@ from stp.extraction.engine import FlowChunk, FlowSummary, TimedFlow, WriteChunk,
 from stp.extraction.pairs import FlowSettings, pairs_at_once, plan_batches
 from stp.flow import tvl1
 from stp.video.clip import GreyClip
-from stp.warped import align, detect_keypoints, warped_flow
+from stp.warped import align, detect_keypoints
+from tests.warped.plain import warped_flow
 
 HEIGHT, WIDTH = 64, 80
 
@@ -174,7 +176,37 @@ def test_long_clips_are_not_read_far_ahead() -> None:
         chunks = flow_chunks([endless], settings, 2, TimedFlow(settings, 2), pool)
         for _ in range(3):
             next(chunks)
+        chunks.close()
     assert read <= (3 + clip_batches.BATCHES_AHEAD + 1) * pairs_at_once(16, 16, "numba", 2) + 1
+
+
+def test_an_early_end_leaves_no_thread() -> None:
+    settings, before = FlowSettings(detector="orb"), threading.active_count()
+    with worker_threads(1) as pool:
+        chunks = flow_chunks([clip("a", panned(60))], settings, 1, TimedFlow(settings, 1), pool)
+        next(chunks)
+        chunks.close()
+    assert threading.active_count() == before
+
+
+def test_the_pool_may_begin_its_jobs_in_any_order() -> None:
+    """No job waits for another one: with one thread that takes the latest job first, it would wait forever."""
+    settings, clips = FlowSettings(detector="orb"), [clip(str(n), panned(10 + n, n)) for n in range(4)]
+    expected, _ = compute(clips, settings)
+    pool, found = ThreadPoolExecutor(1), []
+    pool._work_queue = queue.LifoQueue()  # type: ignore[assignment]
+    user = threading.Thread(
+        target=lambda: found.extend(flow_chunks(clips, settings, 1, TimedFlow(settings, 1), pool)), daemon=True
+    )
+    user.start()
+    user.join(120)
+    assert not user.is_alive()
+    pool.shutdown()
+    for name, chunks in expected.chunks.items():
+        own = [chunk for chunk in found if chunk.clip.name == name]
+        assert np.array_equal(np.concatenate([chunk.flow for chunk in own]), expected.flow(name))
+        warped = [chunk.warped.flow for chunk in own if chunk.warped]
+        assert np.array_equal(np.concatenate(warped), np.concatenate([c.warped.flow for c in chunks if c.warped]))
 
 
 def test_what_reading_raises_reaches_the_caller() -> None:

@@ -26,7 +26,7 @@ from stp.flow import quantise, tvl1
 from stp.flow.colours import colour_wheel
 from stp.video.decoding import decode_grey
 from stp.video.sources import find_sources, natural_order, read_image
-from stp.warped import warped_flow
+from tests.warped.plain import warped_flow
 
 WIDTH, HEIGHT, FRAMES = 64, 48, 6
 BOUND = 4.0

@@ -3,6 +3,7 @@
 import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -62,7 +63,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[ClipFields, list[Cl
 
 
 def trained(
-    clips: tuple[ClipFields, list[Clip]], folder: Path, variant: str = "3-level", seed: int = 0, **changes: object
+    clips: tuple[ClipFields, list[Clip]], folder: Path, variant: str = "3-level", seed: int = 0, **changes: Any
 ) -> Run:
     run = tiny_run(f"of/{variant}/fold1/seed{seed}", **changes)
     fields, rows = clips

@@ -24,7 +24,7 @@ from stp.data.index import Clip, Index, read_index, write_index
 from stp.data.shards import ClipFields, write_shard
 from stp.data.splits import make_folds, read_fold, write_fold
 from stp.errors import UserError
-from stp.models.pyramid import TemporalPyramidNetwork
+from stp.models.segment_network import SegmentNetwork
 from stp.system.devices import Compute
 from stp.system.signals import EXIT_STATUS, Stopped, StopRequest
 from stp.training.checkpoints import Checkpoints, training_definition
@@ -87,7 +87,7 @@ def kept(data: Data, folder: Path, run: Run | None = None, minutes: float = 5.0)
     return Checkpoints(folder, definition(data, run or tiny_run()), minutes)
 
 
-def trained(data: Data, log: Path, run: Run | None = None, **options: Any) -> TemporalPyramidNetwork:
+def trained(data: Data, log: Path, run: Run | None = None, **options: Any) -> SegmentNetwork:
     fields, clips = ClipFields([data.shard]), data.training_clips()
     return train(plan_of(run or tiny_run()), fields, clips, CPU, Session(log, **options))
 
@@ -287,7 +287,7 @@ def test_diverging_training_keeps_its_last_good_state(
 
     def poison(training: Training, *batch: Any) -> Any:
         result = step(training, *batch)
-        training.network.classifier.weight.data[0, 0] = float("inf")
+        next(training.network.parameters()).data.fill_(float("inf"))
         return result
 
     with monkeypatch.context() as patch:

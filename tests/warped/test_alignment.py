@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stp.warped import KeyPoints, WarpedFlowParameters, align, match_keypoints, warp_following, warping
+from stp.warped import KeyPoints, WarpedFlowParameters, align, match_keypoints, warp_following
 from stp.warped.homography import fit_homography
 
 HEIGHT, WIDTH = 256, 340
@@ -203,29 +203,6 @@ def test_wrong_frames_and_borders_are_refused() -> None:
         warp_following(frame, frame.astype(np.float32), np.eye(3))
     with pytest.raises(ValueError, match="border must not be negative"):
         warp_following(frame, frame, np.eye(3), -1)
-
-
-@pytest.mark.parametrize("camera", CAMERAS.values(), ids=CAMERAS.keys())
-def test_samples_inside_are_those_that_warping_takes(camera: np.ndarray) -> None:
-    black, white = np.zeros((60, 80), np.uint8), np.full((60, 80), 255, np.uint8)
-    inside = warping.sampled_inside(black.shape, camera, 5)
-    assert 0.5 < inside.mean() < 1
-    np.testing.assert_array_equal(inside, warp_following(black, white, camera) == 255)
-
-
-def test_warping_on_a_gpu_fills_the_same_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    def on_the_cpu(frames: np.ndarray, homographies: np.ndarray) -> np.ndarray:
-        flags, size = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, frames.shape[:0:-1]
-        pairs = zip(frames, homographies, strict=True)
-        return np.stack([cv2.warpPerspective(frame, matrix, size, flags=flags) for frame, matrix in pairs])
-
-    monkeypatch.setattr(warping, "warp_perspective_cuda", on_the_cpu)
-    rng = np.random.default_rng(0)
-    frames = np.stack([cv2.GaussianBlur(frame, (0, 0), 2) for frame in rng.integers(0, 256, (8, 60, 80), np.uint8)])
-    previous, following, cameras = frames[:4], frames[4:], np.stack(list(CAMERAS.values()))
-    warped = warping.warp_following_cuda(previous, following, cameras)
-    expected = np.stack([warp_following(*pair) for pair in zip(previous, following, cameras, strict=True)])
-    assert np.abs(warped.astype(int) - expected).max() <= 1
 
 
 def test_alignment_without_matches_keeps_the_frame() -> None:

@@ -3,7 +3,6 @@
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -13,16 +12,16 @@ from stp.errors import UserError
 from stp.flow import tvl1
 from stp.warped import (
     DETECTORS,
-    KeyPoints,
+    HomographyEstimate,
     WarpedFlowParameters,
     align,
     background_mask,
-    clip,
     detect_keypoints,
     estimate_homography,
+    flow_to_aligned,
     warp_following,
-    warped_flow,
 )
+from tests.warped.plain import warped_flow
 
 HEIGHT, WIDTH = 144, 192
 # Rotation by some .6 degrees, zoom by 1 %, a shift of 3 and -2 pixels and a little perspective.
@@ -128,7 +127,6 @@ def test_a_scene_without_texture_gives_the_identity(detector: str) -> None:
     assert result.inliers.tolist() == [0] * 3
     np.testing.assert_array_equal(result.homographies, np.tile(np.eye(3), (3, 1, 1)))
     np.testing.assert_array_equal(result.flow, flow)
-    assert result.flow is not flow
 
 
 def test_identity_and_homography_in_one_clip() -> None:
@@ -151,53 +149,46 @@ def test_tiny_frames(height: int, width: int, detector: str) -> None:
     assert np.isfinite(result.flow).all()
 
 
-def test_key_points_of_a_frame_are_detected_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    detected = []
-
-    def counting(frame: np.ndarray, *arguments: Any) -> KeyPoints:
-        detected.append(int(frame[0, 0]))
-        return detect_keypoints(frame, *arguments)
-
-    monkeypatch.setattr(clip, "detect_keypoints", counting)
-    frames = np.stack([clip_of_moving_camera(72, 96, CAMERA)[0]] * 5)
-    frames[:, 0, 0] = np.arange(5)
-    result = warped_flow(frames, tvl1(frames[:-1], frames[1:]), threads=2)
-    assert sorted(detected) == [0, 1, 2, 3, 4]
-    assert not result.identity.any()
-
-
 @pytest.mark.parametrize("detector", DETECTORS)
-def test_pieces_in_threads_give_what_the_whole_gives(detector: str) -> None:
+def test_threads_give_what_one_thread_gives(detector: str) -> None:
     pair = clip_of_moving_camera(HEIGHT, WIDTH, CAMERA, patch=(60, 40, 70, 60))
     frames = np.concatenate([pair, pair, pair])
     flow = tvl1(frames[:-1], frames[1:])
-    whole = warped_flow(frames, flow, detector, threads=1)
+    whole = warped_flow(frames, flow, detector)
+    cv2.setRNGSeed(1)  # a random state that must not matter
     with ThreadPoolExecutor(4) as pool:
         keypoints = list(pool.map(detect_keypoints, frames, repeat(detector)))
         aligned = list(pool.map(align, frames[:-1], frames[1:], flow, keypoints[:-1], keypoints[1:]))
-    np.testing.assert_array_equal([alignment.estimate.matrix for alignment in aligned], whole.homographies)
-    assert [alignment.estimate.inliers for alignment in aligned] == whole.inliers.tolist()
-    again = tvl1(frames[:-1], np.stack([alignment.frame for alignment in aligned]))
-    np.testing.assert_array_equal(again, whole.flow)
+    images = np.stack([alignment.frame for alignment in aligned])
+    together = flow_to_aligned(frames[:-1], images, flow, [alignment.estimate for alignment in aligned], tvl1)
+    assert not whole.identity.all()
+    np.testing.assert_array_equal(together.homographies, whole.homographies)
+    np.testing.assert_array_equal(together.inliers, whole.inliers)
+    np.testing.assert_array_equal(together.identity, whole.identity)
+    np.testing.assert_array_equal(together.flow, whole.flow)
 
 
-def test_clip_of_one_frame() -> None:
-    result = warped_flow(np.zeros((1, 20, 30), np.uint8), np.empty((0, 2, 20, 30), np.float32))
-    assert result.flow.shape == (0, 2, 20, 30)
-    assert result.homographies.shape == (0, 3, 3)
-    assert result.inliers.dtype == np.int32
-    assert result.identity.dtype == bool
+def test_pairs_without_a_homography_keep_their_flow() -> None:
+    rng = np.random.default_rng(0)
+    flow = rng.normal(size=(3, 2, 20, 30)).astype(np.float32)
+    frames = rng.integers(0, 256, (3, 20, 30), np.uint8)
+    before = flow.copy()
+    computed: list[np.ndarray] = []
 
+    def compute(previous: np.ndarray, aligned: np.ndarray) -> np.ndarray:
+        computed.append(previous)
+        return np.full((len(previous), 2, 20, 30), 7, np.float32)
 
-def test_result_does_not_depend_on_threads_or_random_state() -> None:
-    frames = clip_of_moving_camera(HEIGHT, WIDTH, CAMERA)
-    flow = tvl1(frames[:1], frames[1:])
-    expected = warped_flow(frames, flow, threads=1)
-    for seed in (1, 2):
-        cv2.setRNGSeed(seed)
-        again = warped_flow(frames, flow, threads=2)
-        np.testing.assert_array_equal(again.flow, expected.flow)
-        np.testing.assert_array_equal(again.homographies, expected.homographies)
+    estimates = [HomographyEstimate(np.eye(3), 30, 60, identity) for identity in (True, False, True)]
+    result = flow_to_aligned(frames, frames, flow, estimates, compute)
+    np.testing.assert_array_equal(computed, [frames[1:2]])
+    np.testing.assert_array_equal(result.flow[[0, 2]], before[[0, 2]])
+    assert (result.flow[1] == 7).all()
+    np.testing.assert_array_equal(flow, before)
+    unknown = flow_to_aligned(frames, frames, flow, [estimates[0]] * 3, compute)
+    assert len(computed) == 1  # nothing to compute
+    np.testing.assert_array_equal(unknown.flow, before)
+    assert (result.inliers.dtype, result.homographies.dtype) == (np.int32, np.float64)
 
 
 def test_too_few_inliers_give_the_identity() -> None:
@@ -251,13 +242,7 @@ def test_flow_of_a_real_moving_camera_shrinks(real_data: Path) -> None:
 def test_wrong_arguments() -> None:
     frames, flow = np.zeros((2, 20, 30), np.uint8), np.zeros((1, 2, 20, 30), np.float32)
     with pytest.raises(UserError, match="'surf' is unknown; choose one of: orb, sift"):
-        warped_flow(frames, flow, "surf")
-    with pytest.raises(ValueError, match="frames must be uint8"):
-        warped_flow(frames.astype(np.float32), flow)
-    with pytest.raises(ValueError, match="must be float32"):
-        warped_flow(frames, flow[:, :, 1:])
-    with pytest.raises(ValueError, match="each of the 2 frames, not for 1"):
-        warped_flow(frames, flow, boxes=[np.empty((0, 4))])
+        detect_keypoints(frames[0], "surf")
     keypoints = detect_keypoints(frames[0])
     with pytest.raises(ValueError, match="must be of one size"):
         estimate_homography(frames[0], frames[1, 1:], flow[0], keypoints, keypoints)

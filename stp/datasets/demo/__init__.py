@@ -7,7 +7,7 @@ each class performs when; passing / receiving and pointing / gesture are the sam
 """
 
 from stp.datasets.demo.drawing import draw_clip
-from stp.datasets.demo.files import find_clips, generate
+from stp.datasets.demo.files import DemoFormat, find_clips, generate
 from stp.datasets.demo.movement import CLASSES, PLAN
 
-__all__ = ["CLASSES", "PLAN", "draw_clip", "find_clips", "generate"]
+__all__ = ["CLASSES", "PLAN", "DemoFormat", "draw_clip", "find_clips", "generate"]
