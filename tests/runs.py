@@ -53,7 +53,7 @@ class StopAfter(StopRequest):
     def __init__(self, batches: int) -> None:
         self._left = batches
 
-    @property  # type: ignore[override]
-    def signal(self) -> signal.Signals | None:
+    @property
+    def signal(self) -> signal.Signals | None:  # type: ignore[override]
         self._left -= 1
         return signal.SIGTERM if self._left <= 0 else None

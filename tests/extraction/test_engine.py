@@ -193,7 +193,7 @@ def test_the_pool_may_begin_its_jobs_in_any_order() -> None:
     """No job waits for another one: with one thread that takes the latest job first, it would wait forever."""
     settings, clips = FlowSettings(detector="orb"), [clip(str(n), panned(10 + n, n)) for n in range(4)]
     expected, _ = compute(clips, settings)
-    pool, found = ThreadPoolExecutor(1), []
+    pool, found = ThreadPoolExecutor(1), list[FlowChunk]()
     pool._work_queue = queue.LifoQueue()  # type: ignore[assignment]
     user = threading.Thread(
         target=lambda: found.extend(flow_chunks(clips, settings, 1, TimedFlow(settings, 1), pool)), daemon=True

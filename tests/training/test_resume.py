@@ -98,7 +98,7 @@ def stopped(data: Data, checkpoints: Checkpoints, batches: int) -> None:
         trained(data, checkpoints.path.with_name("log.csv"), checkpoints=checkpoints, stop=StopAfter(batches))
 
 
-def assert_same(network: TemporalPyramidNetwork, other: TemporalPyramidNetwork) -> None:
+def assert_same(network: SegmentNetwork, other: SegmentNetwork) -> None:
     for (name, value), (again, copy) in zip(network.state_dict().items(), other.state_dict().items(), strict=True):
         assert name == again
         assert torch.equal(value, copy), name
