@@ -24,16 +24,17 @@ import torch
 from extraction import HEIGHT, WIDTH, write_synthetic_video
 from record import gpu, record
 
-from stp.data.index import Clip
-from stp.data.shards import ClipFields
 from stp.config import StorageFormat
+from stp.data.index import Clip
+from stp.data.run_name import RunName
+from stp.data.shards import ClipFields
 from stp.extraction.pairs import FlowSettings
 from stp.extraction.stages import extract_flow, extract_frames
 from stp.flow import resolve_backend
+from stp.methods import pyramid
 from stp.sampling.loading import DeviceFields, MappedFields, ResidentFields, StreamedFields
-from stp.sampling.samples import Sample, draw_batch
+from stp.sampling.samples import Drawing, Sample, draw_batch
 from stp.system.machine import keep_freed_memory
-from stp.training.run import Run, Settings
 from stp.video.decoding import check_videos
 
 STORAGES = {"raw": StorageFormat(), "jpeg": StorageFormat("jpeg")}
@@ -81,18 +82,19 @@ def measure_loading(videos: list[Path], device: torch.device) -> list[str]:
         folder = Path(temporary)
         if not videos:
             videos = [folder / "synthetic.mp4"]
-            write_synthetic_video(*videos, frames=SYNTHETIC_FRAMES)
+            write_synthetic_video(videos[0], frames=SYNTHETIC_FRAMES)
         # Elsewhere, because what is measured begins with fresh memory in a training, too.
         clips = process.submit(store, videos, folder, torch.get_num_threads()).result()
         chosen = [clips[i % len(clips)] for i in range(32)]
         for modality in ("rgb", "of"):
-            run = Run(modality, "3-level", 1, ("video",), Settings())
+            run = pyramid.METHOD.run(RunName(modality, "3-level", 1), "pyramid", ("video",), {})
+            drawing = Drawing(pyramid.sampler(run), run.options.stream(modality).scales, len(chosen))
             for name in STORAGES:
                 path = folder / f"{modality}_{name}.h5"
                 fields = ClipFields([path])
                 each = path.stat().st_size / sum(len(fields[clip]) for clip in fields.clips())
                 rng = np.random.default_rng(0)
-                batches = [draw_batch(run, fields, chosen, rng) for _ in range(WARM_UP + BATCHES)]
+                batches = [draw_batch(drawing, fields, chosen, rng) for _ in range(WARM_UP + BATCHES)]
                 for source in sources(fields, device):
                     # Only streamed regions are complete before they become images.
                     gathered = rate(batches, source.regions) if isinstance(source, StreamedFields) else ""

@@ -13,42 +13,46 @@ import os
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from extraction import write_synthetic_video
 from record import record
 
+from stp.config import Fusion, Views
 from stp.data.index import Clip
+from stp.data.run_name import RunName
 from stp.extraction.pairs import FlowSettings
 from stp.extraction.recipe import shard_parameters
 from stp.extraction.stages import make_fields
 from stp.flow import resolve_backend
+from stp.methods import pyramid
 from stp.predict.ensemble import Ensemble, load_ensemble
 from stp.predict.videos import predict_video
 from stp.system.devices import select_device
 from stp.system.logs import only_warnings
 from stp.system.machine import keep_freed_memory
-from stp.training.run import Run, Settings, save_run
+from stp.training.model_file import TrainedOn, write_model
 from stp.video.decoding import examine_video
 
 CLASSES = ("pointing", "attention", "positive", "negative", "passing", "receiving", "gesture")
-WEIGHTS = {"rgb": 1.0, "of": 1.5, "wof": 1.0}
 STREAMS = (("rgb", "of", "wof"), ("of",), ("rgb",))
-NETWORKS = {
-    "convnet 32, 128x96": (128, 96, Settings(backbone="convnet", weights="none", input_size=32, partial_bn=False)),
-    "BN-Inception 224, 340x256": (340, 256, Settings(backbone="bninception", weights="none")),
+NETWORKS: dict[str, tuple[int, int, dict[str, Any]]] = {
+    "convnet 32, 128x96": (128, 96, {"backbone": "convnet", "weights": "none", "input_size": 32, "partial_bn": False}),
+    "BN-Inception 224, 340x256": (340, 256, {"backbone": "bninception", "weights": "none"}),
 }
 
 
 def untrained(folder: Path, name: str, modality: str, backend: str) -> Path:
     """An untrained run of 3 levels, saved."""
-    width, height, settings = NETWORKS[name]
-    fields = {"width": width, "height": height}
+    width, height, options = NETWORKS[name]
+    fields: dict[str, Any] = {"width": width, "height": height}
     if modality != "rgb":
         flow = FlowSettings(resolve_backend(backend), detector="orb")
         fields = shard_parameters(flow, 20.0, modality) | {"frames": fields}
-    run, path = Run(modality, "3-level", 1, CLASSES, settings), folder / name / modality / "model.pt"
-    save_run(path, run, run.build_network(), (), fields)
+    run = pyramid.METHOD.run(RunName(modality, "3-level", 1), "pyramid", CLASSES, options)
+    path = folder / name / modality / "model.pt"
+    write_model(path, run, pyramid.build(run).state_dict(), TrainedOn(fields={modality: fields}))
     return path
 
 
@@ -81,7 +85,7 @@ def main() -> None:
         for name in NETWORKS:
             for streams in STREAMS:
                 runs = [untrained(Path(folder), name, modality, arguments.backend) for modality in streams]
-                ensemble = load_ensemble(runs, WEIGHTS, "scores", arguments.segments, arguments.crops, device)
+                ensemble = load_ensemble(runs, Fusion(), Views(arguments.segments, arguments.crops), device)
                 if device.type == "cuda" or len(rows) == 2:  # TV-L1 is compiled once, a GPU tuned to each network
                     predict_video(ensemble, videos[0], device, threads=threads)
                 found = [predict_video(ensemble, video, device, threads=threads) for video in videos]

@@ -4,10 +4,9 @@
     python benchmarks/training.py --videos 2         # on a CPU
 
 (a) this engine, from stored clips; (b) the same network and step on random images on the device; (c) a loop as TSN and
-its descendants write it: JPEG files of single flow planes, worker processes, float32, no channels_last; (d) as (b), but
-with frozen batch norms by themselves instead of folded. (a) / (b) says what loading costs, (a) / (c) what a user gains.
-Also clips/s of scoring, beside passing every segment and crop through the network. Contestants take turns; medians
-count. Prints a table and appends it to benchmarks/RESULTS.md.
+its descendants write it: JPEG files of single flow planes, worker processes, float32, no channels_last. (a) / (b) says
+what loading costs, (a) / (c) what a user gains. Also clips/s of scoring, beside passing every segment and crop through
+the network. Contestants take turns; medians count. Prints a table and appends it to benchmarks/RESULTS.md.
 """
 
 import argparse
@@ -18,7 +17,6 @@ from collections.abc import Callable, Iterator
 from itertools import chain, repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -27,17 +25,19 @@ from record import record
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
+from stp.config import Views
 from stp.data.index import Clip
+from stp.data.run_name import RunName
 from stp.data.shards import ClipFields, write_shard
+from stp.methods import pyramid
 from stp.sampling.crops import fixed_crops, render, training_crop
 from stp.sampling.loading import open_fields
 from stp.sampling.samples import scored_segments
-from stp.sampling.segments import even_starts, segment_subsegments, subsegment_fields, training_starts
-from stp.system.devices import autocast, configure, select_device
+from stp.sampling.segments import even_starts, subsegment_fields
+from stp.system.devices import Compute, autocast, configure, select_device
 from stp.system.machine import keep_freed_memory
-from stp.training.loop import Training
-from stp.training.run import Run, Settings
-from stp.training.scoring import score_clips
+from stp.training.loop import Plan, Training
+from stp.training.scoring import Scorer
 
 CLASSES = tuple("abcdefg")
 # Of the paper's 45 trainings on PEV: clips of 3 folds' training parts, epochs of three streams, images of the variants.
@@ -61,8 +61,8 @@ def write_clips(path: Path, number: int) -> list[Clip]:
 class PlaneFiles(Dataset[tuple[torch.Tensor, int]]):
     """Samples from one JPEG file a flow plane, decoded, cropped and resized one by one."""
 
-    def __init__(self, run: Run, folder: Path, clips: list[Clip], fields: ClipFields) -> None:
-        self.run, self.folder, self.clips = run, folder, clips
+    def __init__(self, plan: Plan, folder: Path, clips: list[Clip], fields: ClipFields) -> None:
+        self.plan, self.folder, self.clips = plan, folder, clips
         for clip in clips:
             for t, field in enumerate(fields[clip.clip]):
                 for axis, plane in zip("xy", field, strict=True):
@@ -73,10 +73,9 @@ class PlaneFiles(Dataset[tuple[torch.Tensor, int]]):
 
     def __getitem__(self, number: int) -> tuple[torch.Tensor, int]:
         clip, rng = self.clips[number], np.random.default_rng()
-        variant, size = self.run.settings.variant(self.run.variant), self.run.settings.input_size
-        starts = training_starts(FIELDS, variant.segments, variant.segment_length, rng)
-        indices = subsegment_fields(segment_subsegments(starts, variant).reshape(-1), 5, FIELDS)
-        crop = training_crop(HEIGHT, WIDTH, self.run.settings.flow.scales, rng)
+        sampler, options = self.plan.sampler, self.plan.options
+        size, indices = options.input_size, sampler.draw(FIELDS, rng)
+        crop = training_crop(HEIGHT, WIDTH, options.flow.scales, rng)
         planes = []
         for t in indices.reshape(-1):
             for axis in "xy":
@@ -87,7 +86,7 @@ class PlaneFiles(Dataset[tuple[torch.Tensor, int]]):
                     plane = cv2.flip(plane, 1) if axis == "y" else 255 - cv2.flip(plane, 1)
                 planes.append(plane)
         images = torch.from_numpy(np.stack(planes)).float()
-        return images.reshape(variant.segments, variant.subsegments, -1, size, size), CLASSES.index(clip.label)
+        return images.reshape(sampler.segments, sampler.subsegments, -1, size, size), CLASSES.index(clip.label)
 
 
 def finish(device: torch.device) -> None:
@@ -120,28 +119,22 @@ def lineage_steps(training: Training, files: PlaneFiles, videos: int, workers: i
         loss = F.cross_entropy(network(images.to(device)).mean(1), labels.to(device))
         optimiser.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), training.run.settings.gradient_clip)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), training.plan.options.gradient_clip)
         optimiser.step()
         yield
 
 
-def without_folding(run: Run, device: torch.device) -> Training:
-    """A training whose frozen batch norms are maps of their own, as in this lineage."""
-    with patch("stp.training.run.fold_batch_norms"):
-        return Training(run, device)
-
-
-def naive_scores(run: Run, training: Training, fields: np.ndarray, segments: int, crops: int) -> torch.Tensor:
+def naive_scores(training: Training, fields: np.ndarray, segments: int, crops: int) -> torch.Tensor:
     """Scores (segments, classes) with every segment and crop through the whole network."""
-    variant, device, total = training.network.variant, training.device, []
-    for start in even_starts(len(fields), segments, variant.segment_length):
-        indices = subsegment_fields(segment_subsegments(np.array([start]), variant)[0], 5, len(fields))
+    sampler, options, device, total = pyramid.sampler(training.run), training.plan.options, training.device, []
+    for start in even_starts(len(fields), segments, sampler.segment_length):
+        indices = subsegment_fields(start + np.array(sampler.subsegment_starts), sampler.stack, len(fields))
         views = []
         for crop in fixed_crops(HEIGHT, WIDTH, crops):
             regions = torch.from_numpy(fields[indices.reshape(-1)][:, :, *crop.slices]).to(device)
-            images = render(regions, crop.flip, run.settings.input_size, True)
-            views.append(images.reshape(1, 1, variant.subsegments, -1, *images.shape[-2:]))
-        with torch.inference_mode(), autocast(device, run.settings.precision):
+            images = render(regions, crop.flip, options.input_size, True)
+            views.append(images.reshape(1, 1, sampler.subsegments, -1, *images.shape[-2:]))
+        with torch.inference_mode(), autocast(device, options.precision):
             total.append(torch.stack([training.network(view)[0, 0].float() for view in views]).mean(0))
     return torch.stack(total).cpu()
 
@@ -172,19 +165,20 @@ def main() -> None:
     device, workers = select_device(arguments.device), len(os.sched_getaffinity(0))
     configure(device)
     keep_freed_memory()  # as stp train and stp score do
-    settings = Settings.from_dict({"weights": "none", "batch_videos": arguments.videos})
-    run = Run("of", "3-level", 1, CLASSES, settings)
-    variant, busy = settings.variant(run.variant), os.getloadavg()[0]
+    options = {"weights": "none", "batch_videos": arguments.videos}
+    run = pyramid.METHOD.run(RunName("of", "3-level", 1), "pyramid", CLASSES, options)
+    sampler, size, busy = pyramid.sampler(run), run.options.input_size, os.getloadavg()[0]
+    plan = Plan(run, lambda: pyramid.build(run), sampler)
     compiled = ", compiled" if arguments.compile else ""
-    per_video = variant.segments * variant.subsegments
+    per_video = sampler.segments * sampler.subsegments
     with TemporaryDirectory() as folder:
         clips = write_clips(Path(folder) / "0.h5", max(8 * arguments.videos, len(CLASSES)))
         fields = ClipFields([Path(folder) / "0.h5"])
-        files = PlaneFiles(run, Path(folder), clips, fields)
-        shape = (arguments.videos, variant.segments, variant.subsegments, 10, settings.input_size, settings.input_size)
+        files = PlaneFiles(plan, Path(folder), clips, fields)
+        shape = (arguments.videos, sampler.segments, sampler.subsegments, 10, size, size)
         images = torch.randint(0, 256, shape, device=device, dtype=torch.uint8).float()
         labels = torch.arange(arguments.videos, device=device) % len(CLASSES)
-        engine, resident, lineage = (Training(run, device) for _ in range(3))
+        engine, resident, lineage = (Training(plan, Compute(device)) for _ in range(3))
         if arguments.compile:
             engine.network.backbone.compile()
             resident.network.backbone.compile()
@@ -192,34 +186,37 @@ def main() -> None:
             "a, this engine, stored clips": engine_steps(engine, fields, clips),
             "b, random images on the device": resident_steps(resident, images, labels),
             "c, JPEG files, workers, float32": lineage_steps(lineage, files, arguments.videos, workers),
-            "d, as b, batch norms not folded": resident_steps(without_folding(run, device), images, labels),
         }
 
         def several(steps: Iterator[None]) -> Callable[[], None]:
-            return lambda: [next(steps) for _ in range(arguments.steps)] and None
+            def call() -> None:
+                for _ in range(arguments.steps):
+                    next(steps)
+
+            return call
 
         seconds = take_turns({name: several(it) for name, it in steps.items()}, arguments.turns, device)
-        a, b, c, d = seconds.values()
-        trained = engine.network.eval()
+        a, b, c = seconds.values()
+        scorer = Scorer(engine.network.eval(), plan.options, sampler)
         source = open_fields(fields, [clip.clip for clip in clips], device)
         clip = clips[0].clip
 
         @torch.inference_mode()
         def shared_scores() -> None:
-            parts = scored_segments(fields, clip, trained.variant, arguments.segments, arguments.crops)
-            list(score_clips(run, trained, source, [parts]))
+            parts = scored_segments(fields, clip, sampler, Views(arguments.segments, arguments.crops))
+            list(scorer.score_clips(source, [parts]))
 
         scoring = take_turns(
             {
                 "shared": shared_scores,
-                "naive": lambda: naive_scores(run, engine, fields[clip][:], arguments.segments, arguments.crops),
+                "naive": lambda: naive_scores(engine, fields[clip][:], arguments.segments, arguments.crops),
             },
             max(1, arguments.turns // 2),
             device,
         )
     total = arguments.videos * per_video * arguments.steps
     rows = ["| training step, BN-Inception 224 | images/s | |", "|---|--:|---|"]
-    notes = ["", f"(a) / (b) = {b / a:.2f}", f"(a) / (c) = {c / a:.2f}", f"(b) / (d) = {d / b:.2f}"]
+    notes = ["", f"(a) / (b) = {b / a:.2f}", f"(a) / (c) = {c / a:.2f}"]
     rows += [f"| {name} | {total / s:.1f} | {note} |" for (name, s), note in zip(seconds.items(), notes, strict=True)]
     memory = (
         f"{torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB of GPU memory"
