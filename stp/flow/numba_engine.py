@@ -44,9 +44,7 @@ ONE, TWO, THREE, FOUR = (np.uintp(k) for k in range(1, 5))  # numba makes int64 
 
 BORDER = 6  # pixels around an image to be warped: every tap of a clamped sample outside the image falls on them
 WAVEFRONT = 4  # iterations in one sweep...
-MARGIN = np.float32(
-    8
-)  # ... where the update, falling at its rate, stays this many times above the stop threshold
+MARGIN = np.float32(8)  # ... where the update, falling at its rate, stays this many times above the stop threshold
 LARGEST = np.finfo(np.float32).max
 SMALLEST_GRADIENT = np.float32(np.finfo(np.float32).eps)  # squared; below, the data term is switched off as in OpenCV
 
