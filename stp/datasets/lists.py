@@ -1,4 +1,4 @@
-"""Official lists of a data set: text files of lines `NAME WORD`, and whether they agree with the videos on disk."""
+"""Official lists of a data set: text files of lines `NAME WORD`, and the check that they agree with the videos."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -34,7 +34,7 @@ def check_agreement(found: Collection[str], listed: Mapping[str, str], complete:
     Args:
         found: names of the videos on disk.
         listed: class of each listed name.
-        complete: whether every listed clip must be there.
+        complete: every listed clip must be there.
     """
     if unlisted := sorted(set(found) - set(listed)):
         raise UserError(f"videos that no official list has: {len(unlisted)}, as '{unlisted[0]}'; remove them")
@@ -43,5 +43,5 @@ def check_agreement(found: Collection[str], listed: Mapping[str, str], complete:
         by_class = ", ".join(f"{counts[label]} of {label}" for label in sorted(counts))
         raise UserError(
             f"{len(absent)} of {len(listed)} listed clips are not there, as '{absent[0]}' ({by_class}): add them, or "
-            "set dataset.options.complete: false to go on without"
+            "set dataset.options.complete: false to go on without them"
         )

@@ -1,7 +1,7 @@
 """PEV, the paper's micro actions (Yonetani, Kitani and Sato, CVPR 2016): NNNNN_f.mp4 shows the first person's view of
 clip NNNNN, NNNNN_s.mp4 the second person's, in folders of classes.
 
-The labels are those of the folders or, where those do not tell, of the lists of Li, Cai and Zheng (CVPR 2019),
+The labels come from the folders or, where folders name no class, from the lists of Li, Cai and Zheng (CVPR 2019),
 trainlistK.txt and testlistK.txt with lines `NNNNN_f LABEL`, which also hold an official partition into three folds.
 """
 
@@ -41,11 +41,11 @@ def find_clips(
 ) -> list[Clip]:
     """Clips of one view, by class in the paper's order, then number; id NNNNN_s or NNNNN_f.
 
-    The group is the pair of people, where a pid.txt tells it (`read_pairs`). `split` holds the lists' partition.
+    The group is the pair of people, where a pid.txt gives it (`read_pairs`). `split` holds the lists' partition.
 
     Args:
         videos: folder of the class folders, at any depth. A folder's class is the one whose name it contains as a
-            word, in letters of any case; of nested folders the innermost tells.
+            word, in letters of any case; of nested folders the innermost counts.
         lists: folder of trainlistK.txt and testlistK.txt; None goes by folders alone.
         view: second (paper) or first.
         with_none: whether clips without an action are an eighth class.
@@ -74,7 +74,7 @@ def find_clips(
 
 
 def _label(path: Path, videos: Path, number: str, listed: dict[str, tuple[str, ...]]) -> str:
-    """The class of a clip by its folders and the lists, which must agree where both tell."""
+    """The class of a clip by its folders and the lists, which must agree where both name one."""
     if listed and number not in listed:
         raise UserError(f"'{path}' is in no list of dataset.lists: remove it or complete the lists")
     by_list = listed[number][0] if listed else ""
@@ -127,5 +127,5 @@ def _check_complete(clips: list[Clip], with_none: bool, numbers: Collection[str]
     files = f"; no file of {', '.join(absent[:5])}{f' and {len(absent) - 5} more' if len(absent) > 5 else ''}"
     raise UserError(
         f"PEV has {sum(expected.values())} clips, here are {len(clips)}: {', '.join(wrong)}{files if absent else ''}: "
-        "mend the folders, or set dataset.options.complete: false to go on so"
+        "fix the folders, or set dataset.options.complete: false to use what is there"
     )

@@ -35,7 +35,7 @@ class FlowChunk:
 
 @dataclass
 class FlowSummary:
-    """What a run did; `identities` counts the pairs whose camera motion is unknown: warped flow kept the flow."""
+    """The work done in a run; `identities` counts the pairs whose camera motion is unknown: their flow was kept."""
 
     clips: int = 0
     pairs: int = 0
@@ -121,14 +121,14 @@ def flow_chunks(
     """Flow of all pairs of the clips in order, and their warped flow if the settings ask for it.
 
     Args:
-        clips: taken one by one as their turn to be read approaches; those without a pair are passed over.
+        clips: taken one by one as their turn to be read approaches; those without a pair are skipped.
         settings: what is computed.
         threads: CPU threads of TV-L1.
         kernel: TV-L1, called in the calling thread only.
         pool: reads the frames, detects key points and aligns frames, all of it while TV-L1 runs.
 
     Raises:
-        UserError: a clip has fewer frames than it says, or what reading it raises.
+        UserError: a clip has fewer frames than it says, or an error in reading it.
     """
     aligning: Aligning | None = None
     with closing(read_batches(plan_batches(clips, settings, threads), settings, pool)) as batches:
@@ -201,7 +201,7 @@ def write_flow(
     waiting: deque[tuple[FlowChunk, Future[None]]] = deque()
 
     def settle(most: int) -> None:
-        """Account for chunks that are written; wait for the oldest while more than so many pairs are not."""
+        """Count the chunks that are written; wait for the oldest while more than `most` pairs are not."""
         while waiting and (waiting[0][1].done() or sum(len(chunk.flow) for chunk, _ in waiting) > most):
             chunk, job = waiting.popleft()
             job.result()

@@ -1,4 +1,4 @@
-"""Flow of whatever videos and folders of frames a user has, in files of his choice; resumable."""
+"""Flow of any videos and folders of frames, in files of a chosen format; resumable."""
 
 import json
 import logging
@@ -43,11 +43,11 @@ class FlowFolder:
         return self.path / modality / f"{name}{FORMATS[self.format].suffix}"
 
     def is_complete(self, name: str) -> bool:
-        """Whether everything of a clip is there: files appear only when they are complete."""
+        """True if all files of a clip are there: files appear only when they are complete."""
         return all(self.output(modality, name).exists() for modality in self.modalities)
 
     def options(self) -> dict[str, Any]:
-        """All that decides on the content of the files, by the names of the command line's options."""
+        """Everything that the content of the files depends on, by the names of the command line's options."""
         settings = self.settings
         return {
             "format": self.format,
@@ -62,7 +62,7 @@ class FlowFolder:
 
 
 def claim(folder: FlowFolder, sources: Sequence[Source]) -> dict[str, str]:
-    """Sources that the folder's flow.json knows, by name, after making sure that the folder is for these.
+    """The sources in the folder's flow.json, by name, after a check that the folder is for these sources.
 
     Raises:
         UserError: the folder was made with other options or of other sources, or holds files of other origin.
@@ -82,7 +82,7 @@ def claim(folder: FlowFolder, sources: Sequence[Source]) -> dict[str, str]:
 
 
 def _known_sources(folder: FlowFolder) -> dict[str, str]:
-    """What flow.json says, after comparing its options with the folder's."""
+    """The sources in flow.json, by name, after its options are compared with the folder's."""
     path = folder.path / "flow.json"
     if folder.path.exists() and not folder.path.is_dir():
         raise UserError(f"--output: '{folder.path}' is a file; name a folder")
@@ -112,7 +112,7 @@ def _location(source: Source) -> str:
 def examine_all(
     sources: Sequence[Source], folder: FlowFolder, threads: int
 ) -> tuple[list[tuple[Source, GreyClip]], list[str]]:
-    """Decode sources to their end: clips that can be read, and for each of the others its path and the reason."""
+    """Decode sources to their end: the clips that can be read, and path and reason for each of the others."""
 
     def look(source: Source) -> GreyClip | str:
         try:
@@ -134,7 +134,7 @@ def make_flow(sources: Sequence[Source], folder: FlowFolder, threads: int) -> No
     """Compute the flow of sources into a folder; what is complete there stays as it is.
 
     Raises:
-        UserError: what `claim` raises; or at the end, when some sources cannot be read, how many.
+        UserError: an error of `claim`; or, at the end, the number of sources that cannot be read.
     """
     known = claim(folder, sources)
     missing = [source for source in sources if not folder.is_complete(source.name)]

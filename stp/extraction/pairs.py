@@ -25,9 +25,9 @@ BATCHES_AHEAD = 2
 
 @dataclass(frozen=True)
 class FlowSettings:
-    """What flow is asked for: that between the frames t and t + `step`, for all t.
+    """The flow to compute: between the frames t and t + `step`, for all t.
 
-    With a `detector` of key points, "orb" or "sift", warped flow is asked for, too.
+    With a `detector` of key points, "orb" or "sift", warped flow is computed, too.
     """
 
     backend: str = "auto"
@@ -48,7 +48,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Frame:
-    """A grey frame uint8 (H, W); for warped flow also its background mask and its key points, under way in a thread."""
+    """A grey frame uint8 (H, W); for warped flow also its background mask and the key points that a thread detects."""
 
     grey: np.ndarray
     mask: np.ndarray | None = None
@@ -164,6 +164,6 @@ def read_batches(
     """The batches planned, with their frames; while one is in use, the next ones are read.
 
     Raises:
-        UserError: a clip has fewer frames than it says, or what reading it raises.
+        UserError: a clip has fewer frames than it says, or an error in reading it.
     """
     return prefetch(BatchReader(settings, pool).read, plan, BATCHES_AHEAD)

@@ -1,4 +1,4 @@
-"""Files of a clip's flow: the pipeline's HDF5, float32 npy, quantised images as TSN's, and video for looking at.
+"""Files of a clip's flow: the pipeline's HDF5, float32 npy, quantised images as in TSN, and video to look at.
 
 Each writer is a context that gives a function for the clip's fields, called with piece after piece in order. The file
 or folder appears under its name when the context ends well, and not at all if it does not.
@@ -39,7 +39,7 @@ Append = Callable[[Fields], None]
 
 @dataclass(frozen=True)
 class FlowFile:
-    """A file of flow that is to be made."""
+    """A file of flow to write."""
 
     path: Path
     modality: str  # of | wof
@@ -134,7 +134,7 @@ def write_images(file: FlowFile, pool: ThreadPoolExecutor, suffix: str) -> Itera
 
 @contextmanager
 def write_mp4(file: FlowFile, pool: ThreadPoolExecutor) -> Iterator[Append]:
-    """Video of the colour wheel, for looking at; sides are made even by repeating the last row or column."""
+    """Video of the colour wheel, to look at; sides are made even by repeating the last row or column."""
     odd = file.clip.height % 2, file.clip.width % 2
     height, width = file.clip.height + odd[0], file.clip.width + odd[1]
     with one_torch_thread(), video_writer(file.path, width, height, file.clip.rate, file.pairs) as video:

@@ -11,8 +11,8 @@ def colour_wheel(flow: np.ndarray, bound: float) -> np.ndarray:
     import torch
     from torchvision.utils import flow_to_image  # type: ignore[import-untyped]
 
-    # The function scales by the longest vector it is given, so every field gets one more row with a vector of length
-    # `bound`; longer ones end just below it, because rounding must not make them the longest.
+    # The function scales by the longest vector, so every field gets one more row with vectors of length `bound`.
+    # Longer vectors are cut to just below it: rounding must not make them the longest.
     length = np.maximum(np.linalg.norm(flow, axis=0), np.float32(1e-6))
     clipped = flow * np.minimum(1, np.float32(bound * (1 - 1e-6)) / length)
     longest = np.zeros((2, 1, flow.shape[2]), np.float32)
@@ -23,7 +23,7 @@ def colour_wheel(flow: np.ndarray, bound: float) -> np.ndarray:
 
 @contextmanager
 def one_torch_thread() -> Iterator[None]:
-    """Torch with one thread a call, since fields are spread over threads already; the former number is restored."""
+    """Limit torch to one thread a call within the block: the fields are spread over threads already."""
     import torch
 
     before = torch.get_num_threads()

@@ -8,7 +8,7 @@ from stp.flow.opencv_engines import opencv_available, opencv_cuda_available, tvl
 from stp.flow.parameters import SEMANTICS, TVL1Parameters
 from stp.system.machine import processors
 
-# Backends and the semantics that they compute; modules of those that need torch are imported on use.
+# Backends and the semantics that each computes; modules that need torch are imported when they are used.
 BACKENDS = {
     "numba": SEMANTICS,
     "triton": SEMANTICS,
@@ -19,7 +19,7 @@ BACKENDS = {
 
 
 def backend_available(backend: str) -> bool:
-    """Whether a backend, one of BACKENDS, runs on this machine."""
+    """True if a backend, one of BACKENDS, runs on this machine."""
     if backend == "triton":
         from stp.flow.triton_engine import triton_available
 
@@ -28,12 +28,12 @@ def backend_available(backend: str) -> bool:
 
 
 def available_backends(semantics: str = "opencv-cpu") -> tuple[str, ...]:
-    """Backends that compute a semantics on this machine, the default first."""
+    """The backends that compute a semantics on this machine, the default first."""
     return tuple(name for name, known in BACKENDS.items() if semantics in known and backend_available(name))
 
 
 def resolve_backend(backend: str = "auto", semantics: str = "opencv-cpu") -> str:
-    """Name of the backend that will run; "auto" is "numba" everywhere: no result depends on the machine.
+    """The name of the backend that will run; "auto" is "numba" everywhere: no result depends on the machine.
 
     Raises:
         UserError: an unknown backend, or one that this machine lacks or that does not compute the semantics.
@@ -67,10 +67,10 @@ def tvl1(
         following: uint8 (N, H, W), the frame after each of `previous`.
         backend: "auto" (which is "numba"); "numba", pairs in parallel on the CPU; "triton", batches of pairs on an
             NVIDIA GPU; "torch", the plain statement of the same steps, slow, on a GPU if there is one; "opencv",
-            OpenCV's CPU implementation, over 35 times slower than "numba"; "opencv-cuda", OpenCV on a GPU.
+            OpenCV's CPU implementation, more than 35 times slower than "numba"; "opencv-cuda", OpenCV on a GPU.
         threads: CPU threads, all by default; the result does not depend on it.
-        parameters: OpenCV's defaults unless given, with the semantics of its CPU implementation; "opencv" computes only
-            these, "opencv-cuda" only the other ones.
+        parameters: by default OpenCV's, with the semantics of its CPU implementation. "opencv" computes only these
+            semantics, "opencv-cuda" only the others.
 
     Returns:
         float32 (N, 2, H, W), pixels/frame; channel 0 is x (rightwards), channel 1 is y (downwards).

@@ -44,7 +44,7 @@ ONE, TWO, THREE, FOUR = (np.uintp(k) for k in range(1, 5))  # numba makes int64 
 
 BORDER = 6  # pixels around an image to be warped: every tap of a clamped sample outside the image falls on them
 WAVEFRONT = 4  # iterations in one sweep...
-MARGIN = np.float32(8)  # ... where falling on at its rate leaves the update so many times the stop threshold
+MARGIN = np.float32(8)  # ... where the update, falling at its rate, stays this many times above the stop threshold
 LARGEST = np.finfo(np.float32).max
 SMALLEST_GRADIENT = np.float32(np.finfo(np.float32).eps)  # squared; below, the data term is switched off as in OpenCV
 
@@ -502,7 +502,7 @@ def build_pyramid(image: np.ndarray, sizes: np.ndarray, scale_step: float, centr
 
 @kernel
 def clear_dual(ws: np.ndarray, rows: int) -> None:
-    """p zero in so many rows of all strips, the zeros left of the image and the row above it included."""
+    """Set p to zero in `rows` rows of all strips, with the zeros left of the image and the row above it."""
     for row in range(rows):
         start = row * int(ROW)
         ws[start + int(P11) : start + int(P22 + FIELD)] = 0

@@ -22,12 +22,12 @@ def opencv_threads(threads: int) -> Iterator[None]:
 
 
 def opencv_available() -> bool:
-    """Whether this OpenCV has the contributed module with the CPU TV-L1."""
+    """True if this OpenCV has the contributed module with the CPU TV-L1."""
     return hasattr(cv2, "optflow")
 
 
 def opencv_cuda_available() -> bool:
-    """Whether this OpenCV was built with the CUDA TV-L1 and sees a device."""
+    """True if this OpenCV was built with the CUDA TV-L1 and sees a device."""
     return (
         hasattr(cv2, "cuda") and hasattr(cv2.cuda, "OpticalFlowDual_TVL1") and cv2.cuda.getCudaEnabledDeviceCount() > 0
     )
@@ -61,10 +61,10 @@ def tvl1_opencv_cuda(
 ) -> np.ndarray:
     """Flow (N, 2, H, W) float32 of N pairs of uint8 (N, H, W) frames by `cv2.cuda`.
 
-    Not the CPU's numbers: no median filter, inner x outer iterations in one loop, a stop test on some iterations only,
-    a cubic warp with a = -0.5 and renormalised weights, and a pyramid without the half-pixel shift.
+    The numbers are not the CPU's: there is no median filter; inner x outer iterations run in one loop, with a stop test
+    on some iterations only; the cubic warp has a = -0.5 and renormalised weights, and the pyramid no half-pixel shift.
 
-    `streams` pairs are under way at a time, each in a thread of its own, since the stop test makes the caller wait.
+    `streams` pairs are computed at a time, each in its own thread, because the stop test makes the caller wait.
     """
     p = parameters
     flow = np.empty((len(previous), 2, *previous.shape[1:]), np.float32)

@@ -1,4 +1,4 @@
-"""Flow fields as bytes, the form in which they are stored and fed to networks.
+"""Flow as bytes, the form in which fields are stored and fed to networks.
 
 A byte v stands for (v - 128) 2b / 255 pixels/frame, b the bound. Two-stream networks (TSN) store 255 (x + b) / 2b, so
 that zero flow is 127.5 before rounding and 128 after, and flip by 255 - v, which turns zero flow into 127: half the
@@ -38,10 +38,12 @@ def dequantise(fields: np.ndarray, bound: float) -> np.ndarray:
 
 
 def check_bound(bound: float) -> None:
+    """Raise ValueError unless the bound is positive."""
     if not bound > 0:
         raise ValueError(f"bound must be positive, not {bound}")
 
 
 def check_bytes(fields: np.ndarray) -> None:
+    """Raise ValueError unless the fields are uint8."""
     if fields.dtype != np.uint8:
         raise ValueError(f"fields must be uint8, not {fields.dtype}")

@@ -39,7 +39,7 @@ class Linearisation:
 def source_positions(
     size: int, source: int, scale: float, half_pixel: bool, device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Of `size` target pixels the two source pixels between which each lies, and the fraction past the first."""
+    """The two source pixels between which each of `size` target pixels lies, and the fraction past the first."""
     shift = 0.5 if half_pixel else 0.0
     position = ((torch.arange(size, dtype=torch.float64) + shift) * scale - shift).clamp(0, source - 1)
     first = position.long()

@@ -53,19 +53,19 @@ def triton_installed() -> bool:
 
 
 def triton_available() -> bool:
-    """Whether triton can work: on a CUDA device of compute capability 8.0 (Ampere) or higher, with a C compiler."""
+    """True if triton can work here: on a CUDA GPU of compute capability 8.0 (Ampere) or higher, with a C compiler."""
     if not triton_installed() or torch.version.cuda is None or not torch.cuda.is_available():
         return False
     return torch.cuda.get_device_capability() >= SMALLEST_CAPABILITY and builds_c()
 
 
 def interpreted() -> bool:
-    """Whether triton runs kernels on the CPU, for tests: many thousand times slower."""
+    """True if triton runs kernels on the CPU, which is for tests: it is thousands of times slower."""
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
 def padded(width: int) -> int:
-    """Floats of a row."""
+    """The floats that a row takes, with its padding."""
     return -(-width // LINE) * LINE
 
 

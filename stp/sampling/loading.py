@@ -39,10 +39,10 @@ BATCHES_AT_ONCE = 2  # so that threads without work in the last samples of a bat
 
 @dataclass(frozen=True)
 class Regions:
-    """What a batch of samples needs, on the device: of each sample its distinct fields, cropped, uint8 (n, C, h, w).
+    """The cropped fields of a batch, on the device: each sample's distinct fields, uint8 (n, C, h, w).
 
-    `fields` gives one sample's after another, perhaps made on the way, and only until the next batch is asked for;
-    `places` (M * stack,) int64 says of each sample which of the n its images are stacked from.
+    `fields` gives the samples in order, some of them made on demand; they are valid until the next batch is asked for.
+    `places` (M * stack,) int64 has for each sample the numbers of the n fields that its images are stacked from.
     """
 
     samples: Sequence[Sample]
@@ -51,7 +51,7 @@ class Regions:
 
 
 def upload(tensor: Tensor, device: torch.device) -> Tensor:
-    """The tensor on the device, on its way there if that is a GPU; the caller goes on at once."""
+    """The tensor on the device; a copy to a GPU goes on in the background."""
     return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
 
 
@@ -107,7 +107,7 @@ class ResidentFields(DeviceFields):
         super().__init__(fields, device)
         lengths = [len(fields[clip]) for clip in clips]
         self._data = torch.empty((sum(lengths), *fields[clips[0]].shape[1:]), dtype=torch.uint8, device=device)
-        # Of each clip by itself: torch picks from tensors over 2 GiB by slower code.
+        # A view for each clip: torch selects from tensors over 2 GiB by slower code.
         self._clips = dict(zip(clips, self._data.split(lengths), strict=True))
 
         @torch.inference_mode()  # threads do not inherit it, and without it may not write what was made in it
@@ -136,7 +136,7 @@ class ResidentFields(DeviceFields):
 
 @dataclass(frozen=True, eq=False)
 class Cargo:
-    """What is to be gathered: of each sample its distinct fields, into a flat `buffer`, where each has its shape."""
+    """The fields of a batch that are to be gathered, and the flat `buffer` for them."""
 
     samples: Sequence[Sample]
     fields: list[np.ndarray]  # (n,) int64 each
@@ -147,15 +147,15 @@ class Cargo:
 
 @dataclass(frozen=True)
 class Shipment:
-    """Regions on their way to the GPU; all of them lie in `tensors`."""
+    """Regions on their way to the GPU; they are views of `tensors`."""
 
     regions: Regions
     tensors: tuple[Tensor, ...]
-    event: torch.cuda.Event | None  # when they have come; None on a CPU
+    event: torch.cuda.Event | None  # recorded after the copy; None on a CPU
 
 
 class StreamedFields(DeviceFields):
-    """Fields in their files, of which threads gather what the next batches need."""
+    """Fields in their files; threads gather those that the next batches need."""
 
     def __init__(self, fields: ClipFields, device: torch.device) -> None:
         super().__init__(fields, device)
@@ -175,7 +175,7 @@ class StreamedFields(DeviceFields):
                     yield self._receive(shipment)
 
     def _make_room(self, samples: Sequence[Sample]) -> Cargo:
-        """Which fields a batch needs, and memory for them."""
+        """The fields that a batch needs, and memory for them."""
         chosen = [sample.distinct() for sample in samples]
         fields, places = [distinct for distinct, _ in chosen], [place for _, place in chosen]
         shapes = [
@@ -208,7 +208,7 @@ class StreamedFields(DeviceFields):
         target.numpy()[...] = self.fields[sample.clip][distinct, :, *sample.crop.slices]
 
     def _receive(self, shipment: Shipment) -> Regions:
-        """The regions, which what is computed from now on may use."""
+        """The regions, which the current stream may use from now on."""
         if shipment.event is not None:
             current = torch.cuda.current_stream(self.device)
             current.wait_event(shipment.event)
@@ -224,7 +224,7 @@ def unpack(buffer: Tensor, shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes of memory that are free on the device; on a CPU those that this process could still have."""
+    """Bytes of free memory on the device; on a CPU those that this process may still take."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return process_memory().free

@@ -12,7 +12,7 @@ import numpy as np
 from stp.data.index import Clip
 from stp.system.progress import progress
 
-Looked = TypeVar("Looked")
+Found = TypeVar("Found")
 
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
 # Packed MPEG-4 streams and containers without a stored frame count declare a frame or two too many.
@@ -32,7 +32,7 @@ class BadVideo:
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What decoding a video to its end tells of it."""
+    """Facts about a video that was decoded to its end."""
 
     frames: int
     width: int  # pixels, of the first frame as it is shown
@@ -41,11 +41,11 @@ class VideoFacts:
 
 
 class UndecodableError(Exception):
-    """Why a video or an image cannot be used, in a few words."""
+    """A video or an image cannot be used; the message says why in a few words."""
 
 
 def is_video(path: Path) -> bool:
-    """Whether the name is a visible video file's."""
+    """True if the name is that of a visible video file."""
     return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
 
 
@@ -89,8 +89,8 @@ def check_video(clip: Clip) -> Clip | BadVideo:
         return BadVideo(clip, str(error))
 
 
-def examine_clips(clips: Sequence[Clip], look: Callable[[Clip], Looked], threads: int = 1) -> list[Looked]:
-    """What `look` tells of every clip, in the order given, with a bar."""
+def examine_clips(clips: Sequence[Clip], look: Callable[[Clip], Found], threads: int = 1) -> list[Found]:
+    """The results of `look` for every clip, in the order given, with a progress bar."""
     with ThreadPoolExecutor(threads) as pool:
         return list(progress(pool.map(look, clips), total=len(clips), desc="check", unit="clip"))
 

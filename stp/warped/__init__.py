@@ -1,4 +1,4 @@
-"""Warped flow: optical flow after the camera's motion is cancelled, by the recipe of improved trajectories.
+"""Warped flow: optical flow after the camera's motion is cancelled, as in improved trajectories.
 
 Wang and Schmid, "Action recognition with improved trajectories" (ICCV 2013), section 3.1: matched key points and
 corners displaced by the flow vote for a homography between two frames; the second frame is warped by it and the flow

@@ -47,10 +47,10 @@ def estimate_homography(
         keypoints_previous: key points of `previous`.
         keypoints_following: key points of `following`, by the same detector.
         parameters: thresholds, those of improved trajectories by default.
-        mask: uint8 (H, W), zero where `previous` shows people, whose corners are left out.
+        mask: uint8 (H, W), zero where `previous` shows people; corners there are left out.
 
     Returns:
-        The homography; the identity, marked so, with too few matches or inliers.
+        The homography, or the identity and a mark where matches or inliers are too few.
 
     Raises:
         ValueError: frames and flow are of different sizes.
@@ -78,7 +78,7 @@ def align(
     parameters: WarpedFlowParameters | None = None,
     mask: np.ndarray | None = None,
 ) -> Alignment:
-    """`estimate_homography` and by it `warp_following`; threads may call this at once, it hardly holds the GIL."""
+    """`estimate_homography`, then `warp_following` by its result; threads may call this, it hardly holds the GIL."""
     p = parameters or WarpedFlowParameters()
     estimate = estimate_homography(previous, following, flow, keypoints_previous, keypoints_following, p, mask)
     if estimate.identity:

@@ -30,7 +30,7 @@ def triangle(x: np.ndarray, y: np.ndarray, i: int, j: int, k: int) -> float:
 
 @kernel
 def triangles(x: np.ndarray, y: np.ndarray, s: np.ndarray) -> tuple[float, float, float, float]:
-    """Of a sample of four points: with each of the first three replaced by the fourth, and the first three."""
+    """Areas in a sample of four points: of the first three with each replaced by the fourth, then as they are."""
     return (
         triangle(x, y, s[3], s[1], s[2]),
         triangle(x, y, s[0], s[3], s[2]),
@@ -78,7 +78,7 @@ def closeness(
 
 @kernel
 def entries(matrix: np.ndarray) -> tuple[np.float32, ...]:
-    """Row by row, without the last one, which is 1."""
+    """The matrix row by row, without the last entry, which is 1."""
     h = matrix.astype(np.float32)
     return h[0, 0], h[0, 1], h[0, 2], h[1, 0], h[1, 1], h[1, 2], h[2, 0], h[2, 1]
 

@@ -40,8 +40,8 @@ def detect_keypoints(
 ) -> KeyPoints:
     """Key points and descriptors of a grey frame uint8 (H, W), where `mask` uint8 (H, W) is not zero.
 
-    ORB by default ignores 31 pixels along the border; here that and the number of pyramid levels shrink with small
-    frames, of which little would be left. Threads may call this at once.
+    ORB by default ignores 31 pixels along the border, which would leave little of small frames: there the border and
+    the number of pyramid levels are smaller. Several threads may call this at the same time.
 
     Raises:
         UserError: the detector is unknown.

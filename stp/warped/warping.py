@@ -12,7 +12,7 @@ def warp_rows(
     border: np.float32,
     warped: np.ndarray,
 ) -> None:
-    """`warp_following` into `warped`, in four loops over a row, which vectorise all but the third."""
+    """`warp_following` into `warped`, by four loops over each row; all but the third vectorise."""
     height, width = previous.shape
     pixels = following.ravel()
     right, bottom = np.float32(width - 1) - border, np.float32(height - 1) - border
@@ -55,7 +55,8 @@ def warp_following(previous: np.ndarray, following: np.ndarray, homography: np.n
         previous: uint8 (H, W).
         following: uint8 (H, W).
         homography: (3, 3), from pixels of `previous` to pixels of `following`.
-        border: samples not more than so many pixels inside `following` are filled from `previous`: no flow there.
+        border: pixels; samples no further than this inside `following` are filled from `previous`, so that there is
+            no flow there.
 
     Returns:
         uint8 (H, W), bilinear samples, computed in float32 and rounded to the nearest byte, halves upwards.

@@ -1,4 +1,4 @@
-"""The demo data set: determinism, balance, subtle motion, and classes that only motion and its order tell apart."""
+"""The demo data set: determinism, balance, subtle motion, and classes that differ only in motion and its order."""
 
 from collections import Counter
 from dataclasses import replace

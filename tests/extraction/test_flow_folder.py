@@ -288,7 +288,7 @@ def test_sources_that_are_not_there_are_named_at_once(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_bad_sources_are_named_and_skipped_and_the_exit_status_tells(tmp_path: Path) -> None:
+def test_bad_sources_are_named_and_skipped_and_the_exit_status_says_so(tmp_path: Path) -> None:
     good = write_video(tmp_path / "v/good.avi")
     long = write_video(tmp_path / "long.avi", panned(60)).read_bytes()
     (tmp_path / "v/cut.avi").write_bytes(long[: len(long) // 2])

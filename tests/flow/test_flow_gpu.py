@@ -254,7 +254,7 @@ def test_kernels_in_the_interpreter() -> None:
 
 @pytest.fixture
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tiles so small that tiny frames have several, and the interpreter mended."""
+    """Tiles so small that tiny frames have several, and the interpreter fixed."""
     from triton.runtime import interpreter
 
     patch = interpreter._patch_lang_tensor

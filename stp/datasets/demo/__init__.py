@@ -1,9 +1,10 @@
-"""Demo data set: seven drawn micro actions that only motion tells apart, two pairs of them only its temporal order.
+"""Demo data set: seven drawn micro actions that differ only in motion, two pairs of them only in its temporal order.
 
 An articulated upper body at a desk is seen by a hand-held camera. Everything about a clip but its label (room, rest
 posture, acting side, tempo, idle movement, camera, light, sensor noise) is drawn from the seed and the clip's number
-alone, so one frame tells nothing: rest postures vary by more than the action moves. `PLAN` says which sub-motion
-each class performs when; passing / receiving and pointing / gesture are the same two sub-motions in opposite order.
+alone, so one frame says nothing about the class: rest postures vary by more than the action moves. `PLAN` holds the
+sub-motions of each class and their times; passing / receiving and pointing / gesture are the same two sub-motions in
+opposite order.
 """
 
 from stp.datasets.demo.drawing import draw_clip
