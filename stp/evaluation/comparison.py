@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from stp.data.modalities import MODALITIES
 from stp.errors import UserError
 from stp.evaluation.fused import Predictions, clip_outcomes, clip_shares, input_name
 from stp.evaluation.markdown import table_text, with_deviation
@@ -37,7 +38,8 @@ def read_reported(path: Path) -> pd.DataFrame:
         where = f"{path}, line {number}"
         if row["metric"] not in METRICS:
             raise UserError(f"{where}: metric '{row['metric']}' is unknown; allowed are {', '.join(METRICS)}")
-        if bool(row["streams"]) != bool(row["variant"]):
+        streams = row["streams"].split("+") if row["streams"] else []
+        if bool(streams) != bool(row["variant"]) or not set(streams) <= set(MODALITIES):
             raise UserError(
                 f"{where}: streams '{row['streams']}' and variant '{row['variant']}' are no run of ours; give both, "
                 "such as rgb+of and 3-level, or leave both empty"

@@ -61,7 +61,7 @@ def network_method(options: type[NetworkOptions], build: Build, sampler: Callabl
         return NetworkRecogniser(task.run, Scorer(network, plan.options, plan.sampler))
 
     def load(file: ModelFile) -> NetworkRecogniser:
-        run = METHOD.run(file.name, file.kind, file.values["classes"], file.values["settings"])
+        run = METHOD.run(file.name, file.kind, file.classes, file.settings)
         network = build(run, weights="none")
         try:
             network.load_state_dict(file.weights)

@@ -110,7 +110,7 @@ def shallow_method(options: type, vector: Vector, classifier: Classifier) -> Met
         return recogniser
 
     def load(file: ModelFile) -> ShallowRecogniser:
-        run = METHOD.run(file.name, file.kind, file.values["classes"], file.values["settings"])
+        run = METHOD.run(file.name, file.kind, file.classes, file.settings)
         try:
             pipeline = restore(classifier(run.options, run.name.seed), file.weights)
         except (KeyError, AttributeError):

@@ -14,12 +14,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from stp.config import Compute, Residence
 from stp.data.modalities import MODALITIES
 from stp.data.shards import ClipFields
 from stp.errors import UserError
@@ -31,8 +31,6 @@ from stp.system.prefetch import prefetch
 
 log = logging.getLogger(__name__)
 
-Residence = Literal["auto", "always", "never"]
-MEMORY_SHARE = 0.6
 BATCHES_AHEAD = 3
 BATCHES_AT_ONCE = 2  # so that threads without work in the last samples of a batch begin with the next one
 
@@ -234,8 +232,8 @@ def open_fields(
     fields: ClipFields,
     clips: Sequence[str],
     device: torch.device,
-    resident: Residence = "auto",
-    memory_share: float = MEMORY_SHARE,
+    resident: Residence = Compute.resident,
+    memory_share: float = Compute.memory_share,
 ) -> DeviceFields:
     """The fields of these clips for a device.
 

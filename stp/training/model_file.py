@@ -25,27 +25,18 @@ class TrainedOn:
 
 @dataclass(frozen=True)
 class ModelFile:
-    """The content of a model file.
+    """The content of a model file: the run's name, classes and settings, and its weights, tensors by name.
 
-    `kind` is the file of the method in `stp/methods`. `values` are as `Run.values` gives them. `weights` are the
-    method's tensors by name.
+    `kind` is the file of the method in `stp/methods`; `settings` are its options as plain values.
     """
 
     path: Path
+    name: RunName
     kind: str
-    values: dict[str, Any]
-    weights: dict[str, Any]
+    classes: tuple[str, ...]
+    settings: Mapping[str, Any]
+    weights: Mapping[str, Any]
     trained_on: TrainedOn
-
-    @property
-    def name(self) -> RunName:
-        """The run's name."""
-        values = self.values
-        return RunName(values["modality"], values["variant"], values["fold"], values["seed"])
-
-    def run(self, options: Any) -> Run:
-        """The run with these options, which its method has read."""
-        return Run(self.name, self.kind, tuple(self.values["classes"]), options)
 
     def clips(self) -> frozenset[str]:
         """Ids of the training clips; UserError if the file does not list them."""
@@ -85,6 +76,9 @@ def read_model(path: Path) -> ModelFile:
         kind = content.get("method", "pyramid")
         if fields is not None and "method" not in content:
             fields = {values["modality"]: fields}
-        return ModelFile(path, kind, values, content["weights"], TrainedOn(tuple(content.get("clips", ())), fields))
+        name = RunName(values["modality"], values["variant"], values["fold"], values["seed"])
+        trained_on = TrainedOn(tuple(content.get("clips", ())), fields)
+        settings, weights = values["settings"], content["weights"]
+        return ModelFile(path, name, kind, tuple(values["classes"]), settings, weights, trained_on)
     except Exception as error:  # torch raises many kinds for a foreign file, some of many lines with bad advice
         raise UserError(f"{path}: not a trained run ({type(error).__name__}); train it again") from None
