@@ -1,0 +1,1 @@
+"""Where a trained network finds what speaks for a class: guided Grad-CAM."""

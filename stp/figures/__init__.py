@@ -1,0 +1,1 @@
+"""Figures, as a paper prints them, and pages of tables and figures."""

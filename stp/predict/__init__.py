@@ -1,0 +1,1 @@
+"""Trained runs on any video, and networks for other programs."""

@@ -1,0 +1,1 @@
+"""The machine and its files: complete files, logs, progress, versions, devices, places on GPUs, signals."""

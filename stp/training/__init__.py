@@ -1,0 +1,1 @@
+"""Training and scoring of networks: the loop, its states, logs and model files."""
