@@ -7,6 +7,7 @@ import pandas as pd
 from sklearn.metrics import confusion_matrix
 
 from stp.config import Fusion
+from stp.data.run_name import method_order
 from stp.evaluation.fused import group_by_fold, predict
 from stp.evaluation.markdown import table_text, with_deviation
 from stp.evaluation.metrics import KEYS, fold_metrics, summarise
@@ -44,12 +45,18 @@ def table1_text(summary: pd.DataFrame, notes: Sequence[str]) -> str:
     return table_text("Table 1", caption, _by_variant(summary, cells), notes)
 
 
+def _heading(method: str) -> str:
+    """A pyramid as Table 1 heads its columns, such as 3-Level; other methods by their own names."""
+    is_pyramid = method_order(method) < (2, 0)
+    return method.capitalize().replace("-level", "-Level") if is_pyramid else method
+
+
 def _by_variant(summary: pd.DataFrame, cells: pd.Series) -> pd.DataFrame:
     """The cells, one per row of the summary, with a row per input and a column per variant, in the summary's order."""
     variants = list(dict.fromkeys(summary["variant"]))
     table = summary.assign(cell=cells).pivot(index="input", columns="variant", values="cell")
     table = table.loc[list(dict.fromkeys(summary["input"])), variants]
-    table.columns = [name.capitalize().replace("-level", "-Level") for name in variants]
+    table.columns = [_heading(name) for name in variants]
     return table.rename_axis("Input Modality").reset_index()
 
 
