@@ -10,8 +10,16 @@ from stp.evaluation.metrics import fold_metrics, summarise
 from stp.evaluation.significance import against
 
 COLUMNS = (
-    *("method", "input", "clips", "class_accuracy", "class_accuracy_std", "accuracy", "accuracy_std"),
-    *("only_proposed", "only_method", "p"),
+    "method",
+    "input",
+    "clips",
+    "class_accuracy",
+    "class_accuracy_std",
+    "accuracy",
+    "accuracy_std",
+    "only_proposed",
+    "only_method",
+    "p",
 )
 
 

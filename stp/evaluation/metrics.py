@@ -11,8 +11,14 @@ from stp.evaluation.markdown import table_text, version_note, with_deviation
 
 KEYS = ("input", "variant", "fold", "seed", "clips")
 METRICS = (
-    *("class_accuracy", "accuracy", "top5", "f1_macro", "f1_micro"),
-    *("coarse_f1_macro", "coarse_f1_micro", "f1_mean"),
+    "class_accuracy",
+    "accuracy",
+    "top5",
+    "f1_macro",
+    "f1_micro",
+    "coarse_f1_macro",
+    "coarse_f1_micro",
+    "f1_mean",
 )
 
 

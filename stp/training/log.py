@@ -14,8 +14,14 @@ from stp.errors import UserError
 from stp.system.files import complete_file
 
 LOG_COLUMNS = (
-    *("epoch", "loss", "accuracy", "learning_rate", "seconds", "images_per_second"),
-    *("class_accuracy", "gpu_mib"),
+    "epoch",
+    "loss",
+    "accuracy",
+    "learning_rate",
+    "seconds",
+    "images_per_second",
+    "class_accuracy",
+    "gpu_mib",
 )
 Row = list[str]
 

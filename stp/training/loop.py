@@ -276,7 +276,12 @@ def train(plan: Plan, fields: ClipFields, clips: Sequence[Clip], compute: Comput
                         bar.set_postfix(loss=seen["loss"], accuracy=seen["accuracy"], refresh=False)
                         log.info(
                             "%s epoch %d/%d loss %s accuracy %s, %s s",
-                            *(name, epoch, plan.epochs, seen["loss"], seen["accuracy"], seen["seconds"]),
+                            name,
+                            epoch,
+                            plan.epochs,
+                            seen["loss"],
+                            seen["accuracy"],
+                            seen["seconds"],
                         )
                     _pause(training, row is not None, session)
     write_log(session.log_csv, training.rows)
