@@ -40,7 +40,7 @@ def hold(folder: Path, taken: Event) -> None:
 def test_place_of_a_killed_process_is_free_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     context = multiprocessing.get_context("fork")
     taken = context.Event()
-    process = context.Process(target=hold, args=(tmp_path, taken))
+    process = context.Process(target=hold, args=(tmp_path, taken), daemon=True)
     process.start()
     assert taken.wait(20)
     looks = []
