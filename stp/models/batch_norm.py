@@ -32,9 +32,9 @@ class FrozenBatchNorm(nn.Module):
 
 
 def freeze_batch_norms(backbone: nn.Module) -> None:
-    """Replace all batch norms but the first, in the order of `named_modules`, by frozen ones; state dict keys stay.
+    """Replace all batch norms but the first, in the order of `named_modules`, by frozen ones.
 
-    The keys `num_batches_tracked` of the replaced norms are dropped.
+    Keys of the state dict stay the same, without `num_batches_tracked` of the replaced ones.
     """
     norms = [(name, module) for name, module in backbone.named_modules() if isinstance(module, nn.BatchNorm2d)]
     for name, norm in norms[1:]:

@@ -1,11 +1,11 @@
-"""Features of a mini-batch, and their gradients, a few images at a time: for GPUs that cannot hold all of its maps.
+"""Features of a mini-batch and their gradients, a few images at a time, for GPUs that cannot hold all of its maps.
 
-Only the input of each micro-batch is kept; its maps are computed again when its gradients are added up, which costs a
-third more time. The first batch norm is the one that uses batch statistics (partial batch norm, TSN), so the network up
-to there sees the mini-batch as a whole.
+Only the input of each micro-batch is kept. Its maps are computed again when its gradients are added up, which takes a
+third more time. One batch norm, the first, may use batch statistics (partial batch norm, TSN), so the network runs on
+the whole mini-batch up to there.
 
-A hook ends the forward pass at that batch norm. Cutting the network there by tracing it (torch.fx, as torchvision's
-`create_feature_extractor`) was tried and fails on BN-Inception, EfficientNet-Lite0, VGG and others.
+The run up to there is ended by an exception, as torch ends the repeated passes of its checkpoints. torch.fx would cut
+the network without one, but cannot trace BN-Inception, EfficientNet-Lite0 and others that check or pad their input.
 """
 
 from collections.abc import Iterator
@@ -18,23 +18,28 @@ from torch.utils.checkpoint import checkpoint
 from stp.errors import UserError
 
 
-class _Given(nn.Module):
-    """Takes a module's place and gives what that has given before."""
+class _StoredOutput(nn.Module):
+    """A stand-in for a module: returns an output that the module has computed before, whatever its input is."""
 
     def __init__(self, output: Tensor) -> None:
         super().__init__()
         self.output = output
 
     def forward(self, _: Tensor) -> Tensor:
-        return self.output.clone()  # what follows may change it in place
+        return self.output.clone()  # the next module may change it in place
 
 
-class _NormReached(Exception):
-    """A forward pass has come as far as it was wanted."""
+class _ForwardPassEnded(Exception):
+    """The forward pass has reached the wanted module, whose output this carries."""
+
+    def __init__(self, output: Tensor) -> None:
+        super().__init__()
+        self.output = output
 
 
 @contextmanager
 def _replaced(network: nn.Module, name: str, module: nn.Module) -> Iterator[None]:
+    """Within the block, `module` stands in for the network's submodule `name`."""
     original = network.get_submodule(name)
     network.set_submodule(name, module)
     try:
@@ -44,28 +49,28 @@ def _replaced(network: nn.Module, name: str, module: nn.Module) -> Iterator[None
 
 
 def _output_of(network: nn.Module, name: str, images: Tensor) -> Tensor:
-    """What the submodule `name` gives when `images` pass; the rest of the network does not run."""
-    outputs: list[Tensor] = []
+    """The output of the submodule `name` for `images`; what follows it in the network does not run."""
 
-    def stop(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        outputs.append(output)
-        raise _NormReached
+    def end_forward_pass(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        raise _ForwardPassEnded(output)
 
-    hook = network.get_submodule(name).register_forward_hook(stop)
+    hook = network.get_submodule(name).register_forward_hook(end_forward_pass)
     try:
         network(images)
-    except _NormReached:
-        pass
+    except _ForwardPassEnded as ended:
+        return ended.output
     finally:
         hook.remove()
-    return outputs[0]
+    raise RuntimeError(f"the network's forward pass does not use its module '{name}'")
 
 
-def micro_batch_features(backbone: nn.Module, images: Tensor, most: int) -> Tensor:
-    """Features (B, D) of images (B, C, H, W), at most `most` of which are held at once.
+def micro_batch_features(backbone: nn.Module, images: Tensor, size: int) -> Tensor:
+    """Features (B, D) of images (B, C, H, W), computed from at most `size` images at a time.
+
+    They, their gradients and the running statistics are those of the whole batch, but for rounding.
 
     Raises:
-        UserError: more than one batch norm uses batch statistics, which would be those of a micro-batch.
+        UserError: several batch norms use batch statistics, and those after the first would see a micro-batch only.
     """
     norms = [name for name, module in backbone.named_modules() if isinstance(module, nn.BatchNorm2d)]
     if len(norms) > 1:
@@ -74,13 +79,13 @@ def micro_batch_features(backbone: nn.Module, images: Tensor, most: int) -> Tens
             "set training.partial_bn: true, or compute.micro_batch_videos: 0"
         )
     if not norms:
-        return torch.cat([checkpoint(backbone, part, use_reentrant=False) for part in images.split(most)])
+        return torch.cat([checkpoint(backbone, part, use_reentrant=False) for part in images.split(size)])
 
-    def rest(part: Tensor, normalised: Tensor) -> Tensor:
-        with _replaced(backbone, norms[0], _Given(normalised)):
+    def features_from(part: Tensor, normalised: Tensor) -> Tensor:
+        with _replaced(backbone, norms[0], _StoredOutput(normalised)):
             features: Tensor = backbone(part)
         return features
 
     normalised = _output_of(backbone, norms[0], images)
-    parts = zip(images.split(most), normalised.split(most), strict=True)
-    return torch.cat([checkpoint(rest, *part, use_reentrant=False) for part in parts])
+    parts = zip(images.split(size), normalised.split(size), strict=True)
+    return torch.cat([checkpoint(features_from, *part, use_reentrant=False) for part in parts])
