@@ -241,6 +241,7 @@ def explain(
     from stp.explain.explanation import explain as explain_run
     from stp.explain.explanation import explained_runs, find_data
     from stp.figures.explanations import save_explanations
+    from stp.sampling.samples import Views
     from stp.system.devices import configure, reserved_device
 
     check_crops(crops)
@@ -261,8 +262,7 @@ def explain(
                     clip_fields(fields, each.run.modality, clip.clip),
                     clip,
                     target,
-                    segments,
-                    crops,
+                    Views(segments, crops),
                     where,
                 )
                 for each in explained

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from scipy.special import softmax
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stp.data.index import Clip, Index
@@ -22,7 +22,7 @@ from stp.explain.grad_cam import guidable, guided_grad_cam, last_maps, share_wei
 from stp.models.pyramid import TemporalPyramidNetwork
 from stp.sampling.crops import Crop
 from stp.sampling.loading import open_fields
-from stp.sampling.samples import scored_segments
+from stp.sampling.samples import Views, scored_segments
 from stp.sampling.segments import Variant
 from stp.system.progress import progress
 from stp.training.run import Run, load_run, training_clips
@@ -118,25 +118,23 @@ def explain(
     fields: ClipFields,
     clip: Clip,
     target: str,
-    segments: int,
-    crops: int,
+    views: Views,
     device: torch.device,
 ) -> Explanation:
-    """Guided Grad-CAM of a clip over `segments` evenly spread segments, seen in 1, 2, 5 or 10 `crops`.
-
-    `target` is as for `target_class`.
+    """Guided Grad-CAM of a clip, the mean over the crops of `views`; `target` is as for `target_class`.
 
     Raises:
         UserError: the class is unknown, or the network has no maps or no rectifiers.
     """
     network = network.to(device).eval()
     source = open_fields(fields, [clip.clip], device)
-    chosen = scored_segments(fields, clip.clip, network.variant, segments, crops)
+    chosen = scored_segments(fields, clip.clip, network.variant, views.segments, views.crops)
     with torch.inference_mode():
         scores = next(iter(score_clips(run, network, source, [chosen]))).mean(0)
     number = target_class(target, clip, scores, run.classes)
     weights = share_weights(network, torch.from_numpy(chosen.places).to(device), number)
-    backbone, layer = guidable(network.backbone), None
+    backbone = guidable(network.backbone)
+    layer: nn.Module | None = None
     height, width = fields[clip.clip].shape[2:]
     sums = torch.zeros((2, len(weights), height, width), device=device)  # of heat and guided
     seen = torch.zeros((height, width), device=device)
@@ -145,7 +143,8 @@ def explain(
         seen += crop_share
         first = 0
         for images in source.images(divide([view], IMAGES_AT_ONCE), run.settings.input_size):
-            layer = layer or last_maps(backbone, images[:1])
+            if layer is None:
+                layer = last_maps(backbone, images[:1])
             rows = slice(first, first + len(images))
             for total, maps in zip(sums, guided_grad_cam(backbone, layer, images, weights[rows]), strict=True):
                 total[rows] += crop_share * place_back(maps, view.crop, height, width)

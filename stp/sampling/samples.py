@@ -63,6 +63,17 @@ def draw_epoch(run: Run, fields: ClipFields, clips: Sequence[Clip], rng: np.rand
     return batches
 
 
+@dataclass(frozen=True)
+class Views:
+    """How a clip is seen in scoring: `segments` spread evenly over it, each in `crops` fixed crops (1, 2, 5 or 10).
+
+    The defaults are the paper's 25 segments and TSN's 10 crops.
+    """
+
+    segments: int = 25
+    crops: int = 10
+
+
 @dataclass(frozen=True, eq=False)
 class ScoredSegments:
     """The segments by which a clip is scored; they overlap, so each distinct sub-segment is listed once.

@@ -35,6 +35,7 @@ from stp.models.backbones import Backbone, InputFormat, build_backbone
 from stp.models.feature_network import FeatureNetwork
 from stp.models.pyramid import TemporalPyramidNetwork
 from stp.sampling.crops import fixed_crops
+from stp.sampling.samples import Views
 from stp.sampling.segments import variant
 from stp.training.run import Run, Settings, save_run
 from stp.training.scoring import score
@@ -224,7 +225,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 def explained(results: Results, modality: str = "rgb", name: str = "3-level", crops: int = 10) -> Explanation:
     network = bright_network(name) if modality == "rgb" else tiny_run(modality, name).build_network().eval()
     clip = results.index.clips[1]
-    return explain(tiny_run(modality, name), network, results.fields()[modality], clip, "own", 3, crops, CPU)
+    return explain(tiny_run(modality, name), network, results.fields()[modality], clip, "own", Views(3, crops), CPU)
 
 
 @pytest.mark.parametrize(("name", "crops"), [("baseline", 1), ("3-level", 10)])
@@ -243,7 +244,7 @@ def test_maps_lie_where_the_class_is_and_follow_it(results: Results, name: str, 
 def test_class_that_nothing_speaks_for_has_no_heat(results: Results) -> None:
     clip = results.index.clips[1]
     fields = results.fields()["rgb"]
-    explanation = explain(tiny_run("rgb", "3-level"), bright_network("3-level"), fields, clip, "nod", 3, 1, CPU)
+    explanation = explain(tiny_run("rgb", "3-level"), bright_network("3-level"), fields, clip, "nod", Views(3, 1), CPU)
     assert explanation.heat.max() == explanation.guided.max() == 0
     assert explanation.scores.argmax() == 1
     assert caption(explanation).splitlines()[0].startswith("predicted wave ")
@@ -258,7 +259,7 @@ def test_scores_are_those_of_scoring(results: Results, modality: str) -> None:
     run, fields, clip = tiny_run(modality, "3-level"), results.fields()[modality], results.index.clips[1]
     network = run.build_network().eval()
     expected = score(run, network, fields, [clip], 5, 2, CPU).video_scores()[0]
-    explanation = explain(run, network, fields, clip, "predicted", 5, 2, CPU)
+    explanation = explain(run, network, fields, clip, "predicted", Views(5, 2), CPU)
     assert np.allclose(explanation.scores, expected)
     assert explanation.target == expected.argmax()
     assert np.isclose(explanation.probabilities.sum(), 1)
