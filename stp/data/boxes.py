@@ -47,12 +47,13 @@ def read_boxes(path: str | Path, frames: int, scale_x: float, scale_y: float) ->
 def parse_row(row: list[str], frames: int, where: str) -> tuple[int, list[float]]:
     """Frame and box of one row; `where` names it in errors."""
     try:
-        frame = int(row[0])
-        x0, y0, x1, y1 = box = [float(number) for number in row[1:]]
+        number, *coordinates = row
+        frame = int(number)
+        x0, y0, x1, y1 = box = [float(coordinate) for coordinate in coordinates]
     except ValueError:
         raise UserError(f"{where}: {','.join(row)!r} is not a frame's number and four coordinates in pixels") from None
     if not 0 <= frame < frames:
         raise UserError(f"{where}: frame {frame} does not exist; the clip has frames 0 to {frames - 1}")
     if not np.isfinite(box).all() or x1 <= x0 or y1 <= y0:
-        raise UserError(f"{where}: box {','.join(row[1:])} is empty; x1 must be beyond x0 and y1 beyond y0")
+        raise UserError(f"{where}: box {','.join(coordinates)} is empty; x1 must be beyond x0 and y1 beyond y0")
     return frame, box

@@ -104,7 +104,8 @@ def read_index(path: Path) -> Index:
         raise UserError(f"{path}: the index has no clips")
     check_ids(clips)
     index = Index(clips)
-    coarse = {(clip.label, clip.coarse) for clip in clips if clip.label}
-    if len(coarse) != len(index.classes) or len({bool(name) for _, name in coarse}) > 1:
+    pairs = {(clip.label, clip.coarse) for clip in clips if clip.label}
+    some_have_none = index.coarse != () and any(coarse == "" for _, coarse in pairs)
+    if len(pairs) > len(index.classes) or some_have_none:
         raise UserError(f"{path}: column coarse must give every class one coarser class, or be empty for all clips")
     return index

@@ -165,13 +165,14 @@ def _open_clips(path: Path) -> tuple[str, dict[str, Any], dict[str, StoredFields
         with h5py.File(path, "r") as file:
             modality = str(file.attrs["modality"])
             parameters = json.loads(file.attrs["parameters"])
-            ends = file["ends"] if "storage" in parameters else None
+            is_jpeg = "storage" in parameters
             # One map a shard: each holds a file open, and data sets have more clips than a process may have files.
             mapped = np.memmap(path, np.uint8, "r").view(np.ndarray)
 
             def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
                 if isinstance(item, h5py.Dataset):
-                    clips[name] = _open_clip(mapped, item, ends and ends[name], f"{path}: clip '{name}'")
+                    ends = file[f"ends/{name}"] if is_jpeg else None
+                    clips[name] = _open_clip(mapped, item, ends, f"{path}: clip '{name}'")
 
             file["clips"].visititems(visit)
     except (OSError, KeyError) as error:

@@ -32,8 +32,11 @@ def make_folds(index: Index, scheme: Scheme, folds: int, seed: int) -> list[list
     words = _folds_of_labelled(known, scheme, folds, seed)
     if len(known.classes) == 1:
         raise UserError(f"splits: '{known.classes[0]}' is the only class; there must be two to tell apart")
-    fillers = [iter(fold_words) for fold_words in words]
-    return [[next(filler) if clip.label else "hidden" for clip in index.clips] for filler in fillers]
+    folds_of_all = []
+    for fold_words in words:
+        word_of = {clip.clip: word for clip, word in zip(known.clips, fold_words, strict=True)}
+        folds_of_all.append([word_of.get(clip.clip, "hidden") for clip in index.clips])
+    return folds_of_all
 
 
 def _folds_of_labelled(index: Index, scheme: Scheme, folds: int, seed: int) -> list[list[str]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from scipy.special import softmax
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stp import methods
@@ -132,7 +132,8 @@ def explain(
     if not isinstance(network, TemporalPyramidNetwork):
         raise UserError(f"{run.name}: only pyramids and two-stream networks can be explained; give such a run")
     weights = share_weights(network, torch.from_numpy(chosen.places).to(device), number)
-    backbone, layer = guidable(network.backbone), None
+    backbone = guidable(network.backbone)
+    layer: nn.Module | None = None
     height, width = fields[clip.clip].shape[2:]
     sums = torch.zeros((2, len(weights), height, width), device=device)  # of heat and guided
     seen = torch.zeros((height, width), device=device)
@@ -141,7 +142,8 @@ def explain(
         seen += crop_share
         first = 0
         for images in source.images(divide([view], IMAGES_AT_ONCE), run.options.input_size):
-            layer = layer or last_maps(backbone, images[:1])
+            if layer is None:
+                layer = last_maps(backbone, images[:1])
             rows = slice(first, first + len(images))
             for total, maps in zip(sums, guided_grad_cam(backbone, layer, images, weights[rows]), strict=True):
                 total[rows] += crop_share * place_back(maps, view.crop, height, width)

@@ -50,7 +50,8 @@ def torchvision_network(name: str, weights: str) -> FeatureNetwork:
         )
     entry = entries.get(TORCHVISION_WEIGHTS, next(iter(entries.values())))
     inception = name in ("googlenet", "inception_v3")
-    network = models.get_model(name, weights=None, **({"aux_logits": False, "init_weights": True} if inception else {}))
+    options = {"aux_logits": False, "init_weights": True} if inception else {}
+    network = models.get_model(name, weights=None, **options)
     classifier, features = remove_classifier(network)
     loaded = None
     if weights != "none":
@@ -63,9 +64,9 @@ def torchvision_network(name: str, weights: str) -> FeatureNetwork:
 
 
 def _load_torchvision(network: nn.Module, classifier: str, path: Path) -> LoadedWeights:
-    state = read_state(path)
-    for key in list(state):  # files of DenseNets are older than the names of their layers
-        state[re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", key)] = state.pop(key)
+    # Files of DenseNets have older names of their layers: `denselayer1.norm.1.weight` for `denselayer1.norm1.weight`.
+    older = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
+    state = {older.sub(r"\1\2", key): value for key, value in read_state(path).items()}
     left_out = leave_out(state, (classifier, *AUXILIARY_HEADS), network)
     load_state(network, state, path)
     return LoadedWeights(str(path), sha256_of(path), len(state), left_out)
@@ -81,7 +82,7 @@ def remove_classifier(network: nn.Module) -> tuple[str, int]:
     classifier, layer = leaves[last]
     network.set_submodule(classifier, nn.Identity())
     for name, module in reversed(leaves[:last]):
-        if any(True for _ in module.parameters()):
+        if next(module.parameters(), None) is not None:  # a layer that learns
             break
         if isinstance(module, nn.Dropout):
             network.set_submodule(name, nn.Identity())

@@ -63,7 +63,7 @@ def examine_machine(results: Path) -> list[Finding]:
 
     Where a package is missing, what depends on it is left out.
     """
-    findings = [python_finding(), *package_findings()]
+    findings = [python_finding(), package_finding()]
     if not can_run(findings):
         return findings
     return [
@@ -84,17 +84,18 @@ def python_finding() -> Finding:
     return Finding("Python", f"{platform.python_version()}, {sys.executable}", mend=mend, blocking=old)
 
 
-def package_findings() -> Iterator[Finding]:
+def package_finding() -> Finding:
     """The packages that stp needs: whether they are installed in versions that it takes, and whether they load."""
-    wrong = [*missing_packages()]
-    for name in () if wrong else ("cv2", "h5py", "numba", "torch"):  # whose libraries may fail to load
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            wrong.append(f"{name} does not load ({error})")
+    wrong = list(missing_packages())
+    if not wrong:
+        for name in ("cv2", "h5py", "numba", "torch"):  # whose libraries may fail to load
+            try:
+                importlib.import_module(name)
+            except ImportError as error:
+                wrong.append(f"{name} does not load ({error})")
     mend = "pip install -e . in the project's folder, or make table1, which installs the locked versions"
     found = "; ".join(wrong) if wrong else f"all that stp {__version__} needs"
-    yield Finding("packages", found, mend=mend if wrong else "", blocking=bool(wrong))
+    return Finding("packages", found, mend=mend if wrong else "", blocking=bool(wrong))
 
 
 def missing_packages() -> Iterator[str]:
@@ -110,10 +111,12 @@ def missing_packages() -> Iterator[str]:
         if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
             continue
         try:
-            if not requirement.specifier.contains(have := version(requirement.name), prereleases=True):
-                yield f"{requirement.name} is {have}, not {requirement.specifier}"
+            installed = version(requirement.name)
         except PackageNotFoundError:
             yield f"{requirement.name} is not installed"
+            continue
+        if not requirement.specifier.contains(installed, prereleases=True):
+            yield f"{requirement.name} is {installed}, not {requirement.specifier}"
 
 
 def gpu_findings() -> list[Finding]:
@@ -129,8 +132,8 @@ def gpu_findings() -> list[Finding]:
         gpus = []
         for number, name in enumerate(visible_gpus()):
             runs = taken_places(name, Path(tempfile.gettempdir()))
-            held = "held by " + ("no run" if not runs else "1 run" if runs == 1 else f"{runs} runs")
-            gpus.append(Finding(f"GPU {number}", gpu_words(number), held))
+            count = {0: "no run", 1: "1 run"}.get(runs, f"{runs} runs")
+            gpus.append(Finding(f"GPU {number}", gpu_words(number), f"held by {count}"))
         return [Finding("torch", found), *gpus]
     if not NVIDIA_DRIVER.exists():
         return [Finding("torch", found), Finding("GPU", "none")]

@@ -44,10 +44,10 @@ def select_device(name: str = "auto") -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    number = DEVICE.fullmatch(name)
-    if not number:
+    device = DEVICE.fullmatch(name)
+    if not device:
         raise UserError(f"compute.device: '{name}' is unknown; allowed are auto, cpu, cuda and cuda:N")
-    if name != "cpu" and int(number[1] or 0) >= torch.cuda.device_count():
+    if name != "cpu" and int(device[1] or 0) >= torch.cuda.device_count():
         raise UserError(f"compute.device: '{name}' was asked for, but torch finds {torch.cuda.device_count()} GPUs")
     return torch.device(name)
 

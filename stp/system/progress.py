@@ -16,7 +16,10 @@ SECONDS_BETWEEN_LINES = 60
 
 def choose_style(watched: bool, shared: bool) -> None:
     """Decide for this process, unless the environment does: is standard error a terminal, and that of other jobs?"""
-    os.environ.setdefault(STYLE, ("lines" if shared else "bar") if watched else "none")
+    style = "none"
+    if watched:
+        style = "lines" if shared else "bar"
+    os.environ.setdefault(STYLE, style)
 
 
 class _Lines(tqdm):

@@ -23,7 +23,7 @@ class StopRequest:
         self.signal: signal.Signals | None = None
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.signal == number == signal.SIGINT:
+        if number == signal.SIGINT and self.signal == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = signal.Signals(number)
 
