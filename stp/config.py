@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from stp.errors import UserError
 
@@ -228,22 +228,39 @@ def method_file(name: str) -> str:
     return "pyramid" if PYRAMID.fullmatch(name) else name
 
 
+def suits(value: Any, kind: Any) -> bool:
+    """Whether a plain value, as from JSON or YAML, is of the type that a dataclass gives its field."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return value in arguments
+    if origin is tuple:  # tuple[x, ...]
+        return isinstance(value, (list, tuple)) and all(suits(item, arguments[0]) for item in value)
+    if kind in (int, float):  # true and false are integers in Python
+        return isinstance(value, (int, kind)) and not isinstance(value, bool)
+    return not isinstance(kind, type) or isinstance(value, kind)
+
+
 def from_values(section: type, values: Mapping[str, Any], where: str) -> Any:
     """A dataclass from a mapping of plain values, as from JSON or YAML; lists become tuples.
 
     A stream with only some of its keys takes the others from its default.
 
     Raises:
-        UserError: a key does not exist; `where` tells the user which mapping it is in.
+        UserError: a key does not exist, or its value is of another type; `where` tells the user which mapping it is in.
     """
-    defaults = {item.name: item.default for item in fields(section)}
+    defaults, kinds = {item.name: item.default for item in fields(section)}, get_type_hints(section)
     plain = {}
     for name, value in values.items():
         if name not in defaults:
             raise UserError(f"{where}: unknown key '{name}'; allowed are {', '.join(defaults)}")
-        default = defaults[name]
+        default, kind = defaults[name], kinds[name]
         if isinstance(default, Stream) and isinstance(value, Mapping):
             value = replace(default, **vars(from_values(Stream, vars(default) | dict(value), f"{where}: {name}")))
+        if not suits(value, kind):
+            words = (
+                getattr(kind, "__name__", str(kind)) if isinstance(kind, type) else str(kind).removeprefix("typing.")
+            )
+            raise UserError(f"{where}: {name}: {value!r} is not of type {words}")
         plain[name] = tuple(value) if isinstance(value, list) else value
     return section(**plain)
 

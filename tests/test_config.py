@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stp.config import SECTIONS, Config, Fusion, MethodEntry, from_values
+from stp.config import SECTIONS, Config, Fusion, MethodEntry, Stream, from_values
 from stp.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -112,9 +112,9 @@ def test_streams_and_fusion_weights_take_what_is_left_out_from_the_defaults() ->
     [
         ({"training": {"rgb": {"epoch": 3}}}, "config: training: rgb: unknown key 'epoch'; allowed are epochs"),
         ({"methods": {"2-level": {"inputs": ["of"]}}}, "methods.2-level: the name is that of a pyramid"),
-        ({"methods": {"svm": {"inputs": ["of+of"]}}}, "methods.svm.inputs: 'of+of' is no modality"),
-        ({"methods": {"svm": {"inputs": ["depth"]}}}, "methods.svm.inputs: 'depth' is no modality"),
-        ({"features": {"frozen": {}}}, "features.frozen: no method sees these"),
+        ({"methods": {"svm": {"inputs": ["of+of"]}}}, "methods.svm.inputs: 'of+of' is neither a modality"),
+        ({"methods": {"svm": {"inputs": ["depth"]}}}, "methods.svm.inputs: 'depth' is neither a modality"),
+        ({"features": {"frozen": {}}}, "features.frozen: no method uses these"),
         ({"results": "videos/results"}, "config: results: 'videos/results' lies in dataset.path 'videos'"),
         ({"demo": {}}, "config: dataset.path: 'videos' lies outside of the results folder 'results'"),
         ({"submission": "3-level"}, "config: submission: '3-level' with splits.folds 3"),
@@ -143,3 +143,25 @@ def test_an_unknown_method_is_named_with_those_that_are_trained() -> None:
 def test_an_unknown_key_is_named() -> None:
     with pytest.raises(UserError, match=r"here: unknown key 'space_'; allowed are space, weights"):
         from_values(Fusion, {"space_": "scores"}, "here")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"epochs": "3"}, "here: epochs: '3' is not of type int"),
+        ({"epochs": 3.0}, "here: epochs: 3.0 is not of type int"),
+        ({"epochs": True}, "here: epochs: True is not of type int"),
+        ({"dropout": "much"}, "here: dropout: 'much' is not of type float"),
+        ({"scales": 1}, r"here: scales: 1 is not of type tuple\[float, \.\.\.\]"),
+        ({"milestones": [1, "2"]}, r"here: milestones: \[1, '2'\] is not of type tuple\[int, \.\.\.\]"),
+    ],
+)
+def test_a_value_of_another_type_is_named(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        from_values(Stream, values, "here")
+
+
+def test_a_whole_number_is_a_number_and_a_word_is_one_of_those_allowed() -> None:
+    assert from_values(Stream, {"learning_rate": 1}, "here").learning_rate == 1
+    with pytest.raises(UserError, match=r"here: space: 'sum' is not of type Literal\['scores', 'probabilities'\]"):
+        from_values(Fusion, {"space": "sum"}, "here")
