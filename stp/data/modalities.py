@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from stp.config import FLOW
+
 
 @dataclass(frozen=True)
 class Modality:
@@ -14,6 +16,5 @@ class Modality:
 
 MODALITIES = {
     "rgb": Modality("rgb", 3, False),
-    "of": Modality("of", 2, True),
-    "wof": Modality("wof", 2, True),
+    **{name: Modality(name, 2, True) for name in FLOW},
 }

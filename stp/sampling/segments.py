@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stp.config import Pyramid
 from stp.errors import UserError
 
 
@@ -19,10 +20,10 @@ class SegmentSampler:
     sub-segments (K) of `subsegment_length` frames. An image is a stack of the first `stack` fields of a sub-segment.
     """
 
-    segments: int = 3
-    segment_length: int = 20
-    subsegments: int = 4
-    subsegment_length: int = 5
+    segments: int = Pyramid.segments
+    segment_length: int = Pyramid.segment_length
+    subsegments: int = Pyramid.subsegments
+    subsegment_length: int = Pyramid.subsegment_length
     stack: int = 1
 
     def __post_init__(self) -> None:

@@ -6,12 +6,13 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from stp.config import Flow, Frames
 from stp.setup.survey import Survey
 
 GIB = 2**30
-PAPER_SIZE = (340, 256)  # pixels (section 4.1)
+PAPER_SIZE = (Frames.width, Frames.height)  # pixels (section 4.1)
 SMALL_SIZE = (170, 128)  # half of it, for CPUs
-PAPER_BOUND = 20  # pixels/frame, of PAPER_SIZE
+PAPER_BOUND = Flow.bound  # pixels/frame, of PAPER_SIZE
 MOST_FOLDS = 3  # the paper's
 CLIPS_A_SHARD, MOST_BYTES_A_SHARD, USUAL_SHARDS = 8, 4 * GIB, 16
 # JPEG's share of the bytes of frames and of flow, a little above those in benchmarks/RESULTS.md.
