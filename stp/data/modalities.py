@@ -1,22 +1,22 @@
-"""Modalities: what a stream of the network sees (paper section 4.1)."""
+"""Modalities: the inputs of the network's streams (paper section 4.1)."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Modality:
-    """RGB frames, optical flow or warped optical flow; `channels` is those of one stored field."""
+    """RGB frames, optical flow or warped optical flow; `channels` is the number of channels of one stored field."""
 
     name: str
     channels: int
     is_flow: bool
 
     def stack(self, subsegment_length: int) -> int:
-        """Fields stacked into one image: a single RGB frame, or all flow fields of the sub-segment."""
+        """Number of fields stacked into one image: one RGB frame, or all flow fields of the sub-segment."""
         return subsegment_length if self.is_flow else 1
 
     def image_channels(self, subsegment_length: int) -> int:
-        """Channels of a network's input: 3, or (x, y) of every flow field (10 for the paper's 5)."""
+        """Number of channels of a network's input: 3, or x and y of every flow field (10 for the paper's 5 fields)."""
         return self.channels * self.stack(subsegment_length)
 
 

@@ -11,7 +11,7 @@ from stp.sampling.segments import Variant
 def pyramid_features(features: Tensor, parts: tuple[int, ...]) -> Tensor:
     """Sub-segment features (..., K, D) -> segment features (..., sum(parts) * D), paper equation 2.
 
-    Level l is the mean of the features of each of its parts[l] parts; K must be a multiple of every number of parts.
+    Level l holds the mean features of each of its parts[l] parts; K must be a multiple of every number of parts.
     """
     subsegments, channels = features.shape[-2:]
     levels = [
@@ -22,7 +22,7 @@ def pyramid_features(features: Tensor, parts: tuple[int, ...]) -> Tensor:
 
 
 def subsegment_maps(weight: Tensor, subsegments: int, parts: tuple[int, ...]) -> Tensor:
-    """The classifier over the pyramid as one linear map a sub-segment: (C, sum(parts) * D) -> (K, C, D).
+    """The classifier over the pyramid as one linear map per sub-segment: (C, sum(parts) * D) -> (K, C, D).
 
     Parts are means and the classifier is linear, so a segment's scores are the sum over sub-segments k of V_k x_k
     with V_k = sum over levels l of W[l, part of k] / n_l, where n_l is the number of sub-segments in a part.
@@ -39,10 +39,10 @@ def subsegment_maps(weight: Tensor, subsegments: int, parts: tuple[int, ...]) ->
 
 
 class TemporalPyramidNetwork(nn.Module):
-    """Backbone on every sub-segment, dropout, pyramid, one linear classifier a segment (paper equation 1).
+    """Backbone on every sub-segment, dropout, pyramid, one linear classifier per segment (paper equation 1).
 
     (B, N, K, C, H, W) float of 0..255 -> (B, N, classes) scores before softmax; a video's score is their mean. With
-    `videos_at_once`, only that many of the B videos are held in memory at a time.
+    `videos_at_once` above 0, only the maps of that many of the B videos are held in memory at a time.
     """
 
     def __init__(self, backbone: Backbone, variant: Variant, classes: int, dropout: float) -> None:

@@ -1,4 +1,4 @@
-"""stp init: what is seen of a folder of videos, what is chosen, and that the config is one."""
+"""stp init: the survey of a folder of videos, the choices, and the config."""
 
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,7 @@ def test_time_is_that_of_the_measured_run() -> None:
     assert cpu_minutes(survey, chosen, 2) == pytest.approx(33.7, rel=0.15)
 
 
-def test_command_quotes_names_and_tells_snakemake_of_short_memory() -> None:
+def test_command_quotes_names_and_limits_memory_if_it_is_short() -> None:
     assert command(Path("a.yaml"), CPU) == "snakemake --cores all --configfile a.yaml"
     assert command(Path("my own.yaml"), CPU).endswith(" --configfile 'my own.yaml'")
     short = Resources(16, 12 * GIB, 0, False, Path())

@@ -50,7 +50,7 @@ def test_place_of_a_killed_process_is_free_again(tmp_path: Path, monkeypatch: py
         os.kill(process.pid or 0, signal.SIGKILL)
         process.join()
 
-    monkeypatch.setattr("stp.system.devices.time.sleep", kill_after_the_first_look)
+    monkeypatch.setattr("stp.system.gpu_slots.time.sleep", kill_after_the_first_look)
     with reserved_slot("0", 1, tmp_path) as gpu:
         assert gpu == 0
     assert len(looks) == 1  # it was taken, and waited for
