@@ -1,4 +1,4 @@
-"""Person boxes of a clip, from a csv that a detector or an annotator wrote."""
+"""Person boxes of a clip, read from the csv of a detector or an annotator."""
 
 import csv
 from pathlib import Path
@@ -14,17 +14,17 @@ def read_boxes(path: str | Path, frames: int, scale_x: float, scale_y: float) ->
     """Boxes of every frame of a clip.
 
     Args:
-        path: csv with the columns frame, x0, y0, x1, y1: frames count from 0, boxes are in pixels of the video, x
-            rightwards and y downwards, x1 and y1 just outside. A frame may have any number of rows; none is no box.
+        path: csv with the columns frame, x0, y0, x1, y1. Frames count from 0; boxes are in pixels of the video, x
+            rightwards and y downwards, x1 and y1 just outside. A frame may have any number of rows, or none.
         frames: number of the clip's frames.
         scale_x: width of the stored frames relative to the video's.
-        scale_y: height, likewise.
+        scale_y: height of the stored frames relative to the video's.
 
     Returns:
         For each frame float32 (n, 4), x0, y0, x1, y1 in pixels of the stored frames, in the order of the file.
 
     Raises:
-        UserError: the file cannot be read, has other columns, or a row is no box of the clip.
+        UserError: the file cannot be read, has other columns, or has a row that is not a box of the clip.
     """
     boxes: list[list[list[float]]] = [[] for _ in range(frames)]
     try:
@@ -45,7 +45,7 @@ def read_boxes(path: str | Path, frames: int, scale_x: float, scale_y: float) ->
 
 
 def parse_row(row: list[str], frames: int, where: str) -> tuple[int, list[float]]:
-    """Frame and box of one row; `where` names it in errors."""
+    """Frame and box (x0, y0, x1, y1) of one row; `where` names the row in errors."""
     try:
         number, *coordinates = row
         frame = int(number)

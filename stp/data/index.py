@@ -1,4 +1,4 @@
-"""The index: one row a clip, the table from which everything downstream takes its clips, labels and groups."""
+"""The index: a table with one row per clip, from which everything downstream takes its clips, labels and groups."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -13,12 +13,14 @@ from stp.system.files import complete_file
 class Clip:
     """One trimmed video of one action.
 
-    `clip` is the unique id; `label` is empty where it is hidden (an official test set), which is no class; `group`
-    names what must not straddle a split (an actor, a recording) and is empty where unknown; `split` holds the official
-    splits' words (train, test, unused or hidden), separated by `;`, and is empty where there are none; `frames` is the
-    number of frames that decode, 0 before anybody looked; `boxes` is the path of a csv with person boxes
-    (`stp.data.boxes`), empty where there is none; `coarse` is the label of a coarser class (the body part of an
-    action), empty where there is none.
+    clip     unique id
+    path     of the video
+    label    name of the class; empty if it is hidden (an official test set)
+    group    actor or recording, whose clips must be on one side of a split; empty if unknown
+    split    words of the official splits (train, test, unused or hidden), separated by `;`; empty if there are none
+    frames   number of frames that decode; 0 if not known yet
+    boxes    path of a csv with person boxes (`stp.data.boxes`); empty if there is none
+    coarse   label of a coarser class (the body part of an action); empty if there is none
     """
 
     clip: str
@@ -59,7 +61,7 @@ class Index:
 
 
 def check_ids(clips: Sequence[Clip]) -> None:
-    """Refuse ids that are not unique or cannot name an HDF5 data set (`a/b` beside `a`, empty parts, dots)."""
+    """Raise a UserError for ids that are not unique or cannot name an HDF5 data set (`a/b` beside `a`, `a//b`)."""
     seen: set[str] = set()
     for clip in clips:
         try:
@@ -79,7 +81,7 @@ def check_ids(clips: Sequence[Clip]) -> None:
 
 
 def write_index(path: Path, clips: Iterable[Clip]) -> None:
-    """Write the clips as csv, under the final name only when complete."""
+    """Write the clips as csv; the file appears only when it is complete."""
     names = [field.name for field in fields(Clip)]
     with complete_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -88,9 +90,13 @@ def write_index(path: Path, clips: Iterable[Clip]) -> None:
 
 
 def read_index(path: Path) -> Index:
-    """Read an index; columns beyond Clip's are ignored, so that users may keep their own beside them."""
+    """Read an index from a csv; columns that `Clip` lacks are ignored, so that users may add their own.
+
+    Raises:
+        UserError: a column is missing, a value or an id is not allowed, or there are no clips.
+    """
     names = [field.name for field in fields(Clip)]
-    with path.open(newline="", encoding="utf-8-sig") as file:  # some programs write a mark at the beginning
+    with path.open(newline="", encoding="utf-8-sig") as file:  # some programs write a byte order mark
         reader = csv.DictReader(file)
         missing = {"clip", "path", "label"} - set(reader.fieldnames or ())
         if missing:

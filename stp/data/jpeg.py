@@ -1,4 +1,4 @@
-"""Fields as JPEG images: RGB frames in colour, flow fields as one grey image each for x and y, as TSN stores them."""
+"""Fields as JPEG images: an RGB frame as a colour image, a flow field as two grey images for x and y (as in TSN)."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,12 +13,12 @@ RGB_CHANNELS = 3
 
 
 def images_of_field(channels: int) -> int:
-    """JPEG images that hold one field: a colour image, or a grey one for each channel."""
+    """Number of JPEG images that hold one field: one colour image, or a grey image for each channel."""
     return 1 if channels == RGB_CHANNELS else channels
 
 
 def encode_fields(fields: np.ndarray, quality: int) -> list[np.ndarray]:
-    """The JPEG images of fields (n, C, H, W) uint8, field by field: uint8 (bytes,) each; quality is 1..100."""
+    """The JPEG images of fields (n, C, H, W) uint8 in their order, each uint8 (bytes,); quality is 1..100."""
     count, channels, height, width = fields.shape
     each = images_of_field(channels)
     planes = torch.tensor(fields).reshape(count * each, channels // each, height, width)
@@ -26,16 +26,16 @@ def encode_fields(fields: np.ndarray, quality: int) -> list[np.ndarray]:
 
 
 class JpegFields:
-    """A clip's fields (T, C, H, W) uint8, decoded when they are indexed; read-only, and safe to use from threads.
+    """A clip's fields (T, C, H, W) uint8, decoded when they are indexed; read-only and thread-safe.
 
-    It is indexed as an array is, and only the fields that the first index chooses are decoded. UserError for those
-    that do not decode.
+    It is indexed like an array, and only the fields that the first index chooses are decoded. Indexing raises a
+    UserError if one of them does not decode.
     """
 
     def __init__(self, data: np.ndarray, ends: np.ndarray, shape: tuple[int, ...], name: str) -> None:
         """`data`: all images, uint8 (bytes,); `ends`: where each of them ends in it, int64 (images,).
 
-        `name` says to a user which file and clip this is.
+        `name` names the file and the clip in errors.
         """
         self._data, self._ends, self._name = data, ends, name
         self.shape = shape
@@ -55,7 +55,7 @@ class JpegFields:
         return (self[t] for t in range(len(self)))
 
     def _decode(self, number: int) -> np.ndarray:
-        """Field `number`, (C, H, W); UserError if an image of it is damaged."""
+        """Field `number`, (C, H, W); UserError if one of its images is damaged."""
         each = images_of_field(self.shape[1])
         mode = ImageReadMode.RGB if self.shape[1] == RGB_CHANNELS else ImageReadMode.GRAY
         planes = []

@@ -1,4 +1,4 @@
-"""Modalities: what a stream of the network sees (paper section 4.1)."""
+"""Modalities: the inputs of the network's streams (paper section 4.1)."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from stp.config import FLOW
 
 @dataclass(frozen=True)
 class Modality:
-    """RGB frames, optical flow or warped optical flow; `channels` is those of one stored field."""
+    """RGB frames, optical flow or warped optical flow; `channels` is the number of channels of one stored field."""
 
     name: str
     channels: int

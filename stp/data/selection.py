@@ -1,4 +1,4 @@
-"""Clips that a user names, and their stored fields by modality."""
+"""Clips that a user names by their ids, and their stored fields by modality."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,11 @@ from stp.errors import UserError
 
 
 def chosen_clips(index: Index, names: Sequence[str], source: str) -> dict[str, Clip]:
-    """The clips of these ids, under the names of their files: `a/b` is `a__b`; UserError for unknown or equal ones."""
+    """The clips of these ids, by the names of the files to write: `a/b` becomes `a__b`.
+
+    Raises:
+        UserError: an id is unknown (`source` is where ids are from), or two clips would have the same file name.
+    """
     known = {clip.clip: clip for clip in index.clips}
     chosen: dict[str, Clip] = {}
     for name in dict.fromkeys(names):
@@ -27,7 +31,7 @@ def chosen_clips(index: Index, names: Sequence[str], source: str) -> dict[str, C
 
 
 def fields_by_modality(shards: Sequence[Path]) -> dict[str, ClipFields]:
-    """The fields of every modality in the shards, in whatever order they are given."""
+    """The fields of every modality in the shards, which may be in any order."""
     kinds: dict[str, list[Path]] = {}
     for shard in shards:
         kinds.setdefault(shard_modality(shard), []).append(shard)
@@ -35,11 +39,11 @@ def fields_by_modality(shards: Sequence[Path]) -> dict[str, ClipFields]:
 
 
 def clip_fields(fields: Mapping[str, ClipFields], modality: str, clip: str) -> ClipFields:
-    """The fields of a modality, which hold the clip in the size of its RGB frames; UserError if they do not."""
+    """The fields of a modality; UserError unless they and RGB hold the clip, in the same height and width."""
     for name in ("rgb", modality):
         if name not in fields:
             raise UserError(f"no shards of '{name}', which clip '{clip}' needs; make them, or name them with --clips")
     size, frame_size = fields[modality][clip].shape[2:], fields["rgb"][clip].shape[2:]
     if size != frame_size:
-        raise UserError(f"clip '{clip}': {modality} is of size {size}, but frames of {frame_size}; give those it is of")
+        raise UserError(f"clip '{clip}': {modality} has size {size}, frames have {frame_size}; give its own frames")
     return fields[modality]

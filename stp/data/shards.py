@@ -1,14 +1,15 @@
-"""HDF5 storage: one file a shard and modality, one contiguous uint8 data set a clip, complete or absent.
+"""HDF5 storage: one file per shard and modality, one contiguous uint8 data set per clip, complete or absent.
 
     /clips/CLIP_ID          (T, C, H, W) uint8: RGB frames (C = 3) or quantised flow fields (C = 2: x, y);
                             or (n, ...) float32: features of a clip (`stp.features`)
     /EXTRA/CLIP_ID          further arrays of a stage: person boxes beside frames, homographies beside warped flow
     attributes              modality, parameters of the stage and versions, as JSON
 
-Contiguous data sets lie in the file as they lie in memory, so readers map them instead of copying them: processes
-that train on the same clips share one copy in the page cache.
+Contiguous data sets have the same bytes in the file as in memory, so readers map them instead of copying them.
+Processes that train on the same clips share one copy in the page cache.
 
-Data sets too large for that are stored as JPEG (`stp.data.jpeg`), which the parameters then say under "storage":
+Collections of clips that are too large for that are stored as JPEG (`stp.data.jpeg`), and the parameters have the key
+"storage":
 
     /clips/CLIP_ID          (bytes,) uint8: the images of all fields, one after another; attribute shape: (T, C, H, W)
     /ends/CLIP_ID           (images,) int64: where each image ends
@@ -34,7 +35,7 @@ RAW = StorageFormat()
 
 
 class StoredFields(Protocol):
-    """A clip's fields (T, C, H, W) uint8, read-only: a mapped array, or what reads like one and decodes on the way."""
+    """A clip's fields (T, C, H, W) uint8, read-only: a mapped array, or an object that decodes when it is indexed."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -62,18 +63,18 @@ class ShardWriter:
         file.create_group("clips")
 
     def write(self, clip: str, fields: np.ndarray, **extras: np.ndarray) -> None:
-        """Store a clip's (T, C, H, W) uint8 fields, T >= 1, and further arrays under the names given."""
+        """Store a clip's (T, C, H, W) uint8 fields, T >= 1, and further arrays under their keywords."""
         self.create(clip, fields.shape)
         self.fill(clip, 0, fields)
         self.add(clip, **extras)
 
     def create(self, clip: str, shape: tuple[int, ...]) -> None:
-        """Make room for a clip's (T, C, H, W) uint8 fields, T >= 1, which `fill` then writes piece by piece."""
+        """Make room for a clip's (T, C, H, W) uint8 fields, T >= 1; `fill` writes them in pieces."""
         check_shape(clip, shape)
         self._file.create_dataset(f"clips/{clip}", shape, np.uint8)
 
     def fill(self, clip: str, first: int, fields: np.ndarray) -> None:
-        """Write uint8 fields `first` and following of a clip."""
+        """Write (n, C, H, W) uint8 fields of a clip, of which the first has number `first`."""
         if fields.dtype != np.uint8:
             raise ValueError(f"{clip}: fields must be uint8, not {fields.dtype}")
         self._fill(clip, first, fields)
@@ -86,21 +87,21 @@ class ShardWriter:
         self._file.create_dataset(f"clips/{clip}", data=features)
 
     def add(self, clip: str, **extras: np.ndarray) -> None:
-        """Store further arrays of a clip under the names given."""
+        """Store further arrays of a clip under their keywords."""
         for name, array in extras.items():
             self._file.create_dataset(f"{name}/{clip}", data=array)
 
     def close(self) -> None:
-        """Nothing waits to be written."""
+        """Does nothing: all fields are written."""
 
 
 class JpegShardWriter(ShardWriter):
-    """Writes the clips of a shard as JPEG; a clip's fields must come in order, and are written with the last one."""
+    """Writes the clips of a shard as JPEG; a clip's fields must come in order, and the last one writes them all."""
 
     def __init__(self, file: h5py.File, modality: str, parameters: dict[str, Any], storage: StorageFormat) -> None:
         super().__init__(file, modality, parameters | {"storage": asdict(storage)})
         self._quality = storage.quality
-        self._shapes: dict[str, tuple[int, ...]] = {}  # of the clips under way
+        self._shapes: dict[str, tuple[int, ...]] = {}  # of the clips that are not complete yet
         self._images: dict[str, list[np.ndarray]] = {}
 
     def create(self, clip: str, shape: tuple[int, ...]) -> None:
@@ -122,13 +123,13 @@ class JpegShardWriter(ShardWriter):
             del self._shapes[clip], self._images[clip]
 
     def close(self) -> None:
-        """ValueError if a clip lacks fields."""
+        """Raise a ValueError if fields of a clip are missing."""
         for clip, shape in self._shapes.items():
             raise ValueError(f"{clip}: fewer fields were written than the {shape[0]} announced")
 
 
 def check_shape(clip: str, shape: tuple[int, ...]) -> None:
-    """ValueError unless `shape` is a (T, C, H, W) with something in it."""
+    """Raise a ValueError unless `shape` is a (T, C, H, W) without zeros."""
     if len(shape) != 4 or 0 in shape:
         raise ValueError(f"{clip}: fields must be uint8 (T, C, H, W) with T >= 1, not {shape}")
 
@@ -137,7 +138,7 @@ def check_shape(clip: str, shape: tuple[int, ...]) -> None:
 def write_shard(
     path: Path, modality: str, parameters: dict[str, Any], storage: StorageFormat = RAW
 ) -> Iterator[ShardWriter]:
-    """Open a shard for writing; the file appears under its name only when the block ends well."""
+    """Open a shard for writing; the file appears under its name only if the block ends without an error."""
     with complete_file(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
         if storage.format == "jpeg":
             writer: ShardWriter = JpegShardWriter(file, modality, parameters, storage)
@@ -166,7 +167,7 @@ def _open_clips(path: Path) -> tuple[str, dict[str, Any], dict[str, StoredFields
             modality = str(file.attrs["modality"])
             parameters = json.loads(file.attrs["parameters"])
             is_jpeg = "storage" in parameters
-            # One map a shard: each holds a file open, and data sets have more clips than a process may have files.
+            # One map per shard, because each map holds a file open and a process may not open a file for every clip.
             mapped = np.memmap(path, np.uint8, "r").view(np.ndarray)
 
             def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
@@ -181,14 +182,14 @@ def _open_clips(path: Path) -> tuple[str, dict[str, Any], dict[str, StoredFields
 
 
 def _unreadable(path: Path, error: OSError | KeyError) -> UserError:
-    """What is wrong with a file that was to be a shard; only HDF5's own errors have no number of the system's."""
+    """The error for a file that should be a shard; errors of HDF5, unlike those of the system, have no errno."""
     if isinstance(error, OSError) and error.errno is not None:
         return UserError(f"{path}: cannot be read ({error})")
     return UserError(f"{path}: not a shard of clips ({error}); remove it and run again")
 
 
 def shard_modality(path: Path) -> str:
-    """Of which modality a shard's fields are; its clips stay unread."""
+    """The modality of a shard's fields; its clips are not read."""
     try:
         with h5py.File(path, "r") as file:
             return str(file.attrs["modality"])
@@ -197,10 +198,13 @@ def shard_modality(path: Path) -> str:
 
 
 class ClipFields:
-    """The stored fields of one modality.
+    """The stored fields of one modality, of all clips of some shards.
 
-    `fields[clip_id]` is an array in a memory map; of JPEG storage, it decodes only the fields that its first index
-    chooses. Its shape is known without reading.
+    `fields[clip_id]` is a memory-mapped array. With JPEG storage it is a `stp.data.jpeg.JpegFields`, which decodes only
+    the fields that its first index chooses. Its shape is known without reading.
+
+    Raises:
+        UserError: a shard cannot be read, or shards differ in modality or parameters; on indexing, an unknown clip.
     """
 
     def __init__(self, shards: Iterable[Path]) -> None:
@@ -213,12 +217,12 @@ class ClipFields:
             self._clips |= clips
         if len(kinds) != 1:
             names = ", ".join(f"{modality} {parameters}" for modality, parameters in kinds)
-            raise UserError(f"the shards must be of one modality, made alike; they are of {names or 'none'}")
+            raise UserError(f"the shards must have one modality and the same parameters; they have {names or 'none'}")
         self.modality, self.parameters = kinds[0]
 
     @property
     def mapped(self) -> bool:
-        """Fields are mapped as they are, and need no decoding."""
+        """True if fields are memory maps, which need no decoding."""
         return "storage" not in self.parameters
 
     def __getitem__(self, clip: str) -> StoredFields:
@@ -232,7 +236,7 @@ class ClipFields:
 
 
 def read_extra(path: Path, name: str) -> dict[str, np.ndarray]:
-    """The further arrays of that name in a shard, by clip; clips without one are left out."""
+    """The further arrays of this name in a shard, by clip; clips without one are left out."""
     arrays: dict[str, np.ndarray] = {}
     with h5py.File(path, "r") as file:
 

@@ -16,22 +16,23 @@ WORDS = ("train", "test", "unused", "hidden")
 def make_folds(index: Index, scheme: Scheme, folds: int, seed: int) -> list[list[str]]:
     """For each fold, the word (train, test, unused or hidden) of every clip of the index.
 
-    Clips whose label is hidden neither train nor test and are `hidden` in every fold; the others are divided as
+    Clips whose label is hidden neither train nor test and are `hidden` in every fold. The schemes divide the others:
 
-    random                stratified by class, as even as the classes allow (paper section 4.1: random thirds)
-    grouped               as random, but no group (actor, recording) is on both sides of a fold
-    leave_one_group_out   fold k tests the k-th group, in the order of their names; a test side may lack a class
-    official              as the index's `split` column says, one word a fold
+    random                stratified by class, as evenly as the classes allow (paper section 4.1: random thirds)
+    grouped               like random, but no group (actor, recording) is on both sides of a fold
+    leave_one_group_out   fold k tests the k-th group in the order of names; a test side may lack a class
+    official              by the index's `split` column, which has one word for each fold
 
     Raises:
-        UserError: a class has too few clips, or is absent from a side of a fold where it may not be.
+        UserError: a class has too few clips or is missing from a side of a fold, the index lacks groups or official
+            splits, or their number is not `folds`.
     """
     known = Index(tuple(clip for clip in index.clips if clip.label))
     if not known.clips:
         raise UserError("splits: no clip of the index has a label")
     words = _folds_of_labelled(known, scheme, folds, seed)
     if len(known.classes) == 1:
-        raise UserError(f"splits: '{known.classes[0]}' is the only class; there must be two to tell apart")
+        raise UserError(f"splits: '{known.classes[0]}' is the only class; training needs two or more")
     folds_of_all = []
     for fold_words in words:
         word_of = {clip.clip: word for clip, word in zip(known.clips, fold_words, strict=True)}
@@ -41,16 +42,16 @@ def make_folds(index: Index, scheme: Scheme, folds: int, seed: int) -> list[list
 
 def _folds_of_labelled(index: Index, scheme: Scheme, folds: int, seed: int) -> list[list[str]]:
     if scheme == "official":
-        words, mend = _official_folds(index, folds), "mend the official splits"
+        words, fix = _official_folds(index, folds), "fix the official splits"
     elif scheme == "leave_one_group_out":
-        words, mend = _folds_of_groups(index, folds), "add clips of it to another group or choose another splits.scheme"
+        words, fix = _folds_of_groups(index, folds), "add clips of it to another group or choose another splits.scheme"
     else:
-        words, mend = _drawn_folds(index, scheme, folds, seed), "lower splits.folds or choose another splits.seed"
+        words, fix = _drawn_folds(index, scheme, folds, seed), "lower splits.folds or choose another splits.seed"
     for side in ("train",) if scheme == "leave_one_group_out" else ("test", "train"):
         for fold, fold_words in enumerate(words, start=1):
             present = {clip.label for clip, word in zip(index.clips, fold_words, strict=True) if word == side}
             if missing := sorted(set(index.classes) - present):
-                raise UserError(f"splits: fold {fold} has no {side} clip of '{missing[0]}': {mend}")
+                raise UserError(f"splits: fold {fold} has no {side} clip of '{missing[0]}': {fix}")
     return words
 
 
@@ -65,7 +66,7 @@ def _drawn_folds(index: Index, scheme: Scheme, folds: int, seed: int) -> list[li
             f"splits.folds: {folds} folds need {folds} clips of every class, but '{rare}' has {counts.min()}: "
             "lower splits.folds, add clips or remove the class"
         )
-    # Here, because training and scoring read folds and would wait a second for scikit-learn.
+    # Imported here, because training and scoring read folds and would wait a second for scikit-learn.
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     if scheme == "random":
@@ -83,7 +84,7 @@ def _drawn_folds(index: Index, scheme: Scheme, folds: int, seed: int) -> list[li
 
 
 def _groups(index: Index, scheme: Scheme) -> list[str]:
-    """The group of every clip, where every clip has one."""
+    """The group of every clip; UserError if a clip has none."""
     groups = [clip.group for clip in index.clips]
     if not all(groups):
         raise UserError(f"splits.scheme: '{scheme}' needs a group for every clip of the index; use 'random'")
@@ -91,25 +92,25 @@ def _groups(index: Index, scheme: Scheme) -> list[str]:
 
 
 def _folds_of_groups(index: Index, folds: int) -> list[list[str]]:
-    """One fold a group, which is its test side."""
+    """One fold for each group, which is its test side."""
     groups = _groups(index, "leave_one_group_out")
     names = sorted(set(groups))
     if len(names) != folds:
         raise UserError(
-            f"splits.folds: {folds} with splits.scheme 'leave_one_group_out', which makes one fold of each group, and "
+            f"splits.folds: {folds} with splits.scheme 'leave_one_group_out', which makes one fold for each group, and "
             f"there are {len(names)}: set splits.folds to {len(names)}"
         )
     return [["test" if group == name else "train" for group in groups] for name in names]
 
 
 def _official_folds(index: Index, folds: int) -> list[list[str]]:
-    """Folds from the index's official splits, `word;word;...` a clip."""
+    """Folds from the index's official splits, which have the form `word;word;...` for each clip."""
     table = [clip.split.split(";") for clip in index.clips]
     for clip, words in zip(index.clips, table, strict=True):
         if len(words) != folds or not set(words) <= set(WORDS):
             raise UserError(
                 f"splits.scheme: 'official' with splits.folds {folds}, but clip '{clip.clip}' has the split "
-                f"'{clip.split}'; allowed is one of {', '.join(WORDS)} a fold, separated by ';'"
+                f"'{clip.split}'; allowed is one of {', '.join(WORDS)} for each fold, separated by ';'"
             )
     return [[words[fold] for words in table] for fold in range(folds)]
 
@@ -124,11 +125,11 @@ def write_fold(path: Path, index: Index, words: list[str]) -> None:
 
 
 def read_fold(path: Path, index: Index) -> list[str]:
-    """The words of a fold in the order of the index; refuses a fold of another index."""
+    """The words of a fold in the order of the index; UserError if the file is no fold or one of another index."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if not all({"clip", "set"} <= row.keys() and row["set"] in WORDS for row in rows):
         raise UserError(f"{path}: not a fold; it has columns clip and set, and sets are {', '.join(WORDS)}")
     if [row["clip"] for row in rows] != [clip.clip for clip in index.clips]:
-        raise UserError(f"{path}: the clips are not those of the index; make the splits anew")
+        raise UserError(f"{path}: the clips are not those of the index; make the splits again")
     return [row["set"] for row in rows]

@@ -1,6 +1,6 @@
-"""Explanations: where in a clip a trained run finds what speaks for a class (paper Fig. 3).
+"""Explanations: the places in a clip that raise a trained run's score of a class (paper Fig. 3).
 
-A run scores a clip as in testing, over segments and crops; maps of all crops are put back where they came from and
+A run scores a clip as in testing, over segments and crops. The maps of all crops are put back at the crops' places and
 averaged, so that an explanation covers the whole frame.
 """
 
@@ -42,17 +42,20 @@ class ExplainedRun:
     trained_on: frozenset[str]
 
     def note(self, clip: str) -> str:
-        """Whether the run knew the clip, in a few words."""
+        """The run's fold, and if the clip was one of its training clips, in a few words."""
         return f"fold {self.run.name.fold}, {'training clip' if clip in self.trained_on else 'unseen clip'}"
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Where a run sees a class in a clip, for each of its n distinct sub-segments.
+    """Maps of the places that raise a run's score of a class, for each of a clip's n distinct sub-segments.
 
-    `starts` (n,) int64 are their first frames, ascending; `heat` and `guided`, float32 (n, H, W), are Grad-CAM and
-    guided Grad-CAM in the stored frames' pixels, nowhere negative, of the class number `target`; `scores` float32
-    (classes,) are the clip's before softmax.
+    run      the run that is explained
+    target   number of the class
+    scores   the clip's scores before softmax, float32 (classes,)
+    starts   first frames of the sub-segments, ascending, int64 (n,)
+    heat     Grad-CAM in the stored frames' pixels, float32 (n, H, W), never negative
+    guided   guided Grad-CAM, likewise
     """
 
     run: Run
@@ -65,20 +68,20 @@ class Explanation:
 
     @property
     def probabilities(self) -> np.ndarray:
-        """Of the classes, float64 (classes,)."""
+        """The clip's probabilities of the classes, float64 (classes,)."""
         shares: np.ndarray = softmax(self.scores.astype(np.float64))
         return shares
 
     @property
     def frames(self) -> np.ndarray:
-        """The frame by which a sub-segment is shown: the one that an RGB stream sees, the middle one of flow: (n,)."""
+        """The frame that represents each sub-segment: the only one of an RGB stream, the middle one of flow: (n,)."""
         is_flow = MODALITIES[self.run.name.input].is_flow
         middle: np.ndarray = self.starts + (self.subsegment_length // 2 if is_flow else 0)
         return middle
 
 
 def place_back(maps: Tensor, crop: Crop, height: int, width: int) -> Tensor:
-    """Maps of a crop (m, size, size) in the frames they were cut from, zero around it: (m, height, width)."""
+    """Maps of a crop (m, size, size), placed in the whole frame with zeros around them: (m, height, width)."""
     antialias = maps.shape[-1] > min(crop.height, crop.width)
     size = (crop.height, crop.width)
     maps = F.interpolate(maps[:, None], size, mode="bilinear", align_corners=False, antialias=antialias)[:, 0]
@@ -88,7 +91,7 @@ def place_back(maps: Tensor, crop: Crop, height: int, width: int) -> Tensor:
 
 
 def crop_weight(crop: Crop, height: int, width: int) -> Tensor:
-    """How much a crop counts in the mean of overlapping crops: less towards its sides, so that no seams show.
+    """Weights of a crop's pixels in the mean of overlapping crops, lower towards its sides, so that no seams show.
 
     (height, width) float32, positive inside the crop and zero around it.
     """
@@ -102,7 +105,7 @@ def crop_weight(crop: Crop, height: int, width: int) -> Tensor:
 
 
 def target_class(word: str, clip: Clip, scores: np.ndarray, classes: Sequence[str]) -> int:
-    """Number of the class to explain: the clip's `own`, the `predicted` one, or the one of that name."""
+    """Number of the class to explain: the clip's `own`, the `predicted` one, or the class with the name `word`."""
     if word == "predicted":
         return int(scores.argmax())
     name = clip.label if word == "own" else word
@@ -154,25 +157,25 @@ def explain(
 
 
 def results_folder(model: Path) -> Path:
-    """The results folder in which a run lies: the one that holds the folder `runs` above it."""
+    """The results folder of a run: the parent of the folder `runs` above it."""
     for folder in model.absolute().parents:
         if folder.name == "runs":
             return folder.parent
-    raise UserError(f"{model}: lies in no folder 'runs' of a results folder; name --index and --clips")
+    raise UserError(f"{model}: is not in a folder 'runs' of a results folder; name --index and --clips")
 
 
 def find_data(models: Sequence[Path], index: Path | None, shards: Sequence[Path] | None) -> tuple[Path, list[Path]]:
-    """The index and the shards that are named, or those of the results folder in which the runs lie.
+    """The index and the shards that are given, or those of the runs' results folder.
 
     Raises:
-        UserError: the runs lie in no results folder or in several, or it has no index.
+        UserError: the runs are in no results folder or in several, or it has no index.
     """
     if index and shards:
         return index, list(shards)
     folders = sorted({results_folder(model) for model in models})
     if len(folders) > 1:
         raise UserError(
-            f"the runs lie in {' and '.join(map(str, folders))}; explain those of one results folder at a time"
+            f"the runs are in {' and '.join(map(str, folders))}; explain those of one results folder at a time"
         )
     index = index or folders[0] / "index.csv"
     if not index.is_file():
@@ -181,7 +184,7 @@ def find_data(models: Sequence[Path], index: Path | None, shards: Sequence[Path]
 
 
 def explained_runs(models: Sequence[Path], index: Index, source: str) -> list[ExplainedRun]:
-    """Read runs; UserError for one of other classes than the index, which was read from `source`."""
+    """Read runs; UserError if one has other classes than the index, which was read from `source`."""
     runs = []
     for path in models:
         if not path.is_file():

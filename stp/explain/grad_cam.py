@@ -26,7 +26,7 @@ RECTIFIERS = frozenset({
 
 
 class GuidedRectifier(nn.ReLU):
-    """Another rectifier in the guise of ReLU, the only one through which captum guides gradients."""
+    """Another rectifier as a subclass of ReLU, the only class through which captum guides gradients."""
 
     def __init__(self, rectifier: nn.Module) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class GuidedRectifier(nn.ReLU):
 
 
 def guidable(backbone: nn.Module) -> nn.Module:
-    """A copy that computes the same, whose every rectifier captum can guide and that overwrites no output.
+    """A copy with the same results in which captum can guide every rectifier and no module works in place.
 
     Raises:
         UserError: the network has no rectifier module.
@@ -46,7 +46,7 @@ def guidable(backbone: nn.Module) -> nn.Module:
     backbone = copy.deepcopy(backbone).requires_grad_(False)
     rectifiers = [(n, m) for n, m in backbone.named_modules() if type(m).__name__ in RECTIFIERS]
     if not rectifiers:
-        raise UserError("guided Grad-CAM needs a backbone with rectifiers, as ReLU; this one has none")
+        raise UserError("guided Grad-CAM needs a backbone with rectifiers such as ReLU; this one has none")
     for module in backbone.modules():
         if hasattr(module, "inplace"):
             setattr(module, "inplace", False)  # noqa: B010
@@ -58,10 +58,10 @@ def guidable(backbone: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def last_maps(backbone: nn.Module, images: Tensor) -> nn.Module:
-    """The last module of the network that gives square maps (B, C, h, w) of several places: what is pooled.
+    """The last module of the network whose output is square maps (B, C, h, w) with several places: those pooled next.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no such module.
     """
     found: list[nn.Module] = []
 
@@ -81,10 +81,10 @@ def last_maps(backbone: nn.Module, images: Tensor) -> nn.Module:
 
 
 def share_weights(network: TemporalPyramidNetwork, places: Tensor, target: int) -> Tensor:
-    """What the features of the distinct sub-segments are multiplied with to give their shares of a class's video score.
+    """Weights (n, D) float32 of the features of n distinct sub-segments in a class's video score.
 
-    `places` (segments, K) int64 says which of n sub-segments make up each segment; -> (n, D) float32. The shares and
-    the classifier's bias sum to the score.
+    `places` (segments, K) int64 are the numbers of the sub-segments of each segment. The products of weights and
+    features, and the classifier's bias, sum to the score.
     """
     segments, subsegments = places.shape
     maps = subsegment_maps(network.classifier.weight.detach(), subsegments, network.parts)[:, target] / segments
@@ -104,17 +104,17 @@ class Shares(nn.Module):
 
 
 def guided_grad_cam(backbone: nn.Module, layer: nn.Module, images: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Where sub-segments speak for a class.
+    """Maps of the places in sub-segments that raise a class's score.
 
     Args:
-        backbone: made `guidable`.
-        layer: the backbone's module whose maps are weighed, by `last_maps`.
-        images: of sub-segments, (m, C, size, size) float32.
-        weights: theirs, by `share_weights`, (m, D).
+        backbone: as returned by `guidable`.
+        layer: the backbone's module whose maps are weighted (`last_maps`).
+        images: those of the sub-segments, (m, C, size, size) float32.
+        weights: those of the sub-segments (`share_weights`), (m, D).
 
     Returns:
-        Grad-CAM, interpolated to the images' size, and guided Grad-CAM, its product with guided back-propagation, of
-        which the length over all channels is taken: (m, size, size) float32 each, nowhere negative.
+        Grad-CAM, interpolated to the images' size, and guided Grad-CAM, which is its product with guided
+        back-propagation, as a norm over the channels: (m, size, size) float32 each, never negative.
     """
     shares = Shares(backbone)
     images = images.detach().clone().requires_grad_()

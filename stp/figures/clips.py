@@ -1,4 +1,4 @@
-"""Clips as they are stored: frames with flow and warped flow in colours, as a figure and as a video."""
+"""Figures and videos of stored clips: frames, and flow and warped flow in colours."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,9 @@ from stp.video.writing import video_writer
 NAMES = {"rgb": "RGB", "of": "optical flow", "wof": "warped flow"}
 COLUMNS = 6  # moments of a figure
 KEY = 101  # pixels, side of the colour wheel beside the fields
-LONGEST = 0.999  # quantile of the lengths of vectors that is shown in full colour: single outliers are not
+LONGEST = (
+    0.999  # quantile of the vectors' lengths that is shown in full colour; not the longest, which may be an outlier
+)
 
 
 def first_of_classes(index: Index, number: int) -> list[str]:
@@ -48,7 +50,7 @@ def flow_fields(clip: StoredFields, places: np.ndarray, bound: float) -> np.ndar
 
 
 def full_colour(flow: np.ndarray, bound: float) -> float:
-    """The length in pixels/frame shown in full colour: that of nearly the longest vectors of `flow` (n, 2, H, W)."""
+    """The length in pixels/frame shown in full colour: the 99.9 % quantile of the lengths of `flow` (n, 2, H, W)."""
     return max(float(np.quantile(np.linalg.norm(flow, axis=1), LONGEST)), 2 * bound / 255)
 
 
@@ -62,7 +64,7 @@ def images(fields: ClipFields, clip: str, places: np.ndarray, full: float) -> li
 def save_example(stem: Path, fields: Mapping[str, ClipFields], clip: Clip) -> None:
     """Write STEM.png, STEM.pdf and STEM.mp4 of a clip; `fields` by modality, RGB among them.
 
-    All fields of flow share one scale of colours, which the figure tells. Flow number i is the motion from frame i to
+    All fields of flow share one scale of colours, which the figure shows. Flow field i is the motion from frame i to
     the next one.
     """
     streams = [fields[name] for name in NAMES if name in fields]
@@ -78,7 +80,7 @@ def save_example(stem: Path, fields: Mapping[str, ClipFields], clip: Clip) -> No
 
 
 def _save_figure(stem: Path, streams: Sequence[ClipFields], clip: Clip, places: np.ndarray, full: float) -> None:
-    """A row a modality, a column a moment, and the wheel that tells what colours mean."""
+    """A row per modality, a column per moment, and the wheel that explains the colours."""
     height, width = streams[0][clip.clip].shape[2:]
     columns = len(places) + (full > 0)
     panel = PAGE / (columns + 0.2)

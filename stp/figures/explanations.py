@@ -1,4 +1,4 @@
-"""Explanations drawn: a figure as the paper's Figure 3, and a video of the whole clip."""
+"""Drawings of explanations: a figure like the paper's Figure 3, and a video of the whole clip."""
 
 import math
 import textwrap
@@ -36,14 +36,14 @@ CAPTION = 36  # pixels above it, two lines
 
 
 def shares(maps: np.ndarray, quantile: float = 1.0) -> np.ndarray:
-    """Maps over the value at that quantile, at most 1; maps without anything stay 0."""
+    """Maps divided by their value at that quantile, at most 1; maps that are 0 stay 0."""
     most = np.quantile(maps, quantile)
     scaled: np.ndarray = np.minimum(maps / most, 1) if most > 0 else np.zeros_like(maps)
     return scaled
 
 
 def overlay(frame: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Heat (H, W) of 0..1 over a frame (H, W, 3) uint8, turned grey so that all colour is heat: (H, W, 3) uint8."""
+    """Heat (H, W) of 0..1 over a frame (H, W, 3) uint8, which is made grey, so that all colour is heat: same shape."""
     grey = cv2.cvtColor(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     colours = 255 * matplotlib.colormaps[HEAT](heat)[..., :3]
     opacity = OPACITY * np.minimum(2 * heat, 1)[..., None]
@@ -51,13 +51,13 @@ def overlay(frame: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 
 def columns(explanation: Explanation, number: int) -> list[int]:
-    """The columns of `number` in which a run's sub-segments stand, evenly spread: runs differ in how many they have."""
+    """The columns of a run's sub-segments, spread evenly over `number`, because runs have different numbers of them."""
     own = len(explanation.starts)
     return [(2 * i + 1) * number // (2 * own) for i in range(own)]
 
 
 def montage(explanation: Explanation, frames: np.ndarray, number: int) -> np.ndarray:
-    """A run's images of a clip's frames (T, H, W, 3): three lines of `number` columns on white, uint8 (h, w, 3)."""
+    """A run's images for a clip's frames (T, H, W, 3): three lines of `number` columns on white, uint8 (h, w, 3)."""
     height, width = frames.shape[1:3]
     gap = max(1, round(GAP * width))
     image = np.full((3 * (height + gap) - gap, number * (width + gap) - gap, 3), 255, np.uint8)
@@ -72,7 +72,7 @@ def montage(explanation: Explanation, frames: np.ndarray, number: int) -> np.nda
 
 
 def caption(explanation: Explanation) -> str:
-    """What the run says of the clip: class and probability, and those of the class explained if it is another."""
+    """The run's prediction of the clip: class and probability, and those of the explained class if it is another."""
     classes, probabilities = explanation.run.classes, explanation.probabilities
     predicted = int(explanation.scores.argmax())
     words = f"predicted {classes[predicted]} {probabilities[predicted]:.2f}"
@@ -82,12 +82,12 @@ def caption(explanation: Explanation) -> str:
 
 
 def stream_name(explanation: Explanation) -> str:
-    """`OF, 3-level`."""
+    """Modality and variant of the run, such as `OF, 3-level`."""
     return f"{explanation.run.name.input.upper()}, {explanation.run.name.method}"
 
 
 def draw(frames: np.ndarray, explanations: Sequence[Explanation], notes: Sequence[str], title: str) -> Figure:
-    """The figure: a band of three lines for each run, a column for each sub-segment; `notes` are more words on runs."""
+    """The figure: a band of three lines for each run, a column for each sub-segment; `notes` has a note on each run."""
     number = max(len(explanation.starts) for explanation in explanations)
     height, width = frames.shape[1:3]
     panel = min(PANEL[1], max(PANEL[0], (PAGE - LABEL) / number / (1 + GAP)))
@@ -137,7 +137,7 @@ def draw_band(ax: Axes, frames: np.ndarray, explanation: Explanation, note: str,
 
 
 def subsegments_at(explanation: Explanation, frame: int) -> np.ndarray:
-    """Numbers of the sub-segments in which a frame lies: none, one, or several that overlap."""
+    """Numbers of the sub-segments that contain a frame: none, one, or several that overlap."""
     ends = explanation.starts + explanation.subsegment_length
     return np.flatnonzero((explanation.starts <= frame) & (frame < ends))
 
@@ -163,7 +163,7 @@ def video_size(frames: np.ndarray, runs: int) -> tuple[int, int, int, int]:
 def save_video(path: Path, frames: np.ndarray, explanations: Sequence[Explanation]) -> None:
     """Write the clip's frames (T, H, W, 3) uint8, once for each run, under its heat, as MPEG-4.
 
-    A frame's heat is the mean of the sub-segments in which it lies; one in none, which the run never saw, is darkened.
+    A frame's heat is the mean over the sub-segments that contain it. A frame in none, which the run never saw, is dark.
     """
     height, width, rows, columns = video_size(frames, len(explanations))
     canvas = np.full((rows * (height + CAPTION), columns * width, 3), 255, np.uint8)

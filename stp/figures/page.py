@@ -1,4 +1,4 @@
-"""One page of tables and figures that opens offline: everything is inside the file, no script, nothing from outside."""
+"""One HTML page of tables and figures that opens offline: it contains everything, and no scripts."""
 
 import base64
 import html
@@ -17,7 +17,7 @@ from stp.evaluation.markdown import version_note
 
 
 def _figure(path: Path) -> str:
-    """A png with the caption that it carries (see `stp.figures.plots`), or its name where it carries none."""
+    """A png with the caption in its metadata (see `stp.figures.style`), or with its name if it has none."""
     try:
         with Image.open(path) as image:
             caption = str(image.info.get("Title", path.stem))
@@ -35,7 +35,7 @@ def _table(path: Path) -> str:
 
 
 def _footer(config: Mapping[str, Any], alone: bool) -> str:
-    """Config, unfolded where it stands alone, and versions."""
+    """Config, opened if the page has nothing else (`alone`), and versions."""
     settings = html.escape(json.dumps(config, indent=2))
     details = f"<details{' open' if alone else ''}><summary>Config</summary><pre>{settings}</pre></details>"
     return f"<footer>\n{details}\n<p>{html.escape(version_note())}</p>\n</footer>"

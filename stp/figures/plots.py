@@ -1,4 +1,4 @@
-"""Figures as a paper prints them, each as vector pdf and as png: confusion matrices, classes, training curves.
+"""Figures for print, each as vector pdf and as png: confusion matrices, accuracies of classes, training curves.
 
 The look is in `paper.mplstyle`. Sizes are those on paper, so that labels stay readable for 6 classes as for 51.
 """
@@ -19,15 +19,15 @@ from matplotlib.ticker import MaxNLocator
 from stp.figures.style import COLUMN, PAGE, STYLE, save_figure
 from stp.system.files import complete_file
 
-FEW = 15  # classes, up to which every cell and bar has room for words
+FEW = 15  # most classes for which every cell and bar has room for words
 SMALL = 5  # points
 
 
 def save_confusion(stem: Path, counts: np.ndarray, classes: Sequence[str], title: str) -> None:
     """A confusion matrix (paper's Figure 5), rows the true classes in percent of their clips.
 
-    Up to 15 classes have percent and, in brackets, counts in the cells; more have percent alone, and colours that show
-    rare confusions, too.
+    With up to 15 classes the cells hold percent and, in brackets, counts. With more they hold percent only, and the
+    colours also show rare confusions.
     """
     totals = counts.sum(1, keepdims=True)
     shares = np.divide(100 * counts, totals, out=np.zeros(counts.shape), where=totals > 0)
@@ -55,7 +55,7 @@ def save_confusion(stem: Path, counts: np.ndarray, classes: Sequence[str], title
 
 
 def _write_cells(axes: Axes, shares: np.ndarray, counts: np.ndarray) -> None:
-    """Percent, and counts where there is room, in the cells that have any."""
+    """Write percent, and counts if there is room, into the cells that are not empty."""
     few = len(counts) <= FEW
     dark = 55 if few else 30
     for row, column in np.argwhere(counts if few else shares > 0.5):
@@ -68,10 +68,10 @@ def _write_cells(axes: Axes, shares: np.ndarray, counts: np.ndarray) -> None:
 def save_class_accuracies(
     stem: Path, shares: Mapping[str, np.ndarray], classes: Sequence[str], clips: np.ndarray
 ) -> None:
-    """Accuracy of each class (paper's Figure 6): a bar a class and method.
+    """Accuracy of each class (paper's Figure 6): a bar for each class and method.
 
-    `shares` is percent (classes,) by method, NaN where a class has no clip, and `clips` the number of them. Up to 15
-    classes stand side by side, more below one another.
+    `shares` is percent (classes,) by method, NaN for a class without clips; `clips` (classes,) counts them. Up to 15
+    classes are side by side, more are below one another.
     """
     few, number = len(classes) <= FEW, len(classes)
     names = [f"{name} ({count})" for name, count in zip(classes, clips, strict=True)]
@@ -109,7 +109,7 @@ def _label_classes(axes: Axes, names: Sequence[str], few: bool) -> None:
 def save_curves(stem: Path, logs: Sequence[pd.DataFrame], title: str) -> None:
     """Loss and training accuracies over epochs: every fold and seed thin, their mean bold.
 
-    `logs` have a row an epoch with epoch, loss, accuracy, class_accuracy and learning_rate; epochs after which the
+    `logs` have a row per epoch with epoch, loss, accuracy, class_accuracy and learning_rate. Epochs after which the
     learning rate falls are marked.
     """
     runs = pd.concat(logs, keys=range(len(logs)), names=["run", None])
@@ -137,7 +137,7 @@ def save_curves(stem: Path, logs: Sequence[pd.DataFrame], title: str) -> None:
 
 
 def _draw_curve(axes: Axes, runs: pd.DataFrame, name: str, label: str, colour: str, scale: float) -> None:
-    """One column of the logs."""
+    """Draw one column of the logs."""
     marker = "o" if runs["epoch"].nunique() == 1 else None
     for _, run in runs.groupby(level="run"):
         axes.plot(run["epoch"], scale * run[name], color=colour, linewidth=0.5, alpha=0.4, marker=marker, markersize=2)
@@ -146,10 +146,10 @@ def _draw_curve(axes: Axes, runs: pd.DataFrame, name: str, label: str, colour: s
 
 
 def save_timeline(path: Path, videos: Mapping[str, tuple[np.ndarray, np.ndarray]], classes: tuple[str, ...]) -> None:
-    """Draw class probabilities over time as PNG, one plot a video.
+    """Draw class probabilities over time as PNG, one plot per video.
 
     `videos` gives, by title, the middles of the windows in seconds, (n,), and their probabilities, (n, classes).
-    Classes that are nowhere the most probable are grey and without name.
+    Classes that are never the most probable are grey and have no name.
     """
     named = sorted({int(i) for _, rows in videos.values() for i in rows.argmax(1)})
     colours = plt.get_cmap("tab10" if len(named) <= 10 else "tab20").colors  # type: ignore[attr-defined]

@@ -25,8 +25,8 @@ COLUMN, PAGE = 3.5, 7.16  # inches
 def save_figure(stem: Path, figure: Figure, title: str, parameters: Mapping[str, Any] | None = None) -> None:
     """Write STEM.png and STEM.pdf and close the figure.
 
-    They carry the title and, as JSON, the parameters or else the versions in their metadata, and no dates, so that they
-    are the same bytes whenever they are made.
+    Their metadata hold the title and, as JSON, the parameters, or the versions if there are none. They hold no dates,
+    so that the files have the same bytes whenever they are made.
     """
     text = json.dumps({"versions": versions()} if parameters is None else dict(parameters), sort_keys=True)
     kinds: dict[str, dict[str, str | None]] = {

@@ -1,8 +1,8 @@
 """Backbones: networks that turn an image of 0..255 into a feature vector, with their input format and weights.
 
 `weights` is `none` (random), `imagenet`, or the path of a state dict. ImageNet weights of EfficientNet-Lite0 come with
-an installed package; BN-Inception's are a public file that the user puts into torch's cache; those of timm's and
-torchvision's names come from these libraries' caches, or are fetched, because the config asked for it.
+an installed package. BN-Inception's are a public file that the user puts into torch's cache. Those of timm's and
+torchvision's networks are read from these libraries' caches, and fetched if they are not there.
 """
 
 import hashlib
@@ -52,13 +52,13 @@ class Backbone(nn.Module):
 def build_backbone(
     name: str, channels: int, is_flow: bool, weights: str = "none", width: float = 1.0, input_size: int | None = None
 ) -> Backbone:
-    """The backbone `name` for images of `channels` channels, and of `input_size` pixels a side where that is given.
+    """The backbone `name` for images of `channels` channels; with `input_size`, it is tried on an image of that size.
 
-    `bninception` and `convnet` take a `width`; `torchvision/NAME` is torchvision's, every other name timm's. Flow
-    networks start from the RGB weights by cross-modality initialisation.
+    `bninception` and `convnet` take a `width`. `torchvision/NAME` is a network of torchvision, every other name one of
+    timm. Flow networks start from the RGB weights by cross-modality initialisation.
 
     Raises:
-        UserError: an unknown name, weights that are absent or foreign, or an input size that the network cannot take.
+        UserError: the name is unknown, the weights are absent or do not fit, or the network cannot take the input size.
     """
     if name == "bninception":
         made = _bninception(weights, width)
@@ -80,7 +80,7 @@ def build_backbone(
 
 @torch.no_grad()
 def _check_input_size(backbone: Backbone, name: str, channels: int, size: int) -> None:
-    """UserError unless the network makes a feature vector of an image of this size."""
+    """Raise a UserError unless the network turns an image of this size into a feature vector."""
     try:
         shape = backbone.eval()(torch.zeros(1, channels, size, size)).shape
     except (RuntimeError, ValueError, AssertionError) as error:
@@ -91,10 +91,10 @@ def _check_input_size(backbone: Backbone, name: str, channels: int, size: int) -
 
 
 def inflate_first_convolution(network: nn.Module, channels: int) -> None:
-    """Cross-modality initialisation (TSN): the RGB kernel's mean over its channels, once for each new channel."""
+    """Cross-modality initialisation (TSN): every channel's kernel becomes the mean of the RGB kernels."""
     name, first = next(((n, m) for n, m in network.named_modules() if isinstance(m, nn.Conv2d)), ("", None))
     if first is None or first.in_channels != 3:
-        raise UserError("model.backbone: takes RGB only, as it does not begin with a convolution of 3 channels")
+        raise UserError("model.backbone: takes RGB only, because its first layer is not a convolution of 3 channels")
     with torch.no_grad():
         kernel = first.weight.mean(1, keepdim=True).repeat(1, channels, 1, 1)
     first.in_channels = channels
@@ -102,10 +102,10 @@ def inflate_first_convolution(network: nn.Module, channels: int) -> None:
 
 
 def weights_report(name: str, weights: str, width: float, input_size: int | None = None) -> dict[str, Any]:
-    """Build the RGB backbone and tell what it starts from.
+    """Build the RGB backbone and report its initial weights.
 
-    Its number of parameters and a sha256 of all its tensors in order; of a file of weights its path and sha256, the
-    number of tensors loaded, and the names of those left out, which are the classifier's.
+    The report has the number of parameters and a sha256 of all tensors in order. For weights from a file it also has
+    the file's path and sha256, the number of tensors loaded, and the names of those left out (the classifier's).
     """
     torch.manual_seed(0)
     backbone = build_backbone(name, 3, False, weights, width, input_size)
@@ -130,7 +130,7 @@ def _convnet(weights: str, width: float) -> FeatureNetwork:
 
 
 def bninception_path() -> Path:
-    """Where the public file of BN-Inception's ImageNet weights belongs: in torch's cache."""
+    """The path of BN-Inception's public file of ImageNet weights in torch's cache."""
     return Path(torch.hub.get_dir()) / "checkpoints" / BN_INCEPTION_FILE
 
 
@@ -150,7 +150,7 @@ def _bninception(weights: str, width: float) -> FeatureNetwork:
 
 
 def load_bninception_file(network: BNInception, path: Path) -> LoadedWeights:
-    """Load a state dict in the public file's form: batch-norm tensors (1, C), classifier `last_linear` left out."""
+    """Load a state dict in the public file's form: batch norms have tensors (1, C); the classifier is left out."""
     state, own = read_state(path), network.state_dict()
     left_out, loaded = leave_out(state, ["last_linear"], network), len(state)
     for key, value in state.items():

@@ -1,7 +1,7 @@
 """BN-Inception (Ioffe and Szegedy 2015), the paper's backbone, as a table of integers.
 
 Parameters carry the names of the public ImageNet file (`conv1_7x7_s2.weight`, `inception_3a_1x1_bn.bias`, ...), so
-that file loads without a mapping; its classifier `last_linear` is the head's business.
+that file loads without a mapping. Its classifier `last_linear` is not part of this network.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 
 class Block(NamedTuple):
-    """Channels of one inception block; 0 leaves a branch out. Blocks without 1x1 branch halve the image."""
+    """Channels of one inception block; 0 means no such branch. Blocks without a 1x1 branch halve the image."""
 
     name: str
     one: int  # 1x1
@@ -72,7 +72,7 @@ class BNInception(nn.Module):
             total += unit(f"{prefix}_double_3x3_2", middle, scaled(double[2]), 3, stride)
             total += unit(f"{prefix}_pool_proj", channels, scaled(projection)) if projection else channels
             channels = total
-        self.last_maps = nn.Identity()  # a module whose output are all maps before the mean, not those of one branch
+        self.last_maps = nn.Identity()  # its output is all maps before the mean, not those of one branch
         self.num_features = channels
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

@@ -13,7 +13,7 @@ LAYERS = (    # channels, kernel; every layer halves the image
 
 
 class ConvNet(nn.Module):
-    """Convolutions with batch norm and ReLU, then the mean: (B, in_channels, H, W) -> (B, 96 x width)."""
+    """Convolutions with batch norm and ReLU, then the mean: (B, in_channels, H, W) float -> (B, 96 x width) float."""
 
     def __init__(self, in_channels: int = 3, width: float = 1.0) -> None:
         super().__init__()

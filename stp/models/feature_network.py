@@ -1,4 +1,4 @@
-"""A network without its classifier, and what one must know to use it."""
+"""A network without its classifier, with its input format and the source of its weights."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,10 @@ from stp.models.state_dicts import LoadedWeights
 
 
 class InputFormat(NamedTuple):
-    """What a network expects: (value - mean) / std of 0..255 values, given as R, G, B, then the order of channels."""
+    """A network's input: (value - mean) / std of values 0..255, in the order R, G, B, or B, G, R with `bgr`.
+
+    `mean` and `std` are given as R, G, B.
+    """
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -16,13 +19,13 @@ class InputFormat(NamedTuple):
 
     @classmethod
     def of_unit_range(cls, mean: tuple[float, ...], std: tuple[float, ...]) -> "InputFormat":
-        """From mean and standard deviation of values of 0..1, as timm and torchvision give them."""
+        """The format for a mean and standard deviation of values 0..1, as timm and torchvision give them."""
         (r, g, b), (sr, sg, sb) = mean, std
         return cls((255 * r, 255 * g, 255 * b), (255 * sr, 255 * sg, 255 * sb))
 
 
 class FeatureNetwork(NamedTuple):
-    """(B, 3, H, W) float in its input format -> (B, num_features) float, and the file that its weights came from."""
+    """A network (B, 3, H, W) float in its input format -> (B, num_features) float, and the source of its weights."""
 
     network: nn.Module
     num_features: int

@@ -9,7 +9,7 @@ from stp.models.segment_network import SegmentNetwork, initialise_classifier
 def pyramid_features(features: Tensor, parts: tuple[int, ...]) -> Tensor:
     """Sub-segment features (..., K, D) -> segment features (..., sum(parts) * D), paper equation 2.
 
-    Level l is the mean of the features of each of its parts[l] parts; K must be a multiple of every number of parts.
+    Level l holds the mean features of each of its parts[l] parts; K must be a multiple of every number of parts.
     """
     subsegments, channels = features.shape[-2:]
     levels = [
@@ -20,7 +20,7 @@ def pyramid_features(features: Tensor, parts: tuple[int, ...]) -> Tensor:
 
 
 def subsegment_maps(weight: Tensor, subsegments: int, parts: tuple[int, ...]) -> Tensor:
-    """The classifier over the pyramid as one linear map a sub-segment: (C, sum(parts) * D) -> (K, C, D).
+    """The classifier over the pyramid as one linear map per sub-segment: (C, sum(parts) * D) -> (K, C, D).
 
     Parts are means and the classifier is linear, so a segment's scores are the sum over sub-segments k of V_k x_k
     with V_k = sum over levels l of W[l, part of k] / n_l, where n_l is the number of sub-segments in a part.

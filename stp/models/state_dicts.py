@@ -1,4 +1,4 @@
-"""Files of initial weights: they load safely, are what they should be, and fit the network exactly."""
+"""Files of initial weights: loading them safely, checking their sha256, and that they fit the network exactly."""
 
 import hashlib
 import pickle
@@ -13,7 +13,7 @@ from stp.errors import UserError
 
 
 class LoadedWeights(NamedTuple):
-    """Where weights came from: a file, its sha256, how many of its tensors were loaded, and the names of the others."""
+    """The source of weights: a file, its sha256, how many of its tensors were loaded, and the names of the others."""
 
     file: str
     file_sha256: str
@@ -22,7 +22,7 @@ class LoadedWeights(NamedTuple):
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file of torch's (without running its code) or a .safetensors; UserError for any other."""
+    """The tensors of a .safetensors or a torch file, none of whose code runs; UserError for any other file."""
     if not path.is_file():
         raise UserError(f"model.weights: '{path}' does not exist; allowed are none, imagenet or a state dict's path")
     try:
@@ -31,20 +31,20 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
             return dict(load_file(path))
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # both raise many kinds for a foreign file
+    except Exception as error:  # both raise many types for other files
         reason = first_line(error)
-        if isinstance(error, pickle.UnpicklingError):  # torch's words advise to load it unsafely
+        if isinstance(error, pickle.UnpicklingError):  # torch's message advises to load it unsafely
             reason = "it holds more than tensors, or is damaged"
         raise UserError(f"model.weights: '{path}' is not a state dict that loads safely: {reason}") from None
     if not isinstance(state, dict):
         raise UserError(f"model.weights: '{path}' holds a {type(state).__name__}, not a state dict of tensors")
     if foreign := [str(key) for key, value in state.items() if not isinstance(value, Tensor)]:
-        raise UserError(f"model.weights: '{path}' is not a plain state dict of tensors, as '{foreign[0]}' is none")
+        raise UserError(f"model.weights: '{path}' is not a plain state dict of tensors: '{foreign[0]}' is no tensor")
     return state
 
 
 def first_line(error: Exception) -> str:
-    """What torch says of an error, in one line."""
+    """The first line of an error's message; of torch's errors, the line that gives the reason."""
     return str(error).split("\n\t", 1)[-1].strip().split("\n")[0][:200]
 
 
@@ -55,16 +55,16 @@ def sha256_of(path: Path) -> str:
 
 
 def check_sha256(path: Path, expected: str) -> None:
-    """UserError unless the file's sha256 is, or begins with, the expected one."""
+    """Raise a UserError unless the file's sha256 is, or begins with, the expected one."""
     found = sha256_of(path)
     if not found.startswith(expected):
         raise UserError(f"model.weights: '{path}' has sha256 {found}, not {expected}: fetch the file again")
 
 
 def leave_out(state: dict[str, Tensor], heads: Iterable[str], network: nn.Module) -> list[str]:
-    """Take out of a state dict, and name, what belongs to the network's removed heads.
+    """Remove the tensors of the network's removed heads from a state dict; their names.
 
-    `heads` are names of modules; with `head.fc`, all of `head` goes that the network does not have.
+    `heads` are names of modules. For `head.fc`, every tensor below `head` that the network lacks is removed.
     """
     modules, own = {name.split(".")[0] for name in heads}, network.state_dict()
     names = [key for key in state if key.split(".")[0] in modules and key not in own]
@@ -74,7 +74,7 @@ def leave_out(state: dict[str, Tensor], heads: Iterable[str], network: nn.Module
 
 
 def load_state(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
-    """Load every tensor of the network, none missing and none left over; UserError, in one line, where that fails."""
+    """Load every tensor of the network; UserError, in one line, if a tensor is missing, left over or misshapen."""
     try:
         network.load_state_dict(state)
     except (RuntimeError, ValueError) as error:
@@ -82,5 +82,5 @@ def load_state(network: nn.Module, state: dict[str, Tensor], path: Path) -> None
 
 
 def misfit(path: Path, error: Exception) -> UserError:
-    """Weights that are not this network's."""
+    """The error for weights of another network."""
     return UserError(f"model.weights: '{path}' does not fit the network: {first_line(error)}")

@@ -1,6 +1,6 @@
 """Networks of timm and torchvision as feature networks, with their ImageNet weights or those of a state dict.
 
-Only `imagenet` ever asks the network for a file, and only for one that is not in the library's own cache.
+Only `imagenet` downloads a file, and only one that is not in the library's own cache.
 """
 
 import re
@@ -33,7 +33,7 @@ def torchvision_network(name: str, weights: str) -> FeatureNetwork:
     """torchvision's classification network `name`; `imagenet` are its IMAGENET1K_V1 weights.
 
     Raises:
-        UserError: an unknown name or another kind of network; weights that are absent or foreign.
+        UserError: the name is unknown or names another kind of network; the weights are absent or do not fit.
     """
     from torchvision import models  # type: ignore[import-untyped]
 
@@ -66,16 +66,18 @@ def torchvision_network(name: str, weights: str) -> FeatureNetwork:
 def _load_torchvision(network: nn.Module, classifier: str, path: Path) -> LoadedWeights:
     # Files of DenseNets have older names of their layers: `denselayer1.norm.1.weight` for `denselayer1.norm1.weight`.
     older = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
-    state = {older.sub(r"\1\2", key): value for key, value in read_state(path).items()}
+    state = read_state(path)
+    for key in list(state):  # in place, because torch keeps the versions of layers as an attribute of the state dict
+        state[older.sub(r"\1\2", key)] = state.pop(key)
     left_out = leave_out(state, (classifier, *AUXILIARY_HEADS), network)
     load_state(network, state, path)
     return LoadedWeights(str(path), sha256_of(path), len(state), left_out)
 
 
 def remove_classifier(network: nn.Module) -> tuple[str, int]:
-    """Make the last linear layer, or convolution in its place, an identity: its name and number of input features.
+    """Replace the last linear layer (or last convolution) by an identity; its name and number of input features.
 
-    So is the dropout just before it, because the pyramid drops features itself; dropouts further inside stay.
+    A dropout just before it is replaced, too, because the pyramid drops features itself. Dropouts further inside stay.
     """
     leaves = [(name, module) for name, module in network.named_modules() if not any(module.children())]
     last = max(i for i, (_, module) in enumerate(leaves) if isinstance(module, (nn.Linear, nn.Conv2d)))
@@ -90,7 +92,10 @@ def remove_classifier(network: nn.Module) -> tuple[str, int]:
 
 
 def hub_file(url: str) -> Path:
-    """The file of this address in torch's cache, fetched if it is not there; its name may say how its sha256 begins."""
+    """The file of this URL in torch's cache, downloaded if it is not there.
+
+    A file's name may hold the beginning of its sha256 (`resnet18-f37072fd.pth`), which is then checked.
+    """
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
     digest = re.search(r"-([a-f0-9]{8,})\.", path.name)
     prefix = digest[1] if digest else ""
@@ -98,7 +103,7 @@ def hub_file(url: str) -> Path:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(url, str(path), prefix or None, progress=False)
-        except Exception as error:  # whatever is raised where there is no network
+        except Exception as error:  # without a network connection, errors of many types
             raise UserError(
                 f"model.weights: 'imagenet' needs the file {path.name}, and {url} could not be fetched "
                 f"({first_line(error)}); put it at '{path}', give its path, or use 'none'"
@@ -108,10 +113,10 @@ def hub_file(url: str) -> Path:
 
 
 def timm_network(name: str, weights: str) -> FeatureNetwork:
-    """timm's network `name`; `imagenet` are the weights that timm has for it, by default or by the name's tag.
+    """timm's network `name`; `imagenet` are timm's default weights for it, or those of the name's tag.
 
     Raises:
-        UserError: an unknown name; weights that are absent or foreign.
+        UserError: the name is unknown; the weights are absent or do not fit.
     """
     import timm  # here: it takes a second to import and most runs do not need it
 
@@ -133,30 +138,30 @@ def timm_network(name: str, weights: str) -> FeatureNetwork:
     elif weights != "none":
         path = _timm_file(name, config) if weights == "imagenet" else Path(weights)
         loaded = _load_timm(network, name, path)
-    # Some networks widen their features before the classifier.
+    # Some networks have a wider layer before the classifier.
     features = int(getattr(network, "head_hidden_size", None) or network.num_features)
     return FeatureNetwork(network, features, InputFormat.of_unit_range(config.mean, config.std), loaded)
 
 
 def _load_timm(network: Any, name: str, path: Path) -> LoadedWeights:
-    """Load a file as timm does, whose own filters mend the names of files that are older than its layers."""
+    """Load a file as timm does: its own filters rename the tensors of files that are older than its layers."""
     import timm
 
     state, classifier = read_state(path), network.pretrained_cfg["classifier"] or ()
     left_out = leave_out(state, (classifier,) if isinstance(classifier, str) else classifier, network)
-    # Of as many classes as the network: timm then loads strictly. In torch's form, whatever the original's was.
+    # With the network's own number of classes timm loads strictly; custom_load would expect another file format.
     overlay = {"state_dict": state, "num_classes": 0, "label_offset": 0, "custom_load": False}
     with torch.random.fork_rng(devices=[]):
         try:
             filled = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=0)
-        except Exception as error:  # the filters raise many kinds for a foreign file
+        except Exception as error:  # the filters raise many types for other files
             raise misfit(path, error) from None
     network.load_state_dict(filled.state_dict())
     return LoadedWeights(str(path), sha256_of(path), len(state), left_out)
 
 
 def _timm_file(name: str, config: Any) -> Path:
-    """The file of timm's weights in its cache, fetched if it is not there."""
+    """The file of timm's weights in its cache, downloaded if it is not there."""
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError
 
@@ -175,7 +180,7 @@ def _timm_file(name: str, config: Any) -> Path:
         try:
             get_hf_file_metadata(hf_hub_url(repository, file, revision=revision))  # the download retries for a minute
             return Path(hf_hub_download(repository, file, revision=revision))
-        except Exception as error:  # whatever is raised where there is no network
+        except Exception as error:  # without a network connection, errors of many types
             reason = first_line(error)
             if not isinstance(error, EntryNotFoundError):
                 break

@@ -1,4 +1,4 @@
-"""What a machine offers, what will be used of it, and how to mend what is missing."""
+"""The doctor: what a machine has, what stp will use of it, and how to fix what is missing."""
 
 import importlib
 import importlib.util
@@ -16,52 +16,52 @@ from stp import __version__
 from stp.system.machine import existing, free_disk, process_memory, processors
 
 GIB = 2**30
-# Of `make table1`, by benchmarks/RESULTS.md: the largest job has 0.95 GiB, the results folder 0.5 GB.
+# For `make table1`: its largest job takes 0.95 GiB, its results folder 0.5 GB (benchmarks/RESULTS.md).
 DEMO_MEMORY = 1 * GIB
 DEMO_DISK = 1 * GIB
 OLDEST_PYTHON = (3, 11)
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
-# Containers and codecs that are tried: what the demo and `stp flow --format mp4` write, and usual ones for own videos.
+# Containers and codecs to try: those that the demo and `stp flow --format mp4` write, and common ones of users' videos.
 CODECS = (("mp4", "mp4v"), ("avi", "XVID"), ("avi", "MJPG"))
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that was looked at: what was found, what of it will be used, and how to mend what is missing.
+    """One line of the report: what was examined and found, what stp will use of it, and how to fix what is missing.
 
-    `blocking` says that `make table1` cannot run without it.
+    `blocking` means that `make table1` cannot run before it is fixed.
     """
 
     subject: str
     found: str
     used: str = ""
-    mend: str = ""
+    fix: str = ""
     blocking: bool = False
 
 
 def report(findings: Sequence[Finding]) -> str:
-    """The findings as aligned text, what to mend below each line, and whether `make table1` can run."""
+    """The findings as aligned text, with fixes below their lines, and a last line on whether `make table1` can run."""
     header = Finding("", "found", "used")
     widths = [max(len(getattr(item, name)) for item in (header, *findings)) for name in ("subject", "found")]
     lines = []
     for item in (header, *findings):
         line = f"{item.subject:{widths[0]}}  {item.found:{widths[1]}}  {item.used}"
         lines.append(line.rstrip())
-        if item.mend:
-            lines.append(f"{'':{widths[0]}}  {'MISSING' if item.blocking else 'mend'}: {item.mend}")
-    verdict = "make table1 can run here" if can_run(findings) else "make table1 cannot run here: mend what is MISSING"
+        if item.fix:
+            lines.append(f"{'':{widths[0]}}  {'MISSING' if item.blocking else 'fix'}: {item.fix}")
+    verdict = "make table1 can run here" if can_run(findings) else "make table1 cannot run here: fix what is MISSING"
     return "\n".join([*lines, "", verdict])
 
 
 def can_run(findings: Sequence[Finding]) -> bool:
-    """Whether nothing is missing that `make table1` needs."""
+    """True if nothing is missing that `make table1` needs."""
     return not any(item.blocking for item in findings)
 
 
 def examine_machine(results: Path) -> list[Finding]:
-    """Everything that is looked at; `results` is the folder that will hold the results.
+    """All findings; `results` is the folder that will hold the results.
 
-    Where a package is missing, what depends on it is left out.
+    If Python is too old or a package is missing, findings that need the packages are left out.
     """
     findings = [python_finding(), package_finding()]
     if not can_run(findings):
@@ -79,13 +79,14 @@ def examine_machine(results: Path) -> list[Finding]:
 
 
 def python_finding() -> Finding:
+    """Python's version and path."""
     old = sys.version_info < OLDEST_PYTHON
-    mend = f"install Python {'.'.join(map(str, OLDEST_PYTHON))} or newer, and stp again" if old else ""
-    return Finding("Python", f"{platform.python_version()}, {sys.executable}", mend=mend, blocking=old)
+    fix = f"install Python {'.'.join(map(str, OLDEST_PYTHON))} or newer, and stp again" if old else ""
+    return Finding("Python", f"{platform.python_version()}, {sys.executable}", fix=fix, blocking=old)
 
 
 def package_finding() -> Finding:
-    """The packages that stp needs: whether they are installed in versions that it takes, and whether they load."""
+    """The packages that stp needs: those that are not installed, have another version or do not load."""
     wrong = list(missing_packages())
     if not wrong:
         for name in ("cv2", "h5py", "numba", "torch"):  # whose libraries may fail to load
@@ -93,13 +94,13 @@ def package_finding() -> Finding:
                 importlib.import_module(name)
             except ImportError as error:
                 wrong.append(f"{name} does not load ({error})")
-    mend = "pip install -e . in the project's folder, or make table1, which installs the locked versions"
+    fix = "pip install -e . in the project's folder, or make table1, which installs the locked versions"
     found = "; ".join(wrong) if wrong else f"all that stp {__version__} needs"
-    return Finding("packages", found, mend=mend if wrong else "", blocking=bool(wrong))
+    return Finding("packages", found, fix=fix if wrong else "", blocking=bool(wrong))
 
 
 def missing_packages() -> Iterator[str]:
-    """What stp requires and is not installed, or in another version."""
+    """A message for each requirement of stp that is not installed or has another version."""
     try:
         from packaging.requirements import Requirement
 
@@ -138,12 +139,12 @@ def gpu_findings() -> list[Finding]:
     if not NVIDIA_DRIVER.exists():
         return [Finding("torch", found), Finding("GPU", "none")]
     hidden = torch.version.cuda and os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-    mend = (
+    fix = (
         "set CUDA_VISIBLE_DEVICES to a GPU's number, or leave it unset"
         if hidden
-        else "the driver does not serve this torch: nvidia-smi says which CUDA it has; install a torch built for that"
+        else "the driver does not serve this torch: nvidia-smi shows its CUDA version; install a torch built for that"
     )
-    return [Finding("torch", found, mend=mend), Finding("GPU", "an NVIDIA driver, but no GPU that torch can use")]
+    return [Finding("torch", found, fix=fix), Finding("GPU", "an NVIDIA driver, but no GPU that torch can use")]
 
 
 def gpu_words(number: int) -> str:
@@ -154,13 +155,13 @@ def gpu_words(number: int) -> str:
     words = f"{properties.name}, compute capability {properties.major}.{properties.minor}"
     try:
         free, total = torch.cuda.mem_get_info(number)
-    except RuntimeError as error:  # all of it taken, or reserved for one process
+    except RuntimeError as error:  # its memory is full, or it is reserved for one process
         return f"{words}, cannot be used now ({str(error).splitlines()[0]})"
     return f"{words}, {free / GIB:.1f} of {total / GIB:.1f} GiB free"
 
 
 def training_finding() -> Finding:
-    """What `auto` means for training here: device, precision, compilation."""
+    """The device, precision and compilation that `auto` means for training on this machine."""
     from stp.system.devices import select_device
 
     device = select_device("auto")
@@ -182,12 +183,12 @@ def opencv_findings() -> Iterator[Finding]:
         works = {codec: codec_works(Path(folder), *codec) for codec in CODECS}
     words = ", ".join(f"{suffix} ({code}) {'yes' if fine else 'no'}" for (suffix, code), fine in works.items())
     broken = not works[CODECS[0]]
-    mend = "OpenCV lacks FFmpeg here: pip install --force-reinstall opencv-contrib-python-headless" if broken else ""
-    yield Finding("codecs", words, "mp4v for the demo", mend, broken)
+    fix = "OpenCV lacks FFmpeg here: pip install --force-reinstall opencv-contrib-python-headless" if broken else ""
+    yield Finding("codecs", words, "mp4v for the demo", fix, broken)
 
 
 def codec_works(folder: Path, suffix: str, code: str, frames: int = 3) -> bool:
-    """Whether a tiny video can be written and decoded to its end."""
+    """True if a tiny video can be written and decoded to its end."""
     import numpy as np
 
     from stp.video.decoding import UndecodableError, examine_video
@@ -204,7 +205,7 @@ def codec_works(folder: Path, suffix: str, code: str, frames: int = 3) -> bool:
 
 
 def flow_finding() -> Finding:
-    """The backends of TV-L1, and whether the default one computes."""
+    """The backends of TV-L1, after a test of the default one."""
     import numba
     import numpy as np
 
@@ -215,10 +216,10 @@ def flow_finding() -> Finding:
     used = f"{resolve_backend('auto')}, {numba.get_num_threads()} threads at most"
     try:
         tvl1(frame, frame, threads=1)
-    except Exception as error:  # numba raises many kinds where it cannot compile or keep what it compiled
+    except Exception as error:  # numba raises many types if it cannot compile or cache
         reason = str(error).splitlines()[0]
-        mend = f"numba cannot compile ({reason}); set NUMBA_CACHE_DIR to a folder that can be written"
-        return Finding("flow", ", ".join(names), used, mend, blocking=True)
+        fix = f"numba cannot compile ({reason}); set NUMBA_CACHE_DIR to a folder that can be written"
+        return Finding("flow", ", ".join(names), used, fix, blocking=True)
     return Finding("flow", ", ".join(names), used)
 
 
@@ -229,8 +230,8 @@ def weights_findings() -> Iterator[Finding]:
 
     path = bninception_path()
     if not path.is_file():
-        mend = f"for the paper's recipe put the public file {BN_INCEPTION_FILE} at {path}, or name it in model.weights"
-        yield Finding("BN-Inception", "no ImageNet weights", "not by the demo", mend)
+        fix = f"for the paper's recipe put the public file {BN_INCEPTION_FILE} at {path}, or name it in model.weights"
+        yield Finding("BN-Inception", "no ImageNet weights", "not by the demo", fix)
     elif sha256_of(path) != BN_INCEPTION_SHA256:
         yield Finding("BN-Inception", f"{path} is damaged", "not by the demo", "fetch the file again")
     else:
@@ -239,26 +240,26 @@ def weights_findings() -> Iterator[Finding]:
 
 
 def room_findings(results: Path) -> Iterator[Finding]:
-    """Memory, and disk of the results folder."""
+    """Free memory, and free space on the disk of the results folder."""
     total, free = process_memory()
     jobs = min(processors(), free // DEMO_MEMORY)
-    mend = "end other programs, or ask the cluster for more memory" if not jobs else ""
+    fix = "end other programs, or ask the cluster for more memory" if not jobs else ""
     if 0 < jobs < processors():
-        mend = f"no more than {jobs} jobs at once: make table1 CORES={jobs}"
+        fix = f"no more than {jobs} jobs at once: make table1 CORES={jobs}"
     room = f"{free / GIB:.1f} of {total / GIB:.1f} GiB free"
-    yield Finding("memory", room, f"{DEMO_MEMORY / GIB:.0f} GiB a job of the demo", mend, blocking=not jobs)
+    yield Finding("memory", room, f"{DEMO_MEMORY / GIB:.0f} GiB a job of the demo", fix, blocking=not jobs)
     folder = existing(results)
     if not (folder.is_dir() and os.access(folder, os.W_OK)):
-        yield Finding("disk", f"{folder} cannot be written", mend="work in a folder of your own", blocking=True)
+        yield Finding("disk", f"{folder} cannot be written", fix="work in a folder of your own", blocking=True)
         return
     free = free_disk(results)
     short = free < DEMO_DISK
-    mend = "make room, or name a results folder on another disk" if short else ""
-    yield Finding("disk", f"{free / GIB:.1f} GiB free in {folder}", "0.5 GiB by the demo", mend, short)
+    fix = "make room, or name a results folder on another disk" if short else ""
+    yield Finding("disk", f"{free / GIB:.1f} GiB free in {folder}", "0.5 GiB by the demo", fix, short)
 
 
 def slurm_finding() -> Finding:
-    """Whether jobs can go to a SLURM cluster."""
+    """SLURM, if jobs can be submitted to a cluster."""
     if not shutil.which("sbatch"):
         return Finding("SLURM", "no sbatch", "jobs run on this machine")
     inside = f", inside of job {os.environ['SLURM_JOB_ID']}" if "SLURM_JOB_ID" in os.environ else ""
@@ -266,5 +267,5 @@ def slurm_finding() -> Finding:
         return Finding(
             "SLURM", f"sbatch and Snakemake's plugin{inside}", "on request: --workflow-profile workflow/profiles/slurm"
         )
-    mend = "to submit jobs: pip install snakemake-executor-plugin-slurm"
-    return Finding("SLURM", f"sbatch{inside}", "jobs run on this machine", mend)
+    fix = "to submit jobs: pip install snakemake-executor-plugin-slurm"
+    return Finding("SLURM", f"sbatch{inside}", "jobs run on this machine", fix)

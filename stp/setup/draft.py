@@ -1,4 +1,4 @@
-"""A config for a folder of videos: every choice follows from what was seen, and says so in a comment."""
+"""A config for a folder of videos: each choice follows from the videos and the machine, and a comment says why."""
 
 import json
 import math
@@ -18,10 +18,10 @@ CLIPS_A_SHARD, MOST_BYTES_A_SHARD, USUAL_SHARDS = 8, 4 * GIB, 16
 # JPEG's share of the bytes of frames and of flow, a little above those in benchmarks/RESULTS.md.
 JPEG_FRAMES, JPEG_FLOW = 1 / 8, 1 / 20
 
-# A CPU's recipe is config/ut_interaction.yaml's, and so are the times: on one core of the machine of
-# benchmarks/RESULTS.md, seconds an image trained, a clip scored by a stream, a frame's flow and warped flow.
+# The settings for a CPU are those of config/ut_interaction.yaml. The times were measured with it on one core of the
+# machine of benchmarks/RESULTS.md: seconds to train an image, to score a clip by a stream, for a frame's two flows.
 BATCH_VIDEOS = 8
-EPOCHS, CLIPS_OF_EPOCHS = {"rgb": 16, "flow": 30}, 80  # so many clips train there
+EPOCHS, CLIPS_OF_EPOCHS = {"rgb": 16, "flow": 30}, 80  # its epochs, and the number of its training clips
 IMAGES_A_VIDEO = {"baseline": 3, "3-level": 12}
 SECONDS_TRAINING, SECONDS_SCORING, SECONDS_FLOW = 0.012, 0.25, 0.012
 CPU_JOB_MB = 5000
@@ -29,7 +29,7 @@ CPU_JOB_MB = 5000
 
 @dataclass(frozen=True)
 class Resources:
-    """What there is to compute with."""
+    """The machine's processors, memory, disk, GPU and weights."""
 
     processors: int
     memory: int  # bytes that are free
@@ -40,7 +40,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class Draft:
-    """The choices; `bytes` is the size of frames, flow and warped flow on disk."""
+    """The values chosen for a config; `bytes` is the size of frames, flow and warped flow on disk."""
 
     folder: Path
     results: Path
@@ -55,9 +55,9 @@ class Draft:
 
 
 def frame_size(survey: Survey, gpu: bool) -> tuple[int, int]:
-    """Width and height of the stored frames: the paper's, half of it on CPUs, upright where the median video is.
+    """Width and height of the stored frames: the paper's, half of it on CPUs; upright if the median video is.
 
-    Videos of less than half as many pixels keep their median size, because enlarging them shows nothing new.
+    Videos with less than half as many pixels keep their median size, because enlarging them adds no detail.
     """
     width, height = survey.median("width"), survey.median("height")
     size = PAPER_SIZE if gpu else SMALL_SIZE
@@ -67,19 +67,19 @@ def frame_size(survey: Survey, gpu: bool) -> tuple[int, int]:
 
 
 def flow_bound(motion: float, size: tuple[int, int]) -> int:
-    """Pixels/frame that hold the motion, whole, from 2 to the paper's 20 in the proportion of the frames' sizes."""
+    """The motion in pixels/frame, rounded up: at least 2, at most the paper's 20 in proportion to the frames' size."""
     most = max(2, round(PAPER_BOUND * min(size) / min(PAPER_SIZE)))
     return min(most, max(2, math.ceil(motion)))
 
 
 def stored_bytes(survey: Survey, size: tuple[int, int]) -> tuple[int, int]:
-    """Bytes of the frames, and of flow and warped flow, as they are: 3 and 2 x 2 bytes a pixel."""
+    """Bytes of the frames, and of flow and warped flow, in raw storage: 3 and 2 x 2 bytes per pixel."""
     pixels = survey.frames * size[0] * size[1]
     return 3 * pixels, 4 * pixels
 
 
 def draft(survey: Survey, folder: Path, results: Path, motion: float, resources: Resources) -> Draft:
-    """Choose what suits the videos and the machine."""
+    """Choose the values that suit the videos and the machine."""
     size = frame_size(survey, resources.gpu)
     frames, flow = stored_bytes(survey, size)
     raw = 2 * (frames + flow) <= resources.disk
@@ -87,7 +87,7 @@ def draft(survey: Survey, folder: Path, results: Path, motion: float, resources:
     clips, folds = len(survey.videos), min(MOST_FOLDS, *survey.classes.values())
     few = min(USUAL_SHARDS, math.ceil(clips / CLIPS_A_SHARD))
     shards = min(clips, max(few, math.ceil(frames / MOST_BYTES_A_SHARD)))
-    # As many steps of SGD as there, within bounds.
+    # As many steps of SGD as in config/ut_interaction.yaml, within bounds.
     share = min(2.5, max(0.5, CLIPS_OF_EPOCHS / (clips - clips // folds)))
     epochs = {stream: round(share * number) for stream, number in EPOCHS.items()}
     bound = flow_bound(motion, size)
@@ -95,7 +95,7 @@ def draft(survey: Survey, folder: Path, results: Path, motion: float, resources:
 
 
 def cpu_minutes(survey: Survey, draft: Draft, processors: int) -> float:
-    """Minutes that a CPU's recipe takes, roughly."""
+    """Estimate of the minutes that the settings for a CPU take."""
     trained = len(survey.videos) * (draft.folds - 1)  # over all folds
     epochs = draft.epochs["rgb"] + 2 * draft.epochs["flow"]
     training = SECONDS_TRAINING * trained * epochs * sum(IMAGES_A_VIDEO.values())
@@ -105,7 +105,7 @@ def cpu_minutes(survey: Survey, draft: Draft, processors: int) -> float:
 
 
 def config_text(survey: Survey, draft: Draft, resources: Resources) -> str:
-    """The config file; keys that are left out have the paper's values."""
+    """The text of the config file; keys that are left out have the paper's values."""
     bad = len(survey.bad)
     skip = f"on_bad_video: skip  # {bad} of {bad + len(survey.videos)} videos do not decode; error would stop there\n\n"
     short = sum(video.facts.frames < 20 for video in survey.videos)
@@ -144,7 +144,7 @@ splits:
 
 
 def _quoted(path: Path) -> str:
-    """As YAML, whatever characters are in it."""
+    """The path as a YAML string, for any characters in it."""
     return json.dumps(str(path), ensure_ascii=False)
 
 
@@ -209,7 +209,7 @@ compute:
 
 
 def command(config: Path, resources: Resources) -> str:
-    """What to type next; where memory is too short for as many jobs as processors, it says so to Snakemake."""
+    """The command to type next; if memory is too short for one job per processor, it limits Snakemake's memory."""
     words = f"snakemake --configfile {shlex.quote(str(config))}"
     megabytes = resources.memory // 10**6
     if not resources.gpu and megabytes < CPU_JOB_MB * resources.processors:

@@ -1,4 +1,4 @@
-"""A look at a folder of videos before anything is computed: classes, lengths, sizes, motion, what cannot be read."""
+"""A survey of a folder of videos before anything is computed: classes, lengths, sizes, motion, unreadable files."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -24,13 +24,13 @@ from stp.video.decoding import (
     is_video,
 )
 
-VIDEOS_LOOKED_AT = 24  # of which the motion is measured
+VIDEOS_LOOKED_AT = 24  # videos whose motion is measured
 MOTION_PERCENTILE = 99.9
 
 
 @dataclass(frozen=True)
 class Video:
-    """A clip that decodes to its end, and what that told."""
+    """A clip that decodes to its end, and its number of frames, size and rate."""
 
     clip: Clip
     facts: VideoFacts
@@ -46,21 +46,21 @@ class Survey:
 
     @property
     def classes(self) -> dict[str, int]:
-        """Number of the clips of each class."""
+        """Number of clips of each class."""
         return dict(Counter(video.clip.label for video in self.videos))
 
     @property
     def frames(self) -> int:
-        """Of all clips together."""
+        """Number of frames of all clips."""
         return sum(video.facts.frames for video in self.videos)
 
     def median(self, fact: str) -> int:
-        """Of `frames`, `width` or `height`."""
+        """The median over clips of `frames`, `width` or `height`."""
         return int(median(getattr(video.facts, fact) for video in self.videos))
 
 
 def survey_folder(folder: Path, threads: int) -> Survey:
-    """Decode all videos below a folder to their ends.
+    """Decode all videos of a folder to their ends.
 
     Raises:
         UserError: the layout is not CLASS/clip.avi, or there is nothing to train on: a single class, or a class with
@@ -96,10 +96,10 @@ def _ignored(folder: Path) -> list[Path]:
 
 
 def motion(videos: Sequence[Video], width: int, height: int) -> float:
-    """How large flow gets, in pixels/frame of frames of this size: in no pair more than 0.1 % of |x| and |y| is larger.
+    """The size of the flow in pixels/frame: in each pair of frames of this size at most 0.1 % of |x| and |y| exceed it.
 
-    Pairs of neighbouring frames at a quarter, half and three quarters of some of the videos are looked at, spread
-    evenly over them; 0 where all have one frame.
+    It is measured in pairs of neighbouring frames at a quarter, half and three quarters of at most 24 videos, spread
+    evenly over all; 0 if all videos have one frame.
     """
     longer = [video for video in videos if video.facts.frames > 1]
     chosen = longer[:: max(1, len(longer) // VIDEOS_LOOKED_AT)][:VIDEOS_LOOKED_AT]
@@ -115,7 +115,7 @@ def motion(videos: Sequence[Video], width: int, height: int) -> float:
 
 
 def survey_text(survey: Survey) -> str:
-    """What was seen, for reading."""
+    """The survey as text for the user."""
     facts = [video.facts for video in survey.videos]
     name = max(map(len, survey.classes))
     lines = [f"{len(facts)} clips of {len(survey.classes)} classes"]

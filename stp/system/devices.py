@@ -1,4 +1,4 @@
-"""Devices: which processor or GPU a run computes on, and how exactly."""
+"""Devices: which processor or GPU a run computes on, and with what precision."""
 
 import logging
 import os
@@ -37,10 +37,10 @@ class Compute:
 
 
 def select_device(name: str = "auto") -> torch.device:
-    """`auto` is a GPU where there is one, else the CPU.
+    """The device of this name: `cpu`, `cuda`, `cuda:N`, or `auto`, which is a GPU if there is one and else the CPU.
 
     Raises:
-        UserError: an unknown name, or a GPU that is not there.
+        UserError: the name is unknown, or there is no such GPU.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -54,10 +54,10 @@ def select_device(name: str = "auto") -> torch.device:
 
 @contextmanager
 def reserved_device(name: str = "auto", share: int = 1) -> Iterator[torch.device]:
-    """`select_device`; where several GPUs are visible and none is named, one with fewer than `share` runs on it.
+    """`select_device`; if several GPUs are visible and none is named, one with fewer than `share` runs on it.
 
-    Snakemake and other local schedulers count GPUs but hand none out. Of GPUs that CUDA_VISIBLE_DEVICES hides, as SLURM
-    does, none is taken. Waits while all are taken.
+    Snakemake and other local schedulers count GPUs but do not assign them. GPUs that CUDA_VISIBLE_DEVICES hides, as
+    SLURM does, are not used. Waits while all GPUs are in use.
     """
     device = select_device(name)
     if device.type != "cuda" or device.index is not None or torch.cuda.device_count() < 2:
@@ -68,13 +68,13 @@ def reserved_device(name: str = "auto", share: int = 1) -> Iterator[torch.device
 
 
 def use(device: torch.device) -> None:
-    """Make a GPU this process's current one, on which triton computes."""
+    """Make a GPU this process's current one, because triton computes there."""
     if device.index is not None:
         torch.cuda.set_device(device)
 
 
 def visible_gpus() -> list[str]:
-    """What the machine, or CUDA_VISIBLE_DEVICES, calls the GPUs that torch counts from 0."""
+    """Names of the GPUs in torch's order: as in CUDA_VISIBLE_DEVICES, or their numbers."""
     count = torch.cuda.device_count()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = visible.split(",") if visible else map(str, range(count))
@@ -82,10 +82,10 @@ def visible_gpus() -> list[str]:
 
 
 def configure(device: torch.device, deterministic: bool = False, shapes_repeat: bool = True) -> None:
-    """How this process computes on a GPU, set here and nowhere else; nothing on a CPU, which always repeats exactly.
+    """Set how this process computes on a GPU. A CPU needs no setting: its results always repeat exactly.
 
-    TF32 for what stays float32, and, where `shapes_repeat`, cudnn's search for the fastest algorithms, which takes
-    seconds for every new shape; or, `deterministic`, the same result every time.
+    float32 operations use TF32. With `shapes_repeat` cudnn searches for the fastest algorithms, which takes seconds for
+    every new shape. With `deterministic` it does not, and results repeat exactly.
     """
     if device.type != "cuda":
         return
@@ -98,7 +98,7 @@ def configure(device: torch.device, deterministic: bool = False, shapes_repeat: 
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """bfloat16 where `precision` asks for it; `auto` does on GPUs, where it pays."""
+    """A context that computes in bfloat16 if `precision` says so; `auto` means bfloat16 on GPUs, where it is faster."""
     if precision == "bfloat16" or (precision == "auto" and device.type == "cuda"):
         return torch.autocast(device.type, torch.bfloat16)
     return nullcontext()
@@ -106,7 +106,7 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
 
 @contextmanager
 def full_memory_named(run: str, keys: str) -> Iterator[None]:
-    """Turn a GPU's lack of memory into one line that names the run and the `keys` to lower."""
+    """Turn a GPU's out-of-memory error into a UserError that names the run and the `keys` to lower."""
     try:
         yield
     except torch.OutOfMemoryError as error:

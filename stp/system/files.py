@@ -1,4 +1,4 @@
-"""Files appear under their final name only when they are complete."""
+"""Files and folders that appear under their final name only when they are complete."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Places on GPUs, and other things that only one process of a machine may hold at a time: locked files."""
+"""Locked files: places on GPUs, and other things that only one process of a machine may hold at a time."""
 
 import fcntl
 import logging
@@ -15,7 +15,7 @@ SECONDS_BETWEEN_LOOKS = 2.0
 
 
 def open_lock(path: Path) -> int:
-    """A file descriptor of a file that processes lock, of other users, too; made where it is not there."""
+    """A file descriptor of a lock file that all users' processes can open; the file is created if it does not exist."""
     if path.exists():  # Linux may refuse to open another user's file for creation
         return os.open(path, os.O_RDONLY)
     file = os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
@@ -26,7 +26,7 @@ def open_lock(path: Path) -> int:
 
 @contextmanager
 def one_at_a_time(purpose: str) -> Iterator[None]:
-    """Of all processes of this machine, only one is within the block for this purpose; others wait."""
+    """Let only one process of this machine into the block for this purpose at a time; others wait."""
     file = open_lock(Path(tempfile.gettempdir()) / f"stp-{purpose}.lock")
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -37,9 +37,10 @@ def one_at_a_time(purpose: str) -> Iterator[None]:
 
 @contextmanager
 def reserved_slot(gpus: Sequence[str], share: int, folder: Path) -> Iterator[int]:
-    """Which of the GPUs of these names has a free one of its `share` places, the emptiest first.
+    """Reserve one of the `share` places of a GPU; the GPU's position in `gpus`, which are names. Emptier GPUs first.
 
-    A place is a locked file in `folder`; the system frees it when the process ends, however it ends.
+    A place is a locked file in `folder`. The system frees it when the process ends, however it ends. Waits while all
+    places are taken.
     """
     places = [(gpu, place) for place in range(share) for gpu in range(len(gpus))]
     waiting = False
@@ -63,7 +64,7 @@ def reserved_slot(gpus: Sequence[str], share: int, folder: Path) -> Iterator[int
 
 
 def taken_places(gpu: str, folder: Path) -> int:
-    """How many runs hold a place of `reserved_slot` on the GPU of this name."""
+    """The number of runs that hold a place of `reserved_slot` on the GPU of this name."""
     taken = 0
     for path in folder.glob(f"stp-gpu{gpu}-*.lock"):
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""What is logged."""
+"""Choosing what is logged."""
 
 import logging
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def only_warnings(*modules: str) -> Iterator[None]:
-    """While the block runs, modules and what lies below them log warnings and errors only."""
+    """Within the block, these modules and those below them log only warnings and errors."""
     loggers = [logging.getLogger(module) for module in modules]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -23,20 +23,20 @@ def existing(path: Path) -> Path:
 
 
 def free_disk(path: Path) -> int:
-    """Bytes that are free where the path is or will be."""
+    """Free bytes on the disk where the path is or will be."""
     return shutil.disk_usage(existing(path)).free
 
 
 def builds_c() -> bool:
-    """Whether triton can build what starts its kernels: there are a C compiler and Python's headers."""
+    """True if triton can build the code that starts its kernels: it needs a C compiler and Python's headers."""
     compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
     return bool(compiler) and Path(sysconfig.get_paths()["include"], "Python.h").exists()
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep freed blocks for the next training step, where the C library is glibc.
+    """Let glibc keep freed blocks for the next training step; does nothing with other C libraries.
 
-    By default it returns large blocks to the kernel, and every step faults all its pages in again: on a CPU that is
+    By default glibc returns large blocks to the kernel, and every step maps all their pages again: on a CPU that takes
     up to half of a forward pass.
     """
     try:
@@ -48,17 +48,17 @@ def keep_freed_memory() -> None:
 
 
 class Memory(NamedTuple):
-    """Bytes that a process may use, and what of them is free."""
+    """Bytes that a process may use, and how many of them are free."""
 
     total: int
     free: int
 
 
 def process_memory(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> Memory:
-    """The system's memory and what it could make free, within the limits of this process's control groups.
+    """The system's memory and how much of it is available, within the limits of this process's control groups.
 
-    Schedulers and containers set these, of version 1 or 2 of the kernel's interface; pages that only cache files
-    count as free, as they do for the system. Where there is no /proc all of the machine's memory counts as free.
+    Schedulers and containers set these limits, in version 1 or 2 of the kernel's interface. Pages that only cache files
+    count as free, as they do for the system. Without /proc, all of the machine's memory counts as free.
     """
     try:
         lines = dict(line.split(":") for line in (proc / "meminfo").read_text().splitlines())
@@ -74,7 +74,7 @@ def process_memory(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgr
 def cgroup_memory(groups: str, root: Path) -> Iterator[Memory]:
     """Limit, and limit less usage, of each group that limits this process; `groups` is its /proc/self/cgroup.
 
-    Every group above is a limit, too. In a container the path may be the host's, or lie outside what the container
+    The limits of parent groups apply, too. In a container the path may be the host's, or lie outside what the container
     sees; its own group is then `root`.
     """
     for line in groups.splitlines():

@@ -1,6 +1,6 @@
-"""How far a command is, for whoever watches: a bar, or a line a minute where Snakemake's jobs share a terminal.
+"""The progress of a command on a terminal: a bar, or one line per minute if Snakemake's jobs share the terminal.
 
-Nothing is shown where nobody watches, so that logs hold no bars.
+Nothing is shown if standard error is not a terminal, so that logs hold no bars.
 """
 
 import os
@@ -15,7 +15,10 @@ SECONDS_BETWEEN_LINES = 60
 
 
 def choose_style(watched: bool, shared: bool) -> None:
-    """Decide for this process, unless the environment does: is standard error a terminal, and that of other jobs?"""
+    """Set the style of this process and its children, unless the environment has one.
+
+    `watched` says that standard error is a terminal, `shared` that other jobs write to it, too.
+    """
     style = "none"
     if watched:
         style = "lines" if shared else "bar"
@@ -23,17 +26,17 @@ def choose_style(watched: bool, shared: bool) -> None:
 
 
 class _Lines(tqdm):
-    monitor_interval = 0  # no thread that shows again what has not changed
+    monitor_interval = 0  # no thread that repeats unchanged lines
 
     def display(self, msg: str | None = None, pos: int | None = None) -> bool:
-        if msg != "":  # what clears a bar
+        if msg != "":  # tqdm clears a bar with an empty message
             self.fp.write(f"{msg or self}\n")
             self.fp.flush()
         return True
 
 
 def progress(steps: Iterable[Any] | None = None, **options: Any) -> tqdm:
-    """`steps` as tqdm shows them, with its options; of lines, what takes less than a minute gives none."""
+    """`steps` with tqdm's progress and options; in the style of lines, loops under a minute show nothing."""
     style = os.environ.get(STYLE) or ("bar" if sys.stderr.isatty() else "none")
     if style == "lines":
         pause = SECONDS_BETWEEN_LINES

@@ -1,20 +1,20 @@
-"""A wish to stop, by signal: SIGTERM (schedulers), SIGUSR1 (SLURM's warning of a time limit) or Ctrl-C."""
+"""Requests to stop, by signal: SIGTERM (schedulers), SIGUSR1 (SLURM's warning of a time limit) or Ctrl-C."""
 
 import os
 import signal
 from types import FrameType, TracebackType
 
-EXIT_STATUS = os.EX_TEMPFAIL  # 75, "temporary failure, try again": what was stopped goes on when it is run again
+EXIT_STATUS = os.EX_TEMPFAIL  # 75, "temporary failure, try again": a stopped command continues when it is run again
 
 
 class Stopped(Exception):
-    """Work was stopped on request, at a place from where it can go on; the message says where."""
+    """Work was stopped on request, at a place from which it can continue; the message says where."""
 
 
 class StopRequest:
-    """Within the block these signals only set `signal`, and the work stops at its next safe place.
+    """Within the block these signals only set `signal`; the code in the block checks it and stops at a safe place.
 
-    A second Ctrl-C interrupts at once. Works in the main thread only, as Python's signals do.
+    A second Ctrl-C interrupts at once. It works in the main thread only, as Python's signals do.
     """
 
     SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)

@@ -1,4 +1,4 @@
-"""Person boxes: read in frames' pixels, and mistakes named with file and line."""
+"""Person boxes: read in pixels of the stored frames; errors name file and line."""
 
 from pathlib import Path
 

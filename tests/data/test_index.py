@@ -77,7 +77,7 @@ def test_index_of_a_spreadsheet_reads(tmp_path: Path) -> None:
         read_index(tmp_path / "index.csv")
 
 
-def test_names_that_are_not_utf8_are_told(tmp_path: Path) -> None:
+def test_names_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9.mp4")
     with pytest.raises(UserError, match=r"caf\\udce9.mp4': the name is not UTF-8: rename the video or its folder"):
         check_ids([Clip(name, f"videos/{name}", "nod")])

@@ -93,7 +93,7 @@ def test_failed_shard_keeps_the_old_one(tmp_path: Path) -> None:
 def test_shards_made_differently_do_not_mix(tmp_path: Path) -> None:
     write(tmp_path / "0.h5", {"a": fields(0)})
     write(tmp_path / "1.h5", {"b": fields(1)}, bound=5)
-    with pytest.raises(UserError, match="must be of one modality, made alike"):
+    with pytest.raises(UserError, match="must have one modality and the same parameters"):
         ClipFields([tmp_path / "0.h5", tmp_path / "1.h5"])
 
 
@@ -160,7 +160,7 @@ def test_jpeg_shards_hold_extras_and_do_not_mix_with_raw_ones(tmp_path: Path) ->
         shard.write("a", smooth(3, 2), inliers=np.arange(3))
     assert read_extra(tmp_path / "0.h5", "inliers")["a"].tolist() == [0, 1, 2]
     write(tmp_path / "1.h5", {"b": fields(1)})
-    with pytest.raises(UserError, match="must be of one modality, made alike"):
+    with pytest.raises(UserError, match="must have one modality and the same parameters"):
         ClipFields([tmp_path / "0.h5", tmp_path / "1.h5"])
 
 

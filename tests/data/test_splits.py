@@ -119,12 +119,12 @@ def test_fold_without_a_class_is_named() -> None:
 
 
 def test_a_single_class_is_refused() -> None:
-    with pytest.raises(UserError, match="splits: 'nod' is the only class; there must be two to tell apart"):
+    with pytest.raises(UserError, match="splits: 'nod' is the only class; training needs two or more"):
         make_folds(Index((Clip("a", "a.mp4", "nod"), Clip("b", "b.mp4", "nod"))), "random", 2, 0)
 
 
 @pytest.mark.parametrize("text", ["name,set\na,train\n", "clip,set\na,Train\n"])
-def test_what_is_no_fold_file_is_told(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_no_fold_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "fold1.csv").write_text(text)
     with pytest.raises(UserError, match=r"fold1.csv: not a fold; it has columns clip and set, and sets are train"):
         read_fold(tmp_path / "fold1.csv", Index((Clip("a", "a.mp4", "nod"),)))

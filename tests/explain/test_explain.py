@@ -378,7 +378,7 @@ def test_data_lie_beside_the_runs_or_are_named(results: Results, tmp_path: Path)
     ]
     assert find_data([tmp_path / "model.pt"], index, shards[:1]) == (index, shards[:1])
     assert find_data([model], None, shards[:1]) == (index, shards[:1])
-    with pytest.raises(UserError, match=r"model.pt: lies in no folder 'runs'.*--index and --clips"):
+    with pytest.raises(UserError, match=r"model.pt: is not in a folder 'runs'.*--index and --clips"):
         find_data([tmp_path / "model.pt"], index, None)
     other = tmp_path / "other/runs/rgb/baseline/fold1/model.pt"
     with pytest.raises(UserError, match="explain those of one results folder at a time"):
@@ -403,7 +403,7 @@ def test_mistakes_are_named(results: Results, tmp_path: Path) -> None:
         clip_fields({"rgb": results.fields()["rgb"]}, "of", "wave/1")
     with write_shard(tmp_path / "of.h5", "of", {}) as shard:
         shard.write("wave/1", np.zeros((39, 2, 24, 32), np.uint8))
-    with pytest.raises(UserError, match=r"clip 'wave/1': of is of size \(24, 32\), but frames of \(48, 64\)"):
+    with pytest.raises(UserError, match=r"clip 'wave/1': of has size \(24, 32\), frames have \(48, 64\); give its own"):
         clip_fields(results.fields() | {"of": ClipFields([tmp_path / "of.h5"])}, "of", "wave/1")
     (tmp_path / "text.h5").write_text("no shard")
     with pytest.raises(UserError, match=r"text.h5: not a shard of clips"):

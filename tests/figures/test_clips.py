@@ -1,4 +1,4 @@
-"""Clips as they are stored, drawn: which clips, which moments, which colours."""
+"""Figures of stored clips: which clips, which moments, which colours."""
 
 from pathlib import Path
 

@@ -43,7 +43,7 @@ def test_only_the_dropout_just_before_the_classifier_goes() -> None:
 
 
 def inner(network: nn.Module, classifier: nn.Module, images: Tensor) -> Tensor:
-    """What reaches a network's classifier."""
+    """The input of a network's classifier."""
     taken = []
     classifier.register_forward_pre_hook(lambda module, inputs: taken.append(inputs[0]))
     with torch.inference_mode():
@@ -173,7 +173,7 @@ def test_timms_imagenet_weights_come_from_its_cache_or_say_what_is_missing(
 def test_files_of_other_kinds_give_one_line(name: str, tmp_path: Path) -> None:
     path = tmp_path / "wrong.pth"
     contents = {
-        r"'epoch' is none": {"epoch": 3, "state_dict": {}},
+        r"'epoch' is no tensor": {"epoch": 3, "state_dict": {}},
         r"holds a list, not": [torch.zeros(1)],
         r"loads safely: it holds more than tensors": Path("code"),
         r"does not fit the network: (Missing|Unexpected) key": {"encoder.weight": torch.zeros(2, 2)},

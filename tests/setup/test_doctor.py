@@ -14,7 +14,7 @@ from stp.system.gpu_slots import taken_places
 from stp.system.machine import existing
 
 
-def test_report_is_aligned_and_mends_stand_below_their_lines() -> None:
+def test_report_is_aligned_and_fixes_stand_below_their_lines() -> None:
     findings = [
         Finding("GPU", "none", "the CPU"),
         Finding("BN-Inception", "no weights", "", "put the file there"),
@@ -24,11 +24,11 @@ def test_report_is_aligned_and_mends_stand_below_their_lines() -> None:
         "              found         used",
         "GPU           none          the CPU",
         "BN-Inception  no weights",
-        "              mend: put the file there",
+        "              fix: put the file there",
         "disk          0.1 GiB free",
         "              MISSING: make room",
         "",
-        "make table1 cannot run here: mend what is MISSING",
+        "make table1 cannot run here: fix what is MISSING",
     ]
     assert report(findings[:2]).endswith("\nmake table1 can run here")
 
@@ -67,7 +67,7 @@ def test_short_memory_and_disk_block(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setattr(doctor, "process_memory", lambda: (2**34, 2**31))
     monkeypatch.setattr(doctor, "processors", lambda: 8)
     room = next(doctor.room_findings(tmp_path))
-    assert (room.blocking, room.mend) == (False, "no more than 2 jobs at once: make table1 CORES=2")
+    assert (room.blocking, room.fix) == (False, "no more than 2 jobs at once: make table1 CORES=2")
 
 
 def test_videos_that_cannot_be_written_block(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,16 +101,16 @@ def test_gpus_are_listed_with_their_memory_and_the_runs_on_them(
     assert "cannot be used now (CUDA error: all CUDA-capable devices are busy)" in doctor.gpu_findings()[1].found
 
 
-def test_gpu_that_torch_cannot_use_is_mended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_gpu_that_torch_cannot_use_gets_a_fix(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(doctor, "NVIDIA_DRIVER", tmp_path / "absent")
-    assert [(finding.found, finding.mend) for finding in doctor.gpu_findings()][1:] == [("none", "")]
+    assert [(finding.found, finding.fix) for finding in doctor.gpu_findings()][1:] == [("none", "")]
     monkeypatch.setattr(doctor, "NVIDIA_DRIVER", tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    assert "the driver does not serve this torch" in doctor.gpu_findings()[0].mend
+    assert "the driver does not serve this torch" in doctor.gpu_findings()[0].fix
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert "leave it unset" in doctor.gpu_findings()[0].mend
+    assert "leave it unset" in doctor.gpu_findings()[0].fix
 
 
 def test_nearest_folder_that_exists(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_places_on_gpus_that_runs_hold_are_counted(tmp_path: Path) -> None:
 def test_doctor_says_where_the_public_weights_belong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     path = tmp_path / "checkpoints/bn_inception-52deb4733.pth"
-    assert f"at {path}, or name it in model.weights" in next(doctor.weights_findings()).mend
+    assert f"at {path}, or name it in model.weights" in next(doctor.weights_findings()).fix
     path.parent.mkdir()
     path.write_bytes(b"half a file")
     assert next(doctor.weights_findings()).found == f"{path} is damaged"

@@ -1,4 +1,4 @@
-"""stp init: what is seen of a folder of videos, what is chosen, and that the config is one."""
+"""stp init: the survey of a folder of videos, the choices, and the config."""
 
 from pathlib import Path
 from typing import Any

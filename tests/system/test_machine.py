@@ -1,4 +1,4 @@
-"""Memory that a process may have: the system's, or less where a control group limits it."""
+"""Memory that a process may have: the system's, or less if a control group limits it."""
 
 from pathlib import Path
 

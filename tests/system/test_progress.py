@@ -1,4 +1,4 @@
-"""Bars where somebody watches, whole lines where jobs share a terminal, nothing in a log."""
+"""Bars on a terminal, whole lines if jobs share the terminal, nothing in a log."""
 
 import io
 

@@ -157,9 +157,9 @@ def index(*clips: tuple[str, str]) -> Index:
 def test_official_fold_without_a_class_is_named() -> None:
     whole = [("a", "train"), ("a", "test"), ("b", "train"), ("b", "test")]
     assert make_folds(index(*whole), "official", 1, 0) == [["train", "test", "train", "test"]]
-    with pytest.raises(UserError, match="splits: fold 1 has no test clip of 'b': mend the official splits"):
+    with pytest.raises(UserError, match="splits: fold 1 has no test clip of 'b': fix the official splits"):
         make_folds(index(*whole[:3], ("b", "unused")), "official", 1, 0)
-    with pytest.raises(UserError, match="splits: fold 1 has no train clip of 'b': mend the official splits"):
+    with pytest.raises(UserError, match="splits: fold 1 has no train clip of 'b': fix the official splits"):
         make_folds(index(*whole[:2], ("b", "test"), ("b", "test")), "official", 1, 0)
 
 
