@@ -74,9 +74,7 @@ class ShallowRecogniser:
         stored = fields[clip][:]
         if not np.issubdtype(stored.dtype, np.floating):
             key = f"methods.{self.run.name.method}.features"
-            raise UserError(
-                f"{key}: this method needs features, but was given the fields of {fields.modality}; set {key}"
-            )
+            raise UserError(f"{key}: this method needs features, but '{fields.modality}' are fields; set {key}")
         return self.vector(self.run.options, stored)
 
     def scores(

@@ -127,7 +127,9 @@ def test_a_network_that_is_killed_resumes_to_the_same_bytes(row: Row, stored: di
 
 def test_unknown_methods_are_one_line() -> None:
     for kind in ("tow_stream", "network", "shallow"):
-        with pytest.raises(UserError, match=rf"^method '{kind}' is unknown; allowed are baseline, T-level, pyramid"):
+        with pytest.raises(
+            UserError, match=rf"^method '{kind}' is unknown; allowed are baseline, T-level, svm, two_stream"
+        ):
             methods.find(kind)
 
 
@@ -135,5 +137,8 @@ def test_a_network_sees_one_modality() -> None:
     for kind in ("pyramid", "two_stream"):
         method = methods.find(kind)
         name = RunName("rgb+of", "3-level" if kind == "pyramid" else kind, 1)
-        with pytest.raises(UserError, match=r"inputs: 'rgb\+of', but this method sees one of rgb, of, wof at a time"):
+        with pytest.raises(
+            UserError,
+            match=r"inputs: 'rgb\+of' is not a single modality, which this method needs; allowed are rgb, of, wof",
+        ):
             method.check(method.run(name, kind, CLASSES, {}))

@@ -51,7 +51,7 @@ def test_fields_instead_of_features_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         svm.METHOD.fit(task)
     assert str(error.value) == (
-        "methods.svm.features: this method sees features, but was given the fields of of; set methods.svm.features"
+        "methods.svm.features: this method needs features, but 'of' are fields; set methods.svm.features"
     )
 
 
