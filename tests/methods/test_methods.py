@@ -127,9 +127,7 @@ def test_a_network_that_is_killed_resumes_to_the_same_bytes(row: Row, stored: di
 
 def test_unknown_methods_are_one_line() -> None:
     for kind in ("tow_stream", "network", "shallow"):
-        with pytest.raises(
-            UserError, match=rf"^method '{kind}' is unknown; allowed are baseline, T-level, svm, two_stream"
-        ):
+        with pytest.raises(UserError, match=rf"^method '{kind}' is unknown; allowed are baseline, T-level, svm"):
             methods.find(kind)
 
 
@@ -139,6 +137,6 @@ def test_a_network_sees_one_modality() -> None:
         name = RunName("rgb+of", "3-level" if kind == "pyramid" else kind, 1)
         with pytest.raises(
             UserError,
-            match=r"inputs: 'rgb\+of' is not a single modality, which this method needs; allowed are rgb, of, wof",
+            match=r"inputs: 'rgb\+of' is not a single modality, .* allowed are rgb, of, wof",
         ):
             method.check(method.run(name, kind, CLASSES, {}))
