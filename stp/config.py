@@ -229,7 +229,7 @@ def method_file(name: str) -> str:
 
 
 def suits(value: Any, kind: Any) -> bool:
-    """Whether a plain value, as from JSON or YAML, is of the type that a dataclass gives its field."""
+    """True if a plain value, as from JSON or YAML, is of the type that a dataclass gives its field."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Literal:
         return value in arguments
@@ -257,9 +257,7 @@ def from_values(section: type, values: Mapping[str, Any], where: str) -> Any:
         if isinstance(default, Stream) and isinstance(value, Mapping):
             value = replace(default, **vars(from_values(Stream, vars(default) | dict(value), f"{where}: {name}")))
         if not suits(value, kind):
-            words = (
-                getattr(kind, "__name__", str(kind)) if isinstance(kind, type) else str(kind).removeprefix("typing.")
-            )
+            words = kind.__name__ if kind in (int, float, str, bool) else str(kind).removeprefix("typing.")
             raise UserError(f"{where}: {name}: {value!r} is not of type {words}")
         plain[name] = tuple(value) if isinstance(value, list) else value
     return section(**plain)

@@ -2,4 +2,4 @@
 
 
 class UserError(Exception):
-    """A mistake in the user's input: names the key or file, its value, what is allowed and how to mend it."""
+    """A mistake in the user's input: names the key or file, its value, what is allowed and how to fix it."""

@@ -44,7 +44,7 @@ def start_of(n, height, pitch, FIELDS: tl.constexpr):
 
 @triton.jit
 def examine(state, previous, errors, slot, n, capacity, tiles, stop, LAZY: tl.constexpr, PARTIALS: tl.constexpr):
-    """Whether pair n, active so far, goes on: from the partial sums of its last iteration, always added in one order.
+    """True if pair n, active so far, goes on, from the partial sums of its last iteration, always added in one order.
 
     LAZY is OpenCV CUDA's test: odd iterations only, and only where `previous` is under the threshold, which is the last
     sum that was taken less the threshold for every iteration since. Returns also COUNT and the new `previous`.
