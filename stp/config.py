@@ -20,6 +20,7 @@ Residence = Literal["auto", "always", "never"]
 Compilation = Literal["auto", "always", "never"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
+FUSED = (("rgb", "of"), ("of", "wof"), ("rgb", "of", "wof"))  # rows of Table 1 (paper section 4.1)
 FLOW = ("of", "wof")  # modalities that one job computes together
 PYRAMID = re.compile(r"baseline|([1-9])-level")  # names listed in `variants`: the methods of stp/methods/pyramid.py
 
@@ -480,6 +481,3 @@ def _check_explained(config: Config) -> None:
 def fused_inputs(modalities: Sequence[str]) -> list[str]:
     """The fused rows of Table 1 (paper section 4.1) that have all their streams, such as `rgb+of`."""
     return ["+".join(streams) for streams in FUSED if set(streams) <= set(modalities)]
-
-
-FUSED = (("rgb", "of"), ("of", "wof"), ("rgb", "of", "wof"))

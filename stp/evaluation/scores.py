@@ -45,8 +45,8 @@ def fuse(streams: Sequence[Scores], fusion: Fusion) -> np.ndarray:
     """
     first = streams[0]
     for other in streams[1:]:
-        runs = (other.run.fold, other.run.seed), (first.run.fold, first.run.seed)
-        if (other.clips, other.classes) != (first.clips, first.classes) or runs[0] != runs[1]:
+        same_run = (other.run.fold, other.run.seed) == (first.run.fold, first.run.seed)
+        if not same_run or (other.clips, other.classes) != (first.clips, first.classes):
             raise UserError(
                 f"scores of {other.run} and of {first.run} are of other clips, classes, folds or seeds; run both again"
             )
