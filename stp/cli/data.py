@@ -49,21 +49,25 @@ def index(
     output: Output,
     skipped: Annotated[Path, typer.Option(help="csv file to write: the clips that were skipped.")],
     importer: Annotated[
-        str, typer.Option(help="Layout of the videos: folder, demo, ut_interaction, pev, hmdb51, ma52.")
+        str, typer.Option(help="Layout of the videos: folder, list, demo, ut_interaction, pev, hmdb51, ma52.")
     ] = "folder",
-    lists: Annotated[Path | None, typer.Option(help="Folder of the data set's official lists.")] = None,
+    lists: Annotated[
+        Path | None, typer.Option(help="Folder of the data set's official lists; for list, the csv file of the clips.")
+    ] = None,
     option: Annotated[list[str] | None, typer.Option(help="Option of the importer, as NAME=VALUE.")] = None,
     on_bad_video: Literal["error", "skip"] = "error",
     threads: Threads = 1,
 ) -> None:
     """Find the clips of a data set, decode each to its end, and write the index."""
     from stp.data.index import check_ids, write_index
-    from stp.datasets import find_clips
+    from stp.datasets import find_clips, left_out
     from stp.system.files import complete_file
     from stp.video.decoding import check_videos
 
     clips = find_clips(importer, folder, lists, parse_options(option or []))
     check_ids(clips)
+    if ignored := str(left_out(folder, clips, lists)):
+        log.warning("left out of '%s': %s", folder, ignored)
     good, bad = check_videos(clips, threads)
     if bad and on_bad_video == "error":
         listed = "\n".join(f"  {video}" for video in bad)

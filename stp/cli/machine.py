@@ -11,9 +11,15 @@ from stp.errors import UserError
 
 @app.command()
 def init(
-    folder: Annotated[Path, typer.Argument(help="Folder of your videos: CLASS/clip.avi.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of your videos: CLASS/clip.avi or train/CLASS/clip.avi.")],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Config to write.", show_default="FOLDER's name.yaml")
+    ] = None,
+    lists: Annotated[
+        Path | None,
+        typer.Option(
+            "--list", help="csv file of the clips, as of dataset.importer: list.", show_default="all of FOLDER"
+        ),
     ] = None,
 ) -> None:
     """Examine a folder of videos and write a config that suits them and this machine.
@@ -34,7 +40,7 @@ def init(
     results = Path("results/own") / config.stem  # named by the config: folders of the same name have different ones
     if folder.resolve() in results.resolve().parents:
         raise UserError(f"FOLDER: '{folder}' would hold its own results, '{results}'; call stp init from outside of it")
-    survey = survey_folder(folder, processors())
+    survey = survey_folder(folder, processors(), lists)
     print(survey_text(survey))
     gpu = torch.cuda.is_available()
     resources = Resources(processors(), process_memory().free, free_disk(results), gpu, bninception_path())

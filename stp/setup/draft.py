@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from stp.config import Flow, Frames
+from stp.config import Flow, Frames, Scheme
 from stp.setup.survey import Survey
 
 GIB = 2**30
@@ -47,6 +47,7 @@ class Draft:
     size: tuple[int, int]
     motion: float  # pixels/frame, as `stp.setup.survey.motion` measures it
     bound: int
+    scheme: Scheme
     folds: int
     shards: int
     storage: str
@@ -84,19 +85,40 @@ def draft(survey: Survey, folder: Path, results: Path, motion: float, resources:
     frames, flow = stored_bytes(survey, size)
     raw = 2 * (frames + flow) <= resources.disk
     stored = frames + flow if raw else int(frames * JPEG_FRAMES + flow * JPEG_FLOW)
-    clips, folds = len(survey.videos), min(MOST_FOLDS, *survey.classes.values())
+    clips, (scheme, folds) = len(survey.videos), folds_for(survey)
     few = min(USUAL_SHARDS, math.ceil(clips / CLIPS_A_SHARD))
     shards = min(clips, max(few, math.ceil(frames / MOST_BYTES_A_SHARD)))
     # As many steps of SGD as in config/ut_interaction.yaml, within bounds.
-    share = min(2.5, max(0.5, CLIPS_OF_EPOCHS / (clips - clips // folds)))
+    share = min(2.5, max(0.5, CLIPS_OF_EPOCHS / training_clips(survey, scheme, folds)))
     epochs = {stream: round(share * number) for stream, number in EPOCHS.items()}
     bound = flow_bound(motion, size)
-    return Draft(folder, results, size, motion, bound, folds, shards, "raw" if raw else "jpeg", stored, epochs)
+    return Draft(folder, results, size, motion, bound, scheme, folds, shards, "raw" if raw else "jpeg", stored, epochs)
+
+
+def folds_for(survey: Survey) -> tuple[Scheme, int]:
+    """The scheme of splits and its number of folds: official if the clips have such splits, else grouped or random."""
+    clips = [video.clip for video in survey.videos]
+    numbers = {len(clip.split.split(";")) if clip.split else 0 for clip in clips}
+    if len(numbers) == 1 and 0 not in numbers:
+        return "official", numbers.pop()
+    folds = min(MOST_FOLDS, *survey.classes.values())
+    groups = {clip.group for clip in clips}
+    if "" in groups or len(groups) < 2:
+        return "random", folds
+    return "grouped", min(folds, len(groups))
+
+
+def training_clips(survey: Survey, scheme: Scheme, folds: int) -> int:
+    """The number of clips that train in a fold: of an official split, in its first."""
+    clips = [video.clip for video in survey.videos]
+    if scheme == "official":
+        return max(1, sum(clip.split.split(";")[0] == "train" for clip in clips))
+    return len(clips) - len(clips) // folds
 
 
 def cpu_minutes(survey: Survey, draft: Draft, processors: int) -> float:
     """Estimate of the minutes that the settings for a CPU take."""
-    trained = len(survey.videos) * (draft.folds - 1)  # over all folds
+    trained = training_clips(survey, draft.scheme, draft.folds) * draft.folds
     epochs = draft.epochs["rgb"] + 2 * draft.epochs["flow"]
     training = SECONDS_TRAINING * trained * epochs * sum(IMAGES_A_VIDEO.values())
     scoring = SECONDS_SCORING * len(survey.videos) * 3 * len(IMAGES_A_VIDEO)
@@ -111,6 +133,7 @@ def config_text(survey: Survey, draft: Draft, resources: Resources) -> str:
     short = sum(video.facts.frames < 20 for video in survey.videos)
     shorter = f"; {short} are shorter than a segment of 20 frames and repeat their last" if short else ""
     rare = min(survey.classes.values())
+    words_of_folds = "of the official split" if draft.scheme == "official" else f"the rarest class has {rare} clips"
     measured = f"99.9 % of the flow of every pair looked at is below {draft.motion:.1f}"
     return f"""\
 # {len(survey.videos)} clips of {len(survey.classes)} classes, {survey.frames} frames{shorter}.
@@ -119,9 +142,9 @@ def config_text(survey: Survey, draft: Draft, resources: Resources) -> str:
 results: {_quoted(draft.results)}  # folder of everything that is computed
 
 dataset:
-  importer: folder  # CLASS/clip.avi
+{_importer(survey)}
   path: {_quoted(draft.folder)}
-
+{f"  lists: {_quoted(survey.lists)}" + chr(10) if survey.lists else ""}
 {skip if bad else ""}shards: {draft.shards}  # files of each modality; each is a job of decoding and one of flow
 
 frames:
@@ -136,8 +159,8 @@ flow:
   bound: {draft.bound}  # +-{draft.bound} pixels/frame map to 0..255; {measured}
 
 splits:
-  scheme: random  # clips of one person or recording may then train and test; stp knows of no groups in this layout
-  folds: {draft.folds}  # the rarest class has {rare} clips
+  scheme: {draft.scheme}  # {_scheme_words(survey, draft.scheme)}
+  folds: {draft.folds}  # {words_of_folds}
   seed: 0
 
 {_gpu_recipe(resources) if resources.gpu else _cpu_recipe(survey, draft, resources)}"""
@@ -146,6 +169,25 @@ splits:
 def _quoted(path: Path) -> str:
     """The path as a YAML string, for any characters in it."""
     return json.dumps(str(path), ensure_ascii=False)
+
+
+def _importer(survey: Survey) -> str:
+    """The line of the importer."""
+    if survey.lists:
+        return "  importer: list  # a csv file names the clips"
+    return "  importer: folder  # CLASS/clip.avi"
+
+
+def _scheme_words(survey: Survey, scheme: Scheme) -> str:
+    """The reason for a scheme of splits."""
+    if scheme == "official":
+        return "the split that the folders give" if not survey.lists else "the splits that the list gives"
+    if scheme == "grouped":
+        return "no group is on both sides of a fold"
+    unknown = "clips of one person or recording may then train and test; "
+    if not survey.lists and all(clip.clip.count("/") > 1 for clip in (video.clip for video in survey.videos)):
+        return f"{unknown}if the folders below the classes are people: grouped, and dataset.options: {{groups: true}}"
+    return f"{unknown}stp knows of no groups here"
 
 
 def _size_words(size: tuple[int, int]) -> str:

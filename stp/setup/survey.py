@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -10,7 +10,7 @@ from statistics import median
 import numpy as np
 
 from stp.data.index import Clip, check_ids
-from stp.datasets.folder import BOXES_SUFFIX, class_folders, find_clips
+from stp.datasets import LeftOut, find_clips, left_out
 from stp.errors import UserError
 from stp.flow import tvl1
 from stp.system.progress import progress
@@ -21,7 +21,6 @@ from stp.video.decoding import (
     decode_grey,
     examine_clips,
     examine_video,
-    is_video,
 )
 
 VIDEOS_LOOKED_AT = 24  # videos whose motion is measured
@@ -38,11 +37,12 @@ class Video:
 
 @dataclass(frozen=True)
 class Survey:
-    """The videos of a folder CLASS/clip.avi."""
+    """The videos of a folder CLASS/clip.avi, or those that a list names."""
 
     videos: tuple[Video, ...]
     bad: tuple[BadVideo, ...] = ()
-    ignored: tuple[Path, ...] = ()  # files in class folders whose names are no videos'
+    left_out: LeftOut = field(default_factory=LeftOut)
+    lists: Path | None = None  # the csv file of one's own list
 
     @property
     def classes(self) -> dict[str, int]:
@@ -59,14 +59,14 @@ class Survey:
         return int(median(getattr(video.facts, fact) for video in self.videos))
 
 
-def survey_folder(folder: Path, threads: int) -> Survey:
-    """Decode all videos of a folder to their ends.
+def survey_folder(folder: Path, threads: int, lists: Path | None = None) -> Survey:
+    """Decode all videos of a folder, or those that a list (`stp.datasets.own_list`) names, to their ends.
 
     Raises:
         UserError: the layout is not CLASS/clip.avi, or there is nothing to train on: a single class, or a class with
             fewer than two clips that decode.
     """
-    clips = find_clips(folder)
+    clips = [clip for clip in find_clips("list" if lists else "folder", folder, lists) if clip.label]
     check_ids(clips)
 
     def look(clip: Clip) -> Video | BadVideo:
@@ -77,7 +77,9 @@ def survey_folder(folder: Path, threads: int) -> Survey:
 
     looked = examine_clips(clips, look, threads)
     bad = tuple(video for video in looked if isinstance(video, BadVideo))
-    survey = Survey(tuple(video for video in looked if isinstance(video, Video)), bad, tuple(_ignored(folder)))
+    survey = Survey(
+        tuple(video for video in looked if isinstance(video, Video)), bad, left_out(folder, clips, lists), lists
+    )
     labels = dict.fromkeys(clip.label for clip in clips)
     if len(labels) < 2:
         raise UserError(f"'{folder}' has one class, '{clips[0].label}': add a folder for each of the other classes")
@@ -88,11 +90,6 @@ def survey_folder(folder: Path, threads: int) -> Survey:
             f"one each: add clips or remove the class{listed}"
         )
     return survey
-
-
-def _ignored(folder: Path) -> list[Path]:
-    files = [path for label in class_folders(folder) for path in sorted(label.iterdir()) if path.is_file()]
-    return [p for p in files if not (is_video(p) or p.name.startswith(".") or p.name.endswith(BOXES_SUFFIX))]
 
 
 def motion(videos: Sequence[Video], width: int, height: int) -> float:
@@ -125,7 +122,11 @@ def survey_text(survey: Survey) -> str:
     sizes = sorted({(fact.width, fact.height) for fact in facts}, key=lambda size: size[0] * size[1])
     spread = f" to {sizes[-1][0]}x{sizes[-1][1]}" if len(sizes) > 1 else ""
     lines.append(f"size    {sizes[0][0]}x{sizes[0][1]}{spread} pixels")
-    for title, items in (("do not decode", survey.bad), ("ignored, no videos by their names", survey.ignored)):
+    for title, items in (
+        ("do not decode", survey.bad),
+        ("left out, videos that are no clips", survey.left_out.videos),
+        ("left out, no videos by their names", survey.left_out.others),
+    ):
         if items:
             lines += [f"{len(items)} {title}:", *(f"  {item}" for item in items)]
     return "\n".join(lines)

@@ -283,8 +283,10 @@ def test_options_and_lists_that_do_not_exist_are_refused(tmp_path: Path) -> None
         find_clips("pev", tmp_path, None, {"view": "third"})
     with pytest.raises(UserError, match="importer 'folder' has no official lists"):
         find_clips("folder", tmp_path, tmp_path)
-    with pytest.raises(UserError, match="importer 'folder' has no option 'complete'; allowed: none"):
+    with pytest.raises(UserError, match="importer 'folder' has no option 'complete'; allowed: groups"):
         find_clips("folder", tmp_path, None, {"complete": "true"})
+    with pytest.raises(UserError, match="importer 'demo' has no option 'complete'; allowed: none"):
+        find_clips("demo", tmp_path, None, {"complete": "true"})
     with pytest.raises(UserError, match=r"dataset.lists: folder '.*absent' does not exist"):
         find_clips("hmdb51", tmp_path, tmp_path / "absent")
     with pytest.raises(UserError, match=r"dataset.importer: 'hmdb' is unknown; allowed are demo, folder"):

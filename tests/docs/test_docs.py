@@ -14,7 +14,7 @@ import yaml
 
 from docs.config_keys import SCHEMA, keys, text
 from stp.data.index import Clip
-from stp.datasets.folder import find_clips
+from stp.datasets.ut_interaction import find_clips
 from stp.models.backbones import build_backbone
 from stp.training.log import LOG_COLUMNS
 

@@ -115,7 +115,7 @@ def test_bad_videos_and_other_files_are_listed_and_skipped(tmp_path: Path) -> No
     assert survey.classes == {"nod": 3, "wave": 3}
     text = survey_text(survey)
     assert f"1 do not decode:\n  {tmp_path}/videos/nod/broken.mp4: cannot be opened as a video" in text
-    assert f"1 ignored, no videos by their names:\n  {tmp_path}/videos/wave/notes.txt" in text
+    assert f"1 left out, no videos by their names:\n  {tmp_path}/videos/wave/notes.txt" in text
     assert "length  12 to 14 frames, median 13; 0.5 to 0.6 s at 25 frames/s\nsize    64x48 pixels" in text
     assert config_of(survey, CPU)["on_bad_video"] == "skip"
 

@@ -150,6 +150,9 @@ def files_below(folder, real, above):
 # in the index and must not be in the record.
 @cache
 def fingerprint(folder):
+    if os.path.isfile(folder):  # a list of one's own
+        status = os.stat(folder)
+        return f"{status.st_size} {status.st_mtime_ns}"
     above = frozenset(map(os.path.realpath, (Path(folder), *Path(folder).parents)))
     listing = list(files_below(folder, os.path.realpath(folder), above))
     return hashlib.sha256(json.dumps(listing).encode()).hexdigest()[:16]

@@ -1,0 +1,128 @@
+"""A list of one's own: a csv file with a row per clip, for videos that lie in any folders."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from stp.data.index import Clip
+from stp.data.splits import WORDS
+from stp.errors import UserError
+from stp.video.decoding import VIDEO_SUFFIXES
+
+NEEDED = ("path", "label")
+COLUMNS = (*NEEDED, "clip", "split", "group", "boxes", "coarse")
+
+
+def find_clips(videos: Path, table: Path | None = None) -> list[Clip]:
+    """The clips of a csv file, UTF-8 with a header, in its order: the first clip of a class gives the class its number.
+
+    path     of the video, absolute or below `videos`
+    label    name of the class; may be empty where the label is hidden: every word of `split` is then hidden
+    clip     unique id; left out or empty: the path below `videos` without its suffix
+    split    words of the official splits, one for each fold, separated by `;`, as in the index
+    group    actor or recording
+    boxes    path of a csv of person boxes, absolute or below `videos`
+    coarse   a coarser class
+
+    Only path and label must be there. A column of another name is refused, since it may be a misspelt one.
+
+    Args:
+        videos: the folder that paths are relative to.
+        table: the csv file.
+
+    Raises:
+        UserError: the file or something in it is wrong, named with its line.
+    """
+    if table is None:
+        raise UserError(
+            f"dataset.lists: importer 'list' needs a csv file with the columns {', '.join(COLUMNS)}; name it"
+        )
+    if not videos.is_dir():
+        raise UserError(f"dataset.path: folder '{videos}' does not exist; name the folder that paths are relative to")
+    clips: list[Clip] = []
+    lines: dict[str, int] = {}
+    for line, row in _rows(table):
+        clip = _clip(videos, row, f"{table}: line {line}")
+        if clip.clip in lines:
+            raise UserError(
+                f"{table}: line {line}: clip id '{clip.clip}' is that of line {lines[clip.clip]}, too; give each its "
+                "own in the column clip, or remove one"
+            )
+        lines[clip.clip] = line
+        clips.append(clip)
+    if not clips:
+        raise UserError(f"{table}: has no clips; give a row to each, {','.join(COLUMNS)}")
+    return clips
+
+
+def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows with the numbers of their lines; columns that are left out are empty."""
+    try:
+        text = table.read_bytes().decode("utf-8-sig")  # some programs write a byte order mark
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise UserError(
+            f"{table}: line {line} is not UTF-8; save the file as UTF-8 (in a spreadsheet: CSV UTF-8)"
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"dataset.lists: '{table}' cannot be read ({error.strerror}); name the csv file of the clips"
+        ) from None
+    reader = csv.reader(text.splitlines(keepends=True), strict=True)
+    try:
+        names = next(reader, [])
+        _check_header(table, names)
+        for cells in reader:
+            if not any(cells):
+                continue
+            if len(cells) != len(names):
+                raise UserError(
+                    f"{table}: line {reader.line_num} has {len(cells)} values for {len(names)} columns; put text with "
+                    "commas in double quotes"
+                )
+            yield reader.line_num, dict.fromkeys(COLUMNS, "") | dict(zip(names, cells, strict=True))
+    except csv.Error as error:
+        raise UserError(f"{table}: line {reader.line_num} is no line of a csv file ({error}); fix it") from None
+
+
+def _check_header(table: Path, names: list[str]) -> None:
+    """Raise UserError unless the names of the columns are those of `COLUMNS`, once each, with those needed."""
+    allowed = f"columns are {', '.join(COLUMNS)}, separated by commas; path and label are needed"
+    for name in names:
+        if name not in COLUMNS:
+            raise UserError(f"{table}: line 1: column '{name}' is unknown; {allowed}")
+        if names.count(name) > 1:
+            raise UserError(f"{table}: line 1: column '{name}' is there twice; remove one")
+    if missing := [name for name in NEEDED if name not in names]:
+        raise UserError(f"{table}: line 1: column {' and '.join(missing)} is missing; {allowed}")
+
+
+def _clip(videos: Path, row: dict[str, str], where: str) -> Clip:
+    """The clip of a row; `where` names file and line in errors."""
+    path = videos / row["path"]
+    if not row["path"] or not path.is_file():
+        raise UserError(f"{where}: path '{row['path']}': there is no such file below '{videos}'; fix the path")
+    if path.suffix.lower() not in VIDEO_SUFFIXES:
+        raise UserError(
+            f"{where}: path '{row['path']}' is no video by its name; allowed are {' '.join(sorted(VIDEO_SUFFIXES))}"
+        )
+    boxes = str(videos / row["boxes"]) if row["boxes"] else ""
+    if boxes and not Path(boxes).is_file():
+        raise UserError(f"{where}: boxes '{row['boxes']}': there is no such file below '{videos}'; fix the path")
+    words = row["split"].split(";") if row["split"] else []
+    if wrong := [word for word in words if word not in WORDS]:
+        raise UserError(f"{where}: split '{row['split']}': '{wrong[0]}' is none of {', '.join(WORDS)}")
+    if not row["label"] and set(words) != {"hidden"}:
+        raise UserError(f"{where}: label is empty; name the class, or give it the split hidden")
+    return Clip(
+        _id(videos, path, row, where), str(path), row["label"], row["group"], row["split"], 0, boxes, row["coarse"]
+    )
+
+
+def _id(videos: Path, path: Path, row: dict[str, str], where: str) -> str:
+    """The clip's id: its own, or its path below the folder of the videos, without the suffix."""
+    stem = path.with_name(path.stem)
+    name = row["clip"] or (stem.relative_to(videos).as_posix() if stem.is_relative_to(videos) else stem.name)
+    if any(part in ("", ".", "..") for part in name.split("/")):
+        raise UserError(f"{where}: clip id '{name}' has an empty or dotted part; give another in the column clip")
+    return name
