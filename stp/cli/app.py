@@ -4,12 +4,15 @@ import errno
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from stp.errors import UserError
+from stp.system.files import FULL
+from stp.system.logs import LogFile
 from stp.system.progress import choose_style
 
 app = typer.Typer(
@@ -17,7 +20,7 @@ app = typer.Typer(
 )
 log = logging.getLogger("stp")
 # Refusals by the machine, which are not errors of the program.
-REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE)
+REFUSED = (*FULL, errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOLCK)
 
 
 @app.callback()
@@ -35,7 +38,7 @@ def logging_options(
     handlers: list[logging.Handler] = [terminal]
     if log_file:
         log_file.parent.mkdir(parents=True, exist_ok=True)
-        file = logging.FileHandler(log_file, mode="w", encoding="utf-8")
+        file = LogFile(log_file, mode="w", encoding="utf-8", errors="backslashreplace")
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         handlers.append(file)
         terminal.setLevel(logging.WARNING)
@@ -43,16 +46,35 @@ def logging_options(
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # it reports every glyph in a pdf
 
 
+def machine_words(error: OSError) -> str:
+    """One line on a refusal by the machine: the file, the reason and, for a full disk, how to go on."""
+    reason = error.strerror or str(error)
+    if error.errno in FULL:
+        reason = f"the disk is full ({reason}); make room and run the command again"
+    return f"{os.fsdecode(error.filename)}: {reason}" if error.filename else reason
+
+
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Raise a UserError for a name that is not UTF-8: reports and HDF5 could not hold it."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{argument!a}: the name is not UTF-8: rename the file or its folder") from None
+
+
 def main() -> None:
     """Run a subcommand; a user's mistake gives one or two lines on standard error, no traceback, and exit status 1."""
     try:
+        check_arguments(sys.argv[1:])
         app()
     except UserError as error:
         log.error("%s", error)
         sys.exit(1)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in REFUSED:
-            log.error("%s", error)
+        # A file's name comes with errors of opening; where there is none, only the surest refusals are taken for one.
+        if isinstance(error, OSError) and error.errno and (error.filename or error.errno in REFUSED):
+            log.error("%s", machine_words(error))
             sys.exit(1)
         log.critical("unexpected error, please report it", exc_info=True)
         sys.exit(2)

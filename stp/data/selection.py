@@ -43,7 +43,7 @@ def clip_fields(fields: Mapping[str, ClipFields], modality: str, clip: str) -> C
     for name in ("rgb", modality):
         if name not in fields:
             raise UserError(f"no shards of '{name}', which clip '{clip}' needs; make them, or name them with --clips")
-    size, frame_size = fields[modality][clip].shape[2:], fields["rgb"][clip].shape[2:]
+    size, frame_size = fields[modality].shape(clip)[2:], fields["rgb"].shape(clip)[2:]
     if size != frame_size:
         raise UserError(f"clip '{clip}': {modality} has size {size}, frames have {frame_size}; give its own frames")
     return fields[modality]

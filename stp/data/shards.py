@@ -3,7 +3,9 @@
     /clips/CLIP_ID          (T, C, H, W) uint8: RGB frames (C = 3) or quantised flow fields (C = 2: x, y);
                             or (n, ...) float32: features of a clip (`stp.features`)
     /EXTRA/CLIP_ID          further arrays of a stage: person boxes beside frames, homographies beside warped flow
-    attributes              modality, parameters of the stage and versions, as JSON
+    attributes              modality, parameters of the stage and versions, as JSON; crc32 of these texts
+
+Every array has its digest in an attribute (`stp.data.hdf5`). A clip's is verified when a process first reads the clip.
 
 Contiguous data sets have the same bytes in the file as in memory, so readers map them instead of copying them.
 Processes that train on the same clips share one copy in the page cache.
@@ -16,9 +18,10 @@ Collections of clips that are too large for that are stored as JPEG (`stp.data.j
 """
 
 import json
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,11 +30,25 @@ import h5py
 import numpy as np
 
 from stp.config import StorageFormat
+from stp.data.hdf5 import (
+    DIGEST,
+    DigestError,
+    HDF5Writer,
+    arrays_below,
+    digest,
+    offset,
+    read_array,
+    read_hdf5,
+    stored_digest,
+    verify,
+    write_hdf5,
+)
+from stp.data.modalities import MODALITIES
 from stp.errors import UserError
-from stp.system.files import complete_file
 from stp.system.versions import versions
 
 RAW = StorageFormat()
+CONTENT, FIX = "a shard of clips", "remove it and run again"
 
 
 class StoredFields(Protocol):
@@ -53,14 +70,21 @@ def _versions() -> str:
 
 
 class ShardWriter:
-    """Writes the clips of one shard into an open HDF5 file."""
+    """Writes the clips of one shard as bytes; the fields of a clip come in order, and clips may come in turns.
 
-    def __init__(self, file: h5py.File, modality: str, parameters: dict[str, Any]) -> None:
-        self._file = file
-        file.attrs["modality"] = modality
-        file.attrs["parameters"] = json.dumps(parameters, sort_keys=True)
-        file.attrs["versions"] = _versions()
-        file.create_group("clips")
+    Methods raise an OSError when the disk is full.
+    """
+
+    def __init__(self, output: HDF5Writer, modality: str, parameters: dict[str, Any]) -> None:
+        self._output = output
+        self._shapes: dict[str, tuple[int, ...]] = {}  # of the clips that are not complete yet
+        self._done: dict[str, int] = {}  # fields that are written of each of them
+        self._open: dict[str, h5py.Dataset] = {}  # HDF5 writes at once only into an array that stays open
+        self._digests: dict[str, int] = {}
+        texts = {"modality": modality, "parameters": json.dumps(parameters, sort_keys=True), "versions": _versions()}
+        output.file.attrs.update(texts)
+        output.file.attrs[DIGEST] = np.uint32(_text_digest(texts))
+        output.file.create_group("clips")
 
     def write(self, clip: str, fields: np.ndarray, **extras: np.ndarray) -> None:
         """Store a clip's (T, C, H, W) uint8 fields, T >= 1, and further arrays under their keywords."""
@@ -70,57 +94,43 @@ class ShardWriter:
 
     def create(self, clip: str, shape: tuple[int, ...]) -> None:
         """Make room for a clip's (T, C, H, W) uint8 fields, T >= 1; `fill` writes them in pieces."""
-        check_shape(clip, shape)
-        self._file.create_dataset(f"clips/{clip}", shape, np.uint8)
+        if len(shape) != 4 or 0 in shape:
+            raise ValueError(f"{clip}: fields must be uint8 (T, C, H, W) with T >= 1, not {shape}")
+        self._shapes[clip], self._done[clip] = shape, 0
+        self._begin(clip, shape)
 
     def fill(self, clip: str, first: int, fields: np.ndarray) -> None:
-        """Write (n, C, H, W) uint8 fields of a clip, of which the first has number `first`."""
+        """Write the next (n, C, H, W) uint8 fields of a clip, of which the first has number `first`."""
         if fields.dtype != np.uint8:
             raise ValueError(f"{clip}: fields must be uint8, not {fields.dtype}")
+        shape, done = self._shapes[clip], self._done[clip]
+        if first != done or fields.shape[1:] != shape[1:] or done + len(fields) > shape[0]:
+            raise ValueError(f"{clip}: field {done} of {shape} is next, not {first} of {fields.shape}")
         self._fill(clip, first, fields)
+        self._done[clip] += len(fields)
+        if self._done[clip] == shape[0]:
+            self._end(clip, shape)
+            del self._shapes[clip], self._done[clip]
+        self._output.check()
+
+    def _begin(self, clip: str, shape: tuple[int, ...]) -> None:
+        self._open[clip], self._digests[clip] = self._output.create(f"clips/{clip}", shape, np.uint8), 0
 
     def _fill(self, clip: str, first: int, fields: np.ndarray) -> None:
-        self._file[f"clips/{clip}"][first : first + len(fields)] = fields
+        self._open[clip][first : first + len(fields)] = fields
+        self._digests[clip] = digest(fields, self._digests[clip])
+
+    def _end(self, clip: str, shape: tuple[int, ...]) -> None:
+        self._open.pop(clip).attrs[DIGEST] = np.uint32(self._digests.pop(clip))
 
     def store(self, clip: str, features: np.ndarray) -> None:
         """Store a clip's features, an array (n, ...) of any number type, in place of fields."""
-        self._file.create_dataset(f"clips/{clip}", data=features)
+        self._output.add(f"clips/{clip}", features)
 
     def add(self, clip: str, **extras: np.ndarray) -> None:
         """Store further arrays of a clip under their keywords."""
         for name, array in extras.items():
-            self._file.create_dataset(f"{name}/{clip}", data=array)
-
-    def close(self) -> None:
-        """Does nothing: all fields are written."""
-
-
-class JpegShardWriter(ShardWriter):
-    """Writes the clips of a shard as JPEG; a clip's fields must come in order, and the last one writes them all."""
-
-    def __init__(self, file: h5py.File, modality: str, parameters: dict[str, Any], storage: StorageFormat) -> None:
-        super().__init__(file, modality, parameters | {"storage": asdict(storage)})
-        self._quality = storage.quality
-        self._shapes: dict[str, tuple[int, ...]] = {}  # of the clips that are not complete yet
-        self._images: dict[str, list[np.ndarray]] = {}
-
-    def create(self, clip: str, shape: tuple[int, ...]) -> None:
-        check_shape(clip, shape)
-        self._shapes[clip], self._images[clip] = shape, []
-
-    def _fill(self, clip: str, first: int, fields: np.ndarray) -> None:
-        from stp.data.jpeg import encode_fields, images_of_field
-
-        shape, images = self._shapes[clip], self._images[clip]
-        each = images_of_field(shape[1])
-        if first * each != len(images) or fields.shape[1:] != shape[1:]:
-            raise ValueError(f"{clip}: field {len(images) // each} of {shape} is next, not {first} of {fields.shape}")
-        images += encode_fields(fields, self._quality)
-        if len(images) == shape[0] * each:
-            data = self._file.create_dataset(f"clips/{clip}", data=np.concatenate(images))
-            data.attrs["shape"] = shape
-            self._file.create_dataset(f"ends/{clip}", data=np.cumsum([len(image) for image in images]))
-            del self._shapes[clip], self._images[clip]
+            self._output.add(f"{name}/{clip}", array)
 
     def close(self) -> None:
         """Raise a ValueError if fields of a clip are missing."""
@@ -128,87 +138,157 @@ class JpegShardWriter(ShardWriter):
             raise ValueError(f"{clip}: fewer fields were written than the {shape[0]} announced")
 
 
-def check_shape(clip: str, shape: tuple[int, ...]) -> None:
-    """Raise a ValueError unless `shape` is a (T, C, H, W) without zeros."""
-    if len(shape) != 4 or 0 in shape:
-        raise ValueError(f"{clip}: fields must be uint8 (T, C, H, W) with T >= 1, not {shape}")
+class JpegShardWriter(ShardWriter):
+    """Writes the clips of a shard as JPEG; the last field of a clip writes them all."""
+
+    def __init__(self, output: HDF5Writer, modality: str, parameters: dict[str, Any], storage: StorageFormat) -> None:
+        super().__init__(output, modality, parameters | {"storage": asdict(storage)})
+        self._quality = storage.quality
+        self._images: dict[str, list[np.ndarray]] = {}
+
+    def _begin(self, clip: str, shape: tuple[int, ...]) -> None:
+        self._images[clip] = []
+
+    def _fill(self, clip: str, first: int, fields: np.ndarray) -> None:
+        from stp.data.jpeg import encode_fields
+
+        self._images[clip] += encode_fields(fields, self._quality)
+
+    def _end(self, clip: str, shape: tuple[int, ...]) -> None:
+        images = self._images.pop(clip)
+        self._output.add(f"clips/{clip}", np.concatenate(images)).attrs["shape"] = shape
+        self._output.add(f"ends/{clip}", np.cumsum([len(image) for image in images]))
+
+
+def _text_digest(texts: Mapping[str, str]) -> int:
+    """The digest of the texts that a shard has as attributes."""
+    return digest(json.dumps([texts[name] for name in ("modality", "parameters", "versions")]).encode())
 
 
 @contextmanager
 def write_shard(
     path: Path, modality: str, parameters: dict[str, Any], storage: StorageFormat = RAW
 ) -> Iterator[ShardWriter]:
-    """Open a shard for writing; the file appears under its name only if the block ends without an error."""
-    with complete_file(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+    """Open a shard for writing; the file appears under its name only if the block ends without an error.
+
+    Raises:
+        OSError: the disk is full, or fails.
+        ValueError: fields of a clip are missing when the block ends.
+    """
+    with write_hdf5(path) as output:
         if storage.format == "jpeg":
-            writer: ShardWriter = JpegShardWriter(file, modality, parameters, storage)
+            writer: ShardWriter = JpegShardWriter(output, modality, parameters, storage)
         else:
-            writer = ShardWriter(file, modality, parameters)
+            writer = ShardWriter(output, modality, parameters)
         yield writer
         writer.close()
 
 
-def _open_clip(mapped: np.ndarray, data: h5py.Dataset, ends: h5py.Dataset | None, name: str) -> StoredFields:
-    """A clip's fields in a mapped shard: a part of the map (read-only), or a reader of JPEG images over one."""
-    first = data.id.get_offset()
-    fields = mapped[first : first + data.nbytes].view(data.dtype).reshape(data.shape)
-    if ends is None:
-        return fields
-    from stp.data.jpeg import JpegFields
+def least_bytes(shape: tuple[int, ...], storage: StorageFormat = RAW) -> int:
+    """The fewest bytes that a clip's fields (T, C, H, W) can take: as JPEG, those of images of one grey."""
+    if storage.format == "raw":
+        return math.prod(shape)
+    from stp.data.jpeg import encode_fields
 
-    return JpegFields(fields, ends[:], tuple(map(int, data.attrs["shape"])), name)
+    return shape[0] * sum(len(image) for image in encode_fields(np.zeros((1, *shape[1:]), np.uint8), storage.quality))
 
 
-def _open_clips(path: Path) -> tuple[str, dict[str, Any], dict[str, StoredFields]]:
+@dataclass(frozen=True)
+class _StoredClip:
+    """A clip in a mapped shard: its fields, and its bytes in the file with their digest."""
+
+    fields: StoredFields
+    data: np.ndarray
+    digest: int | None
+    path: Path
+
+
+def _check_kind(modality: str, parameters: Mapping[str, Any], dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+    """Raise a ValueError unless arrays of this type and shape are what the modality stores with the parameters."""
+    if 0 in shape or not shape:
+        raise ValueError(f"its shape is {shape}")
+    if modality not in MODALITIES:
+        if dtype.kind not in "iuf":
+            raise ValueError(f"it holds {dtype}, but features are numbers")
+        return
+    channels = MODALITIES[modality].channels
+    if dtype != np.uint8 or len(shape) != 4 or shape[1] != channels:
+        raise ValueError(f"it is {dtype} {shape}, but {modality} is uint8 (T, {channels}, H, W)")
+    frames = parameters.get("frames", parameters)
+    size = frames.get("height", shape[2]), frames.get("width", shape[3])
+    if shape[2:] != size:
+        raise ValueError(f"its fields have height and width {shape[2:]}, but the file's parameters say {size}")
+
+
+def _open_clip(
+    file: h5py.File, clip: str, data: h5py.Dataset, mapped: np.ndarray, kind: tuple[str, dict[str, Any]]
+) -> tuple[StoredFields, np.ndarray]:
+    """A clip's fields and its bytes, both in the map; ValueError if they are not what the shard says."""
+    first = offset(data, len(mapped))
+    stored = mapped[first : first + data.nbytes]
+    if "storage" not in kind[1]:
+        _check_kind(*kind, data.dtype, data.shape)
+        return stored.view(data.dtype).reshape(data.shape), stored
+    from stp.data.jpeg import JpegFields, images_of_field
+
+    shape = tuple(map(int, data.attrs["shape"]))
+    _check_kind(*kind, data.dtype, shape)
+    ((_, table),) = arrays_below(file["ends"], clip)
+    ends = read_array(table, len(mapped))
+    if ends.shape != (shape[0] * images_of_field(shape[1]),) or (np.diff(ends, prepend=0) <= 0).any():
+        raise ValueError(f"it has {shape} fields, but not the ends of as many images")
+    if data.shape != (ends[-1],):
+        raise ValueError(f"its images end at byte {ends[-1]} of {data.shape}")
+    return JpegFields(stored, ends, shape, f"{file.filename}: clip '{clip}'"), stored
+
+
+def _open_clips(path: Path) -> tuple[str, dict[str, Any], dict[str, _StoredClip]]:
     """Modality, parameters and fields of all clips of a shard."""
-    clips: dict[str, StoredFields] = {}
-    try:
-        with h5py.File(path, "r") as file:
-            modality = str(file.attrs["modality"])
-            parameters = json.loads(file.attrs["parameters"])
-            is_jpeg = "storage" in parameters
-            # One map per shard, because each map holds a file open and a process may not open a file for every clip.
-            mapped = np.memmap(path, np.uint8, "r").view(np.ndarray)
-
-            def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
-                if isinstance(item, h5py.Dataset):
-                    ends = file[f"ends/{name}"] if is_jpeg else None
-                    clips[name] = _open_clip(mapped, item, ends, f"{path}: clip '{name}'")
-
-            file["clips"].visititems(visit)
-    except (OSError, KeyError) as error:
-        raise _unreadable(path, error) from error
+    clips: dict[str, _StoredClip] = {}
+    with read_hdf5(path, CONTENT, FIX) as file:
+        modality, parameters = _kind(file)
+        # One map per shard, because each map holds a file open and a process may not open a file for every clip.
+        mapped = np.memmap(path, np.uint8, "r").view(np.ndarray)
+        for clip, data in arrays_below(file, "clips"):
+            try:
+                fields, stored = _open_clip(file, clip, data, mapped, (modality, parameters))
+            except (ValueError, KeyError) as error:
+                raise ValueError(f"clip '{clip}': {' '.join(map(str, error.args))}") from error
+            clips[clip] = _StoredClip(fields, stored, stored_digest(data), path)
     return modality, parameters, clips
 
 
-def _unreadable(path: Path, error: OSError | KeyError) -> UserError:
-    """The error for a file that should be a shard; errors of HDF5, unlike those of the system, have no errno."""
-    if isinstance(error, OSError) and error.errno is not None:
-        return UserError(f"{path}: cannot be read ({error})")
-    return UserError(f"{path}: not a shard of clips ({error}); remove it and run again")
+def _kind(file: h5py.File) -> tuple[str, dict[str, Any]]:
+    """Modality and parameters of an open shard; KeyError or ValueError if it is not one."""
+    texts = {name: str(file.attrs[name]) for name in ("modality", "parameters", "versions")}
+    if DIGEST in file.attrs and _text_digest(texts) != file.attrs[DIGEST]:
+        raise DigestError("its attributes differ from their digest")
+    parameters = json.loads(texts["parameters"])
+    if not isinstance(parameters, dict):
+        raise ValueError(f"its parameters are {texts['parameters']}")
+    return texts["modality"], parameters
 
 
 def shard_modality(path: Path) -> str:
     """The modality of a shard's fields; its clips are not read."""
-    try:
-        with h5py.File(path, "r") as file:
-            return str(file.attrs["modality"])
-    except (OSError, KeyError) as error:
-        raise _unreadable(path, error) from error
+    with read_hdf5(path, CONTENT, FIX) as file:
+        return _kind(file)[0]
 
 
 class ClipFields:
     """The stored fields of one modality, of all clips of some shards.
 
     `fields[clip_id]` is a memory-mapped array. With JPEG storage it is a `stp.data.jpeg.JpegFields`, which decodes only
-    the fields that its first index chooses. Its shape is known without reading.
+    the fields that its first index chooses. A clip's bytes are compared with their digest when it is first asked for;
+    `shape` reads nothing.
 
     Raises:
-        UserError: a shard cannot be read, or shards differ in modality or parameters; on indexing, an unknown clip.
+        UserError: a shard cannot be read or is not what it should be, or shards differ in modality or parameters; on
+            indexing, an unknown clip, or one that is damaged.
     """
 
     def __init__(self, shards: Iterable[Path]) -> None:
-        self._clips: dict[str, StoredFields] = {}
+        self._clips: dict[str, _StoredClip] = {}
         kinds = []
         for path in shards:
             modality, parameters, clips = _open_clips(path)
@@ -219,6 +299,7 @@ class ClipFields:
             names = ", ".join(f"{modality} {parameters}" for modality, parameters in kinds)
             raise UserError(f"the shards must have one modality and the same parameters; they have {names or 'none'}")
         self.modality, self.parameters = kinds[0]
+        self._verified: set[str] = set()
 
     @property
     def mapped(self) -> bool:
@@ -226,6 +307,20 @@ class ClipFields:
         return "storage" not in self.parameters
 
     def __getitem__(self, clip: str) -> StoredFields:
+        stored = self._find(clip)
+        if clip not in self._verified:
+            try:
+                verify(stored.data, stored.digest)
+            except DigestError as error:
+                raise UserError(f"{stored.path}: clip '{clip}': {error}; remove the file and run again") from None
+            self._verified.add(clip)
+        return stored.fields
+
+    def shape(self, clip: str) -> tuple[int, ...]:
+        """The shape of a clip's fields."""
+        return self._find(clip).fields.shape
+
+    def _find(self, clip: str) -> _StoredClip:
         try:
             return self._clips[clip]
         except KeyError:
@@ -236,14 +331,12 @@ class ClipFields:
 
 
 def read_extra(path: Path, name: str) -> dict[str, np.ndarray]:
-    """The further arrays of this name in a shard, by clip; clips without one are left out."""
-    arrays: dict[str, np.ndarray] = {}
-    with h5py.File(path, "r") as file:
+    """The further arrays of this name in a shard, by clip; clips without one are left out.
 
-        def visit(clip: str, item: h5py.Group | h5py.Dataset) -> None:
-            if isinstance(item, h5py.Dataset):
-                arrays[clip] = item[:]
-
-        if name in file:
-            file[name].visititems(visit)
-    return arrays
+    Raises:
+        UserError: the file cannot be read, or is not a shard or damaged.
+    """
+    with read_hdf5(path, CONTENT, FIX) as file:
+        if name not in file:
+            return {}
+        return {clip: read_array(data, path.stat().st_size) for clip, data in arrays_below(file, name)}

@@ -10,9 +10,9 @@ import numpy as np
 from scipy.special import softmax
 
 from stp.config import Fusion
+from stp.data.hdf5 import read_hdf5, write_hdf5
 from stp.data.run_name import RunName
 from stp.errors import UserError
-from stp.system.files import complete_file
 from stp.system.versions import versions
 
 
@@ -67,7 +67,8 @@ def weight_of(run_input: str, fusion: Fusion) -> float:
 def write_scores(path: Path, scores: Scores, parameters: dict[str, object]) -> None:
     """Write scores as HDF5: `scores`, `labels`, `clips` and, as attributes, the run, its classes and `parameters`."""
     run = scores.run
-    with complete_file(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+    with write_hdf5(path) as output:
+        file = output.file
         file.create_dataset("scores", data=scores.values.astype(np.float32))
         file.create_dataset("labels", data=scores.labels.astype(np.int64))
         file.create_dataset("clips", data=list(scores.clips), dtype=h5py.string_dtype())
@@ -80,22 +81,19 @@ def write_scores(path: Path, scores: Scores, parameters: dict[str, object]) -> N
 
 def read_scores(path: Path) -> Scores:
     """Read a run's scores; UserError if the file is not a scores file."""
-    try:
-        with h5py.File(path, "r") as file:
-            attributes = file.attrs
-            run = RunName(
-                str(attributes["modality"]),
-                str(attributes["variant"]),
-                int(attributes["fold"]),
-                int(attributes["seed"]),
-            )
-            return Scores(
-                run,
-                tuple(json.loads(attributes["classes"])),
-                tuple(file["clips"].asstr()[:]),
-                file["labels"][:],
-                file["scores"][:],
-                tuple(json.loads(attributes.get("coarse", "[]"))),
-            )
-    except (OSError, KeyError) as error:
-        raise UserError(f"{path}: not a scores file ({error}); remove it and score the run again") from None
+    with read_hdf5(path, "a scores file", "remove it and score the run again") as file:
+        attributes = file.attrs
+        run = RunName(
+            str(attributes["modality"]),
+            str(attributes["variant"]),
+            int(attributes["fold"]),
+            int(attributes["seed"]),
+        )
+        return Scores(
+            run,
+            tuple(json.loads(attributes["classes"])),
+            tuple(file["clips"].asstr()[:]),
+            file["labels"][:],
+            file["scores"][:],
+            tuple(json.loads(attributes.get("coarse", "[]"))),
+        )

@@ -137,7 +137,7 @@ def explain(
     weights = share_weights(network, torch.from_numpy(chosen.places).to(device), number)
     backbone = guidable(network.backbone)
     layer: nn.Module | None = None
-    height, width = fields[clip.clip].shape[2:]
+    height, width = fields.shape(clip.clip)[2:]
     sums = torch.zeros((2, len(weights), height, width), device=device)  # of heat and guided
     seen = torch.zeros((height, width), device=device)
     for view in progress(chosen.views, desc=f"explain {run.name}", unit="crop"):

@@ -121,9 +121,10 @@ def write_images(file: FlowFile, pool: ThreadPoolExecutor, suffix: str) -> Itera
         def save(numbered: tuple[int, np.ndarray]) -> None:
             number, flow = numbered
             for axis, image in zip("xy", quantise(flow, file.bound), strict=True):
-                path = folder / f"flow_{axis}_{number:05d}{suffix}"
-                if not cv2.imwrite(str(path), image):
-                    raise OSError(f"{path}: cannot be written")
+                encoded = cv2.imencode(suffix, image)[1]
+                (folder / f"flow_{axis}_{number:05d}{suffix}").write_bytes(
+                    encoded.tobytes()
+                )  # cv2.imwrite names no error
 
         def append(fields: Fields) -> None:
             for _ in pool.map(save, enumerate(fields.flow, start=fields.first + 1)):

@@ -155,7 +155,7 @@ def run_scores(
     `frames` is the number of frames of the clip. Windows that share sub-segments share their features.
     """
     fields, sampler = source.fields, model.scorer.sampler
-    length = len(fields[clip])
+    length = fields.shape(clip)[0]
     samples = [
         scored_segments(fields, clip, sampler, views, [window.span(frames, length) for window in piece])
         for piece in pieces(chosen)

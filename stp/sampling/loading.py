@@ -103,8 +103,8 @@ class ResidentFields(DeviceFields):
 
     def __init__(self, fields: ClipFields, clips: Sequence[str], device: torch.device) -> None:
         super().__init__(fields, device)
-        lengths = [len(fields[clip]) for clip in clips]
-        self._data = torch.empty((sum(lengths), *fields[clips[0]].shape[1:]), dtype=torch.uint8, device=device)
+        lengths = [fields.shape(clip)[0] for clip in clips]
+        self._data = torch.empty((sum(lengths), *fields.shape(clips[0])[1:]), dtype=torch.uint8, device=device)
         # A view for each clip: torch selects from tensors over 2 GiB by slower code.
         self._clips = dict(zip(clips, self._data.split(lengths), strict=True))
 
@@ -177,7 +177,7 @@ class StreamedFields(DeviceFields):
         chosen = [sample.distinct() for sample in samples]
         fields, places = [distinct for distinct, _ in chosen], [place for _, place in chosen]
         shapes = [
-            (len(distinct), self.fields[sample.clip].shape[1], sample.crop.height, sample.crop.width)
+            (len(distinct), self.fields.shape(sample.clip)[1], sample.crop.height, sample.crop.width)
             for sample, distinct in zip(samples, fields, strict=True)
         ]
         # Pinned memory is cached by torch, which waits for copies under way before it hands it out again.
@@ -243,7 +243,7 @@ def open_fields(
     Raises:
         UserError: "always" was asked for, but they do not fit or differ in frame size.
     """
-    shapes = [fields[clip].shape for clip in clips]
+    shapes = [fields.shape(clip) for clip in clips]
     needed = sum(map(math.prod, shapes))
     alike = len({shape[1:] for shape in shapes}) == 1
     words = f"{len(clips)} clips of {fields.modality}, {needed / 2**30:.2f} GiB"

@@ -91,7 +91,7 @@ def draw_batch(drawing: Drawing, fields: ClipFields, clips: Sequence[Clip], rng:
     """A random sample of each clip, with one crop for all its images."""
     samples = []
     for clip in clips:
-        length, _, height, width = fields[clip.clip].shape
+        length, _, height, width = fields.shape(clip.clip)
         indices = drawing.sampler.draw(length, rng)
         samples.append(Sample(clip.clip, indices, training_crop(height, width, drawing.scales, rng)))
     return samples
@@ -134,7 +134,7 @@ def scored_segments(
     `spans` lists parts of the clip, each as its first field and its number of fields. Then each part has
     `views.segments` segments, those that it would have as a separate clip, and the parts follow one another.
     """
-    length, _, height, width = fields[clip].shape
+    length, _, height, width = fields.shape(clip)
     parts = [first + sampler.spread(count, views.segments) for first, count in spans or [(0, length)]]
     subsegments = np.concatenate(parts)  # (segments, K, stack)
     distinct, places = np.unique(subsegments.reshape(-1, sampler.stack), axis=0, return_inverse=True)

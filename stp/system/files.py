@@ -1,20 +1,60 @@
 """Files and folders that appear under their final name only when they are complete."""
 
+import errno
+import hashlib
+import io
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+LONGEST_NAME = 255  # bytes, on all common file systems
+
+
+def is_system_error(error: Exception) -> bool:
+    """True if a file could not be read because of the system: its content may be good.
+
+    Libraries that seek in damaged files raise EINVAL, and HDF5 errors that have no errno.
+    """
+    return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
+
+
+def shortened(name: str, longest: int) -> str:
+    """The name, if it has at most `longest` bytes; or its beginning and a digest of the whole, in as many."""
+    encoded = os.fsencode(name)
+    if len(encoded) <= longest:
+        return name
+    end = f"-{hashlib.sha256(encoded).hexdigest()[:12]}"
+    return encoded[: longest - len(end)].decode("utf-8", "ignore") + end
+
+
+def part_name(path: Path, suffix: str = "") -> Path:
+    """The name beside `path` under which it is written: hidden, and never longer than file systems allow."""
+    end = f".part{suffix}"
+    return path.with_name(f".{shortened(path.name, LONGEST_NAME - 1 - len(end))}{end}")
+
 
 @contextmanager
-def complete_file(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` to write under, renamed to `path` on success and removed on failure."""
+def complete_file(path: Path, suffix: str = "") -> Iterator[Path]:
+    """A temporary name beside `path` to write under, renamed to `path` on success and removed on failure.
+
+    `suffix` ends the temporary name, for libraries that go by it. The content is on the disk before it gets its name:
+    an error that the system reports late is noticed, and a power failure leaves no empty file. If the disk is full, the
+    OSError names `path`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = part_name(path, suffix)
     try:
         yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in FULL and error.filename in (None, str(temporary)):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -23,7 +63,7 @@ def complete_file(path: Path) -> Iterator[Path]:
 def complete_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path` to fill; on success it replaces `path`, on failure it is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = part_name(path)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
@@ -51,3 +91,48 @@ def visible_files(folder: Path) -> Iterator[Path]:
 
     real_folder = Path(os.path.realpath(folder))
     yield from below(folder, frozenset(map(str, (real_folder, *real_folder.parents))))
+
+
+class DiskFile(io.FileIO):
+    """A new file for libraries that lose errors of writing or crash by them, as HDF5 and torch do on a full disk.
+
+    They never see an error: the first one is kept, and `check` and `close` raise it. What is written after it is lost.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w+")
+        self._error: OSError | None = None
+
+    def write(self, data: bytes | memoryview) -> int:  # type: ignore[override]
+        """Write all bytes; returns their number, also after an error."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        try:
+            while len(rest) and self._error is None:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self._error = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        """Change the file's size."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self._error = self._error or error
+            return self.tell() if size is None else size
+
+    def check(self) -> None:
+        """Raise the first error that there was; it names the file."""
+        if self._error is not None:
+            raise OSError(self._error.errno, self._error.strerror, str(self.name)) from None
+
+    def close(self) -> None:
+        """Close the file; raise the first error that there was."""
+        if self.closed:
+            return
+        try:
+            super().close()
+        except OSError as error:
+            self._error = self._error or error
+        self.check()

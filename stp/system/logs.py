@@ -1,6 +1,7 @@
-"""Choosing what is logged."""
+"""What is logged, and the file of it."""
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,3 +18,17 @@ def only_warnings(*modules: str) -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+class LogFile(logging.FileHandler):
+    """A log file; if it cannot be written any more, that is said once, and the command goes on."""
+
+    _complained = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say that the log cannot be written; without this, logging prints a traceback for every line."""
+        if not self._complained:
+            self._complained = True
+            print(
+                f"stp: WARNING: {self.baseFilename}: the log cannot be written ({sys.exc_info()[1]})", file=sys.stderr
+            )

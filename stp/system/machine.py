@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from stp.errors import UserError
+
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
@@ -25,6 +27,22 @@ def existing(path: Path) -> Path:
 def free_disk(path: Path) -> int:
     """Free bytes on the disk where the path is or will be."""
     return shutil.disk_usage(existing(path)).free
+
+
+def check_room(needed: int, path: Path, purpose: str, fix: str) -> None:
+    """Raise a UserError if fewer than `needed` bytes are free on the disk where the path is or will be.
+
+    `purpose` says what for, in the plural, and `fix` how to get room.
+    """
+    free = free_disk(path)
+    if needed > free:
+        where = existing(path)
+        raise UserError(f"{purpose} need {size_words(needed)} in '{where}', where {size_words(free)} are free; {fix}")
+
+
+def size_words(size: int) -> str:
+    """A number of bytes in MiB or GiB."""
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
 
 
 def builds_c() -> bool:

@@ -27,18 +27,25 @@ def video_writer(
     Raises:
         OSError: OpenCV cannot write such a video here, or the file does not hold all frames in the end.
     """
-    with complete_file(path) as temporary:
-        part = temporary.with_name(f"{temporary.name}{path.suffix}")  # OpenCV finds the container by the name
-        video = cv2.VideoWriter(str(part), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), rate, (width, height))
+    with complete_file(path, suffix=path.suffix) as temporary:  # OpenCV finds the container by the name
+        video = cv2.VideoWriter(str(temporary), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), rate, (width, height))
         try:
             if not video.isOpened():
+                check_writable(temporary)
                 raise OSError(f"{path}: OpenCV cannot write {codec} video of {width}x{height} here")
             yield video
             video.release()  # reports no error, so the frames are counted
-            written = int(cv2.VideoCapture(str(part), cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_COUNT))
+            written = int(cv2.VideoCapture(str(temporary), cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_COUNT))
             if written != frames:
-                raise OSError(f"{path}: {written} of {frames} frames were written; is the disk full?")
-            os.replace(part, temporary)
+                check_writable(temporary)
+                raise OSError(f"{path}: {written} of {frames} frames were written")
         finally:
             video.release()
-            part.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Raise the OSError of the system, if there is one, by which a library that names none could not write a file."""
+    with path.open("ab") as file:
+        file.write(bytes(1 << 20))  # more than the buffers of libraries, whose last bytes may not have fitted
+        file.flush()
+        os.fsync(file.fileno())

@@ -75,4 +75,5 @@ def test_a_full_disk_is_no_error_of_the_program(
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == 1
-    assert caplog.messages == ["[Errno 28] No space left on device: 'a.h5'"]
+    expected = "a.h5: the disk is full (No space left on device); make room and run the command again"
+    assert caplog.messages == [expected]

@@ -186,6 +186,7 @@ def test_a_damaged_jpeg_is_one_line_with_file_clip_and_field(tmp_path: Path, dam
     with write_shard(path, "of", {}, JPEG) as shard:
         shard.write("a/1", smooth(4, 2))
     with h5py.File(path, "r+") as file:
+        del file["clips/a/1"].attrs["crc32"]  # as in files of version 0.1
         begin, end = file["ends/a/1"][4:6]
         if damage == "zeros":
             file["clips/a/1"][begin:end] = 0

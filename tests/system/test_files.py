@@ -1,0 +1,90 @@
+"""Files under their final names are complete, whatever the disk does."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from stp.system.files import DiskFile, complete_file, complete_folder
+
+
+def test_a_file_appears_when_the_block_has_ended_well(tmp_path: Path) -> None:
+    with complete_file(tmp_path / "a" / "b.csv") as temporary:
+        temporary.write_text("x")
+        assert not (tmp_path / "a/b.csv").exists()
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.csv"]
+    with pytest.raises(ZeroDivisionError), complete_file(tmp_path / "a/b.csv") as temporary:
+        temporary.write_text(f"y{1 / 0}")
+    assert (tmp_path / "a/b.csv").read_text() == "x"
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.csv"]
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "é" * 127, "a" * 251 + ".mp4"])
+def test_names_may_be_as_long_as_the_file_system_allows(tmp_path: Path, name: str) -> None:
+    with complete_file(tmp_path / name, suffix=".mp4") as temporary:
+        assert temporary.suffix == ".mp4"
+        temporary.write_text("x")
+    with complete_folder(tmp_path / "folder" / name) as folder:
+        (folder / "x").touch()
+    assert (tmp_path / name).read_text() == "x"
+    assert (tmp_path / "folder" / name / "x").exists()
+
+
+def test_long_names_with_one_beginning_have_different_temporary_files(tmp_path: Path) -> None:
+    with complete_file(tmp_path / ("a" * 254 + "1")) as first, complete_file(tmp_path / ("a" * 254 + "2")) as second:
+        assert first != second
+        first.touch()
+        second.touch()
+
+
+def write_too_much(path: Path) -> None:
+    with complete_file(path) as temporary, temporary.open("wb") as file:
+        file.write(bytes(1 << 20))
+
+
+def test_a_full_disk_is_an_error_that_names_the_file(small_disk: object) -> None:
+    path = small_disk(1 << 16) / "a.csv"  # type: ignore[operator]
+    with pytest.raises(OSError, match=r"No space left on device: '.*/a\.csv'") as caught:
+        write_too_much(path)
+    assert caught.value.errno == errno.ENOSPC
+    assert list(path.parent.iterdir()) == []
+
+
+def test_the_first_error_of_the_disk_is_kept_from_the_library_and_raised_afterwards() -> None:
+    file = DiskFile(Path("/dev/full"))
+    file.check()
+    assert file.write(b"four") == 4
+    assert file.write(b"more") == 4
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
+        file.check()
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
+        file.close()
+
+
+def test_a_disk_file_is_a_file(tmp_path: Path) -> None:
+    with DiskFile(tmp_path / "a") as file:
+        assert file.write(b"abcdef") == 6
+        file.seek(2)
+        file.write(memoryview(b"XY"))
+        file.truncate(5)
+    assert (tmp_path / "a").read_bytes() == b"abXYe"
+
+
+def test_torch_saves_the_same_tensors_into_a_disk_file(tmp_path: Path) -> None:
+    with DiskFile(tmp_path / "a.pt") as file:
+        torch.save({"a": torch.arange(1000)}, file)
+    assert torch.equal(torch.load(tmp_path / "a.pt", weights_only=True)["a"], torch.arange(1000))
+
+
+def test_the_content_is_on_the_disk_before_the_file_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(number: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")  # as network file systems report what they could not write
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="Input/output"), complete_file(tmp_path / "a") as temporary:
+        temporary.touch()
+    assert list(tmp_path.iterdir()) == []
