@@ -12,6 +12,7 @@ from stp.cli.options import (
     BackendName,
     Detector,
     ExistingFile,
+    Keep,
     Output,
     Quality,
     Semantics,
@@ -56,19 +57,26 @@ def index(
     ] = None,
     option: Annotated[list[str] | None, typer.Option(help="Option of the importer, as NAME=VALUE.")] = None,
     on_bad_video: Literal["error", "skip"] = "error",
+    keep: Keep = False,
     threads: Threads = 1,
 ) -> None:
     """Find the clips of a data set, decode each to its end, and write the index."""
-    from stp.data.index import check_ids, write_index
+    from functools import partial
+
+    from stp.data.index import check_ids, place, write_index
     from stp.datasets import find_clips, left_out
+    from stp.extraction.reuse import earlier_index, keep_file
     from stp.system.files import complete_file
     from stp.video.decoding import check_videos
+    from stp.video.identity import check_changed
 
     clips = find_clips(importer, folder, lists, parse_options(option or []))
     check_ids(clips)
     if ignored := str(left_out(folder, clips, lists)):
         log.warning("left out of '%s': %s", folder, ignored)
-    good, bad = check_videos(clips, threads)
+    before = earlier_index(output)
+    known = {clip.digest: clip.frames for clip in before.clips if clip.digest} if before else {}
+    good, bad = check_videos(clips, threads, partial(check_changed, known=known))
     if bad and on_bad_video == "error":
         listed = "\n".join(f"  {video}" for video in bad)
         raise UserError(
@@ -83,7 +91,12 @@ def index(
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["clip", "path", "reason"])
         writer.writerows([video.clip.clip, video.clip.path, video.reason] for video in bad)
-    write_index(output, good)
+    write_index(output, place(good, before))
+    if keep:
+        keep_file(output)
+    same = sum(clip.digest in known for clip in good)
+    if same:
+        log.info("%d videos are as before and were not decoded again", same)
     log.info("%d clips of %d classes", len(good), len({clip.label for clip in good} - {""}))
 
 
@@ -97,13 +110,17 @@ def frames(
     height: Annotated[int, typer.Option(min=1, help="Pixels.")] = Frames.height,
     storage: Storage = StorageFormat.format,
     quality: Quality = StorageFormat.quality,
+    keep: Keep = False,
 ) -> None:
     """Decode the clips of one shard into RGB frames."""
     from stp.data.index import read_index
+    from stp.extraction.reuse import keep_file
     from stp.extraction.stages import extract_frames
 
     chosen = StorageFormat(storage, quality)
     extract_frames(read_index(index_file).shard(shard, shards), output, width, height, chosen)
+    if keep:
+        keep_file(output)
 
 
 @app.command()
@@ -117,10 +134,12 @@ def extract(
     detector: Detector = WarpedFlow.detector,
     storage: Storage = StorageFormat.format,
     quality: Quality = StorageFormat.quality,
+    keep: Keep = False,
     threads: Threads = 1,
 ) -> None:
     """Compute TV-L1 flow and, if a file is named for it, warped flow of the clips of one shard."""
     from stp.extraction.pairs import FlowSettings
+    from stp.extraction.reuse import keep_file
     from stp.extraction.stages import extract_flow
     from stp.flow import TVL1Parameters, resolve_backend
 
@@ -128,6 +147,9 @@ def extract(
     settings = FlowSettings(engine, parameters, detector if warped else None)
     with gpu_of_flow(engine):
         extract_flow(frames_file, output, warped, settings, bound, threads, StorageFormat(storage, quality))
+    if keep:
+        for path in filter(None, (output, warped)):
+            keep_file(path)
 
 
 @app.command()

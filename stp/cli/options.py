@@ -38,6 +38,14 @@ WEIGHTS = ",".join(f"{name}={weight:g}" for name, weight in Fusion().weights.ite
 Weights = Annotated[str, typer.Option(help=f"Weight of each stream, such as {WEIGHTS}.")]
 Space = Annotated[FusionSpace, typer.Option(help="What is averaged: scores before softmax, or probabilities.")]
 
+Keep = Annotated[
+    bool,
+    typer.Option(
+        "--keep",
+        help="Keep what is written under a second name, too, FILE.kept (a hard link): the next call takes over from "
+        "there what has not changed.",
+    ),
+]
 Threads = Annotated[int, typer.Option(min=1, help="Processor threads to use.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Resident = Annotated[

@@ -2,7 +2,8 @@
 
 import csv
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from itertools import count
 from pathlib import Path
 
 from stp.errors import UserError
@@ -21,6 +22,8 @@ class Clip:
     frames   number of frames that decode; 0 if not known yet
     boxes    path of a csv with person boxes (`stp.data.boxes`); empty if there is none
     coarse   label of a coarser class (the body part of an action); empty if there is none
+    digest   of the bytes of the video and its boxes (`stp.video.identity`); empty if not known
+    slot     number that places the clip in a shard; None: its place in the index
     """
 
     clip: str
@@ -31,6 +34,8 @@ class Clip:
     frames: int = 0
     boxes: str = ""
     coarse: str = ""
+    digest: str = ""
+    slot: int | None = None
 
 
 @dataclass(frozen=True)
@@ -55,9 +60,26 @@ class Index:
         number = {name: i for i, name in enumerate(self.classes)}
         return [number.get(clip.label, -1) for clip in self.clips]
 
+    @property
+    def slots(self) -> dict[str, int]:
+        """The number by which each clip, by its id, is placed in a shard."""
+        return {clip.clip: place if clip.slot is None else clip.slot for place, clip in enumerate(self.clips)}
+
     def shard(self, number: int, shards: int) -> tuple[Clip, ...]:
-        """The clips of shard `number` of `shards`: every `shards`-th one, so that shards are of similar size."""
-        return self.clips[number::shards]
+        """The clips of shard `number` of `shards`: of every `shards`-th slot, so that shards are of similar size."""
+        slots = self.slots
+        return tuple(clip for clip in self.clips if slots[clip.clip] % shards == number)
+
+
+def place(clips: Sequence[Clip], earlier: Index | None) -> list[Clip]:
+    """The clips with slots: those of an earlier index keep theirs, so that they stay in their shards.
+
+    Others take the lowest that are free; without an earlier index, slots are the clips' places.
+    """
+    slots = earlier.slots if earlier else {}
+    taken = {slots[clip.clip] for clip in clips if clip.clip in slots}
+    free = (number for number in count() if number not in taken)
+    return [replace(clip, slot=slots[clip.clip] if clip.clip in slots else next(free)) for clip in clips]
 
 
 def check_ids(clips: Sequence[Clip]) -> None:
@@ -105,7 +127,12 @@ def read_index(path: Path) -> Index:
     for row in rows:
         if (frames := row.get("frames", "")) and not frames.isdecimal():
             raise UserError(f"{path}: clip '{row['clip']}' has '{frames}' frames; give a whole number, or nothing")
-    clips = tuple(Clip(**{**row, "frames": int(row.get("frames") or 0)}) for row in rows)  # type: ignore[arg-type]
+        if (slot := row.get("slot", "")) and not slot.isdecimal():
+            raise UserError(f"{path}: clip '{row['clip']}' has the slot '{slot}'; give a whole number, or nothing")
+    clips = tuple(
+        Clip(**{**row, "frames": int(row.get("frames") or 0), "slot": int(row["slot"]) if row.get("slot") else None})  # type: ignore[arg-type]
+        for row in rows
+    )
     if not clips:
         raise UserError(f"{path}: the index has no clips")
     check_ids(clips)

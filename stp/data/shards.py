@@ -132,6 +132,13 @@ class ShardWriter:
         for name, array in extras.items():
             self._output.add(f"{name}/{clip}", array)
 
+    def copy(self, earlier: h5py.File, clip: str) -> None:
+        """Copy a complete clip with all its arrays, byte for byte, from a shard of the same parameters."""
+        for group in earlier:
+            if clip in earlier[group]:
+                earlier.copy(f"{group}/{clip}", self._output.file, f"{group}/{clip}")
+        self._output.check()
+
     def close(self) -> None:
         """Raise a ValueError if fields of a clip are missing."""
         for clip, shape in self._shapes.items():

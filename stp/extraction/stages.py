@@ -13,11 +13,12 @@ import numpy as np
 from stp.config import StorageFormat
 from stp.data.boxes import read_boxes
 from stp.data.index import Clip
-from stp.data.shards import RAW, ClipFields, StoredFields, read_extra, write_shard
+from stp.data.shards import RAW, ClipFields, ShardWriter, StoredFields, read_extra, write_shard
 from stp.errors import UserError
 from stp.extraction.engine import WriteChunk, write_flow
 from stp.extraction.pairs import FlowSettings
 from stp.extraction.recipe import Recipe, frame_parameters, shard_parameters
+from stp.extraction.reuse import SOURCE, Wanted, earlier, restore, source_of
 from stp.extraction.writers import clip_in_shard, write_chunks
 from stp.system.progress import progress
 from stp.video.clip import GreyClip
@@ -32,27 +33,41 @@ def extract_frames(
     """Decode clips into `output`: (T, 3, height, width) uint8 RGB each.
 
     Person boxes of clips that have some are stored, too, in pixels of the stored frames: /boxes/CLIP_ID, float32 (m, 5)
-    of frame, x0, y0, x1, y1.
+    of frame, x0, y0, x1, y1. Clips that an earlier `output` already had are taken over (`stp.extraction.reuse`).
 
     Raises:
         UserError: a clip has no number of frames in the index, or another one than its video.
     """
-    with write_shard(output, "rgb", frame_parameters(width, height), storage) as shard:
-        for clip in progress(clips, desc="frames", unit="clip"):
-            if not clip.frames:
-                raise UserError(f"{clip.path}: the index lacks its number of frames; make the index with stp index")
-            shard.create(clip.clip, (clip.frames, 3, height, width))
-            frames = 0
-            for frame in decode(clip.path, width, height):
-                if frames < clip.frames:
-                    shard.fill(clip.clip, frames, frame.transpose(2, 0, 1)[None])
-                frames += 1
-            if frames != clip.frames:
-                raise UserError(f"{clip.path}: {frames} frames, but the index says {clip.frames}; run stp index again")
-            if clip.boxes:
-                own_width, own_height = video_size(clip.path)
-                boxes = read_boxes(clip.boxes, frames, width / own_width, height / own_height)
-                shard.add(clip.clip, boxes=boxes_to_rows(boxes))
+    parameters = frame_parameters(width, height)
+    wanted = Wanted(output, "rgb", parameters, storage, {clip.clip: clip.digest for clip in clips})
+    with earlier(wanted) as before:
+        if before.whole:
+            restore(output)
+            return
+        with write_shard(output, "rgb", parameters, storage) as shard:
+            for clip in progress(clips, desc="frames", unit="clip"):
+                if not before.take_over(clip.clip, shard):
+                    write_frames(clip, shard, width, height)
+
+
+def write_frames(clip: Clip, shard: ShardWriter, width: int, height: int) -> None:
+    """Decode a clip into an open shard, as `extract_frames` does."""
+    if not clip.frames:
+        raise UserError(f"{clip.path}: the index lacks its number of frames; make the index with stp index")
+    shard.create(clip.clip, (clip.frames, 3, height, width))
+    frames = 0
+    for frame in decode(clip.path, width, height):
+        if frames < clip.frames:
+            shard.fill(clip.clip, frames, frame.transpose(2, 0, 1)[None])
+        frames += 1
+    if frames != clip.frames:
+        raise UserError(f"{clip.path}: {frames} frames, but the index says {clip.frames}; run stp index again")
+    if clip.boxes:
+        own_width, own_height = video_size(clip.path)
+        boxes = read_boxes(clip.boxes, frames, width / own_width, height / own_height)
+        shard.add(clip.clip, boxes=boxes_to_rows(boxes))
+    if clip.digest:
+        shard.add(clip.clip, source=source_of(clip.digest))
 
 
 def boxes_to_rows(boxes: list[np.ndarray]) -> np.ndarray:
@@ -92,7 +107,8 @@ def extract_flow(
     """TV-L1 flow of every clip of an RGB shard, (T - 1, 2, H, W) uint8 each, and with `warped_output` its warped flow.
 
     A clip of a single frame gives one field of no motion. The warped shard also holds each pair's homography, the
-    number of its inliers, and whether it fell back to the identity.
+    number of its inliers, and whether it fell back to the identity. Clips that earlier outputs already had of the same
+    frames are taken over (`stp.extraction.reuse`).
 
     Args:
         frames: the shard of frames.
@@ -103,16 +119,30 @@ def extract_flow(
         threads: CPU threads of TV-L1.
         storage: how the fields are stored.
     """
-    source, boxes = ClipFields([frames]), read_extra(frames, "boxes")
-    clips = [grey_clip(name, source[name], boxes.get(name)) for name in source.clips()]
+    source, boxes, made_from = ClipFields([frames]), read_extra(frames, "boxes"), read_extra(frames, SOURCE)
+    digests = {name: made_from[name].tobytes().hex() if name in made_from else "" for name in source.clips()}
     outputs = {"of": output} | ({"wof": warped_output} if warped_output else {})
+    wanted = {
+        modality: Wanted(
+            path, modality, shard_parameters(settings, bound, modality, source.parameters), storage, digests
+        )
+        for modality, path in outputs.items()
+    }
     with ExitStack() as stack:
+        before = {modality: stack.enter_context(earlier(each)) for modality, each in wanted.items()}
+        if all(each.whole for each in before.values()):
+            for path in outputs.values():
+                restore(path)
+            return
         shards = {
-            modality: stack.enter_context(
-                write_shard(path, modality, shard_parameters(settings, bound, modality, source.parameters), storage)
-            )
-            for modality, path in outputs.items()
+            modality: stack.enter_context(write_shard(each.path, modality, each.parameters, storage))
+            for modality, each in wanted.items()
         }
+        same = frozenset.intersection(*(each.clips for each in before.values()))
+        for modality, each in before.items():
+            for name in same:
+                each.take_over(name, shards[modality])
+        clips = [grey_clip(name, source[name], boxes.get(name)) for name in source.clips() if name not in same]
 
         def open_clip(clip: GreyClip, pool: ThreadPoolExecutor) -> AbstractContextManager[WriteChunk]:
             pairs = clip.pairs(settings.step)
@@ -122,6 +152,10 @@ def extract_flow(
 
         with progress(total=sum(clip.pairs(settings.step) for clip in clips), desc="flow", unit="pair") as bar:
             summary = write_flow(clips, settings, threads, open_clip, bar.update)
+        for shard in shards.values():
+            for clip in clips:
+                if clip.name in made_from:
+                    shard.add(clip.name, source=made_from[clip.name])
     log.info("%s", summary)
     if warped_output:
         log.info(

@@ -95,9 +95,11 @@ def examine_clips(clips: Sequence[Clip], look: Callable[[Clip], Found], threads:
         return list(progress(pool.map(look, clips), total=len(clips), desc="check", unit="clip"))
 
 
-def check_videos(clips: list[Clip], threads: int = 1) -> tuple[list[Clip], list[BadVideo]]:
+def check_videos(
+    clips: list[Clip], threads: int = 1, check: Callable[[Clip], Clip | BadVideo] = check_video
+) -> tuple[list[Clip], list[BadVideo]]:
     """Check every clip; good ones with their number of frames and bad ones, both in the order given."""
-    checked = examine_clips(clips, check_video, threads)
+    checked = examine_clips(clips, check, threads)
     good = [clip for clip in checked if isinstance(clip, Clip)]
     bad = [clip for clip in checked if isinstance(clip, BadVideo)]
     return good, bad

@@ -26,4 +26,4 @@ rule flow:
         storage=config["storage"]["format"],
         quality=config["storage"]["quality"],
     shell:
-        "python -m stp --log {log:q} extract {input:q} {output:q} --backend {params.backend} --semantics {params.semantics} --bound {params.bound} --detector {params.detector} --storage {params.storage} --quality {params.quality} --threads {threads}"
+        "python -m stp --log {log:q} extract {input:q} {output:q} --keep --backend {params.backend} --semantics {params.semantics} --bound {params.bound} --detector {params.detector} --storage {params.storage} --quality {params.quality} --threads {threads}"

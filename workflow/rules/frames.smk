@@ -21,4 +21,4 @@ rule frames:
         storage=config["storage"]["format"],
         quality=config["storage"]["quality"],
     shell:
-        "python -m stp --log {log:q} frames {input:q} --shard {wildcards.shard} --shards {params.shards} --width {params.width} --height {params.height} --storage {params.storage} --quality {params.quality} -o {output:q}"
+        "python -m stp --log {log:q} frames {input:q} --keep --shard {wildcards.shard} --shards {params.shards} --width {params.width} --height {params.height} --storage {params.storage} --quality {params.quality} -o {output:q}"

@@ -51,4 +51,4 @@ rule index:
         ),
         on_bad_video=config["on_bad_video"],
     shell:
-        "python -m stp --log {log:q} index {params.path:q} {params.importing} --on-bad-video {params.on_bad_video} --threads {threads} -o {output.index:q} --skipped {output.skipped:q}"
+        "python -m stp --log {log:q} index {params.path:q} {params.importing} --keep --on-bad-video {params.on_bad_video} --threads {threads} -o {output.index:q} --skipped {output.skipped:q}"

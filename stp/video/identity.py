@@ -1,0 +1,51 @@
+"""The identity of a clip's content, by which work on videos that have not changed is not done again."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+
+from stp.data.index import Clip
+from stp.video.decoding import BadVideo, check_video
+
+DECODERS = ("av", "opencv-contrib-python-headless")
+DIGITS = 16  # 64 bits
+
+
+def _decoders() -> str:
+    """The versions of the packages that decode; another one may decode other frames."""
+    found = []
+    for name in DECODERS:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            found.append(f"{name} none")
+    return ", ".join(found)
+
+
+def content_digest(clip: Clip) -> str:
+    """16 hexadecimal digits that stand for the bytes of a clip's video and boxes, and the decoders' versions.
+
+    Neither the path nor the time of writing counts. Raises an OSError if a file cannot be read.
+    """
+    parts = [_decoders()]
+    for path in (clip.path, clip.boxes):
+        if path:
+            with open(path, "rb") as file:
+                parts.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:DIGITS]
+
+
+def check_changed(clip: Clip, known: Mapping[str, int]) -> Clip | BadVideo:
+    """The clip with its digest and number of frames, or why it is unusable.
+
+    A video is decoded to its end as by `check_video`, unless `known`, the frames by digest, has the number.
+    """
+    try:
+        digest = content_digest(clip)
+    except OSError:
+        return check_video(clip)  # says what is wrong
+    if digest in known:
+        return replace(clip, frames=known[digest], digest=digest)
+    checked = check_video(clip)
+    return checked if isinstance(checked, BadVideo) else replace(checked, digest=digest)
