@@ -19,6 +19,7 @@ FusionSpace = Literal["scores", "probabilities"]
 Residence = Literal["auto", "always", "never"]
 Compilation = Literal["auto", "always", "never"]
 Precision = Literal["auto", "float32", "bfloat16"]
+Balance = Literal["none", "sampling", "loss"]
 
 FUSED = (("rgb", "of"), ("of", "wof"), ("rgb", "of", "wof"))  # rows of Table 1 (paper section 4.1)
 FLOW = ("of", "wof")  # modalities that one job computes together
@@ -125,7 +126,11 @@ FLOW_STREAM = Stream(320, (110, 250), 0.001, 0.7, (1, 0.875, 0.75))
 
 @dataclass(frozen=True)
 class Training:
-    """SGD with TSN's good practices."""
+    """SGD with TSN's good practices.
+
+    `balance` evens out classes of different sizes: a clip of a class with n clips is drawn, or counts in the loss, in
+    proportion to n ** -`balance_power` (`stp.sampling.samples.class_weights`).
+    """
 
     seeds: tuple[int, ...] = (0,)
     batch_videos: int = 32
@@ -133,6 +138,8 @@ class Training:
     weight_decay: float = 5e-4
     gradient_clip: float = 20
     partial_bn: bool = True
+    balance: Balance = "none"
+    balance_power: float = 1
     precision: Precision = "auto"
     deterministic: bool = False  # on GPUs; a CPU always repeats
     checkpoint_minutes: float = 5
@@ -348,7 +355,16 @@ class Config:
         if entry.method == "pyramid":
             short = ("segment_length", "subsegments") if name == "baseline" else ()
             own = {key: value for key, value in _plain(self.pyramid).items() if key not in short} | own
-        return _plain(self.model) | training | own
+        return without_balance(_plain(self.model) | training | own)
+
+
+def without_balance(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without the keys that say how classes are balanced, if they are not: then they change no result.
+
+    Runs of versions that had no such keys have these settings, too.
+    """
+    balanced = settings.get("balance", "none") != "none"
+    return {key: value for key, value in settings.items() if balanced or key not in ("balance", "balance_power")}
 
 
 SECTIONS: dict[str, type] = {

@@ -75,11 +75,21 @@ def test_settings_have_the_numbers_of_the_schema(path: str, name: str, modality:
         given = values.get("training", {}).get(stream, {})
         filled["training"][stream] = schema_defaults({"$ref": f"#/$defs/{stream}"}) | given
     unused = {"seeds", "checkpoint_minutes", "tensorboard", "flow" if modality == "rgb" else "rgb"}
+    unused |= {"balance", "balance_power"}
     unused |= {"segment_length", "subsegments"} if name == "baseline" else set()
     expected = filled["pyramid"] | filled["model"] | filled["training"]
     expected = {key: value for key, value in expected.items() if key not in unused}
     settings = Config.from_values(values).settings(name, modality)
     assert json.dumps(settings, sort_keys=True) == json.dumps(expected, sort_keys=True)
+
+
+@pytest.mark.parametrize("balance", ["sampling", "loss"])
+def test_balancing_is_a_setting_only_where_it_is_done(balance: str) -> None:
+    """Runs of versions without these keys are not trained again."""
+    plain = config().settings("3-level", "of")
+    assert config(training={"balance": "none", "balance_power": 0.5}).settings("3-level", "of") == plain
+    balanced = config(training={"balance": balance, "balance_power": 0.5}).settings("3-level", "of")
+    assert balanced == plain | {"balance": balance, "balance_power": 0.5}
 
 
 def test_another_method_is_an_entry_with_its_inputs_and_options() -> None:

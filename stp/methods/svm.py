@@ -4,6 +4,7 @@ It is the floor for every trained network: the accuracy that the features of `st
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from sklearn.pipeline import Pipeline
@@ -17,11 +18,13 @@ from stp.methods.shallow import shallow_method
 class SvmOptions:
     """The clip is divided into each number of temporal `parts` (1: the whole clip); `C` is the weight of the errors.
 
-    The means of all these parts are concatenated.
+    The means of all these parts are concatenated. With `balance: loss`, an error counts in inverse proportion to the
+    number of clips of its class.
     """
 
     parts: tuple[int, ...] = (1, 4)
     C: float = 0.01  # for few clips with many standardised features
+    balance: Literal["none", "loss"] = "none"
 
 
 def vector(options: SvmOptions, features: np.ndarray) -> np.ndarray:
@@ -32,7 +35,8 @@ def vector(options: SvmOptions, features: np.ndarray) -> np.ndarray:
 
 def classifier(options: SvmOptions, seed: int) -> Pipeline:
     """Standardised features, then one linear SVM per class against all others."""
-    svm = LinearSVC(C=options.C, random_state=seed)
+    class_weight = "balanced" if options.balance == "loss" else None
+    svm = LinearSVC(C=options.C, class_weight=class_weight, random_state=seed)
     return Pipeline([("scaler", StandardScaler()), ("svm", svm)])
 
 

@@ -79,12 +79,27 @@ class TrainingBatch:
 class Drawing:
     """How training samples are drawn: fields by `sampler`, crops with sides of `scales` times the short side.
 
-    A batch has `batch_videos` clips.
+    A batch has `batch_videos` clips. With `balance_power` 0 an epoch has every clip once; else as many clips, drawn
+    with replacement by `class_weights`.
     """
 
     sampler: Sampler
     scales: tuple[float, ...]
     batch_videos: int
+    balance_power: float = 0
+
+
+def class_weights(labels: np.ndarray, classes: int, power: float) -> np.ndarray:
+    """The weight of a clip of each class, float64 (classes,): n ** -power for n clips, scaled to mean 1 over clips.
+
+    In sampling, power 1 draws all classes equally often, and .5 in proportion to the roots of their sizes: q = 0 and
+    q = 1/2 in equation 1 of Kang et al., "Decoupling representation and classifier for long-tailed recognition" (ICLR
+    2020). A class without clips has the weight 0.
+    """
+    counts = np.bincount(labels, minlength=classes)
+    weights = np.where(counts > 0, np.maximum(counts, 1.0) ** -power, 0.0)
+    scaled: np.ndarray = weights / weights[labels].mean()
+    return scaled
 
 
 def draw_batch(drawing: Drawing, fields: ClipFields, clips: Sequence[Clip], rng: np.random.Generator) -> list[Sample]:
@@ -100,12 +115,17 @@ def draw_batch(drawing: Drawing, fields: ClipFields, clips: Sequence[Clip], rng:
 def draw_epoch(
     drawing: Drawing, fields: ClipFields, clips: Sequence[Clip], classes: Sequence[str], rng: np.random.Generator
 ) -> list[TrainingBatch]:
-    """The batches of an epoch: every clip once, in random order.
+    """The batches of an epoch: every clip once, in random order, or clips drawn to balance the classes.
 
     Everything that is random about an epoch's images is drawn here.
     """
     number = {name: i for i, name in enumerate(classes)}
-    order = rng.permutation(len(clips))
+    if drawing.balance_power:
+        labels = np.array([number[clip.label] for clip in clips], np.int64)
+        shares = class_weights(labels, len(classes), drawing.balance_power)[labels] / len(clips)
+        order = rng.choice(len(clips), len(clips), p=shares)
+    else:
+        order = rng.permutation(len(clips))
     batches = []
     for first in range(0, len(order), drawing.batch_videos):
         chosen = [clips[i] for i in order[first : first + drawing.batch_videos]]

@@ -1,8 +1,8 @@
 """Training of one run: SGD over randomly sampled segments, with TSN's good practices (paper section 4.1).
 
-Every epoch visits every training clip once. Order, segments and crops are drawn from the run's seed alone. A training
-that is stopped or killed and then run again ends with the same weights as an uninterrupted one. On a GPU the weights
-agree up to rounding, and exactly if the training is `deterministic`.
+Every epoch visits every training clip once, unless `balance: sampling` draws them. Order, segments and crops are drawn
+from the run's seed alone. A training that is stopped or killed and then run again ends with the same weights as an
+uninterrupted one. On a GPU the weights agree up to rounding, and exactly if the training is `deterministic`.
 """
 
 import json
@@ -26,7 +26,7 @@ from stp.data.shards import ClipFields
 from stp.errors import UserError
 from stp.models.segment_network import SegmentNetwork
 from stp.sampling.loading import DeviceFields, open_fields
-from stp.sampling.samples import Drawing, Sampler, draw_epoch
+from stp.sampling.samples import Drawing, Sampler, class_weights, draw_epoch
 from stp.system.devices import Compute, autocast, configure, full_memory_named
 from stp.system.machine import builds_c
 from stp.system.progress import progress
@@ -63,8 +63,17 @@ class Plan:
 
     def drawing(self) -> Drawing:
         """How the run's training samples are drawn."""
-        scales = self.options.stream(self.run.name.input).scales
-        return Drawing(self.sampler, scales, self.options.batch_videos)
+        options = self.options
+        power = options.balance_power if options.balance == "sampling" else 0
+        return Drawing(self.sampler, options.stream(self.run.name.input).scales, options.batch_videos, power)
+
+    def loss_weights(self, clips: Sequence[Clip]) -> Tensor | None:
+        """The weight of each class in the loss, float32 (classes,), for these training clips; None: all count alike."""
+        if self.options.balance != "loss":
+            return None
+        number = {name: i for i, name in enumerate(self.run.classes)}
+        labels = np.array([number[clip.label] for clip in clips], np.int64)
+        return torch.tensor(class_weights(labels, len(number), self.options.balance_power), dtype=torch.float32)
 
 
 def seed_run(run: Run) -> np.random.Generator:
@@ -131,6 +140,8 @@ class Training:
         The last step also begins the next epoch.
         """
         self.network.train()
+        weights = self.plan.loss_weights(clips)
+        weights = None if weights is None else weights.to(self.device)
         epoch = draw_epoch(self.plan.drawing(), source.fields, clips, self.run.classes, self.rng)
         left = epoch[self.tally.batches :]
         began = time.perf_counter()
@@ -139,7 +150,7 @@ class Training:
         for batch in left:
             assert following is not None
             images, labels = following
-            mean_loss, predicted = self.step(images, labels)
+            mean_loss, predicted = self.step(images, labels, weights)
             following = next(made, None)  # prepared while a GPU computes this step; the next line waits for its result
             loss, predictions = mean_loss.item(), predicted.cpu()
             if not math.isfinite(loss):
@@ -149,13 +160,19 @@ class Training:
             yield self._end_epoch() if self.tally.batches == len(epoch) else None
             began = time.perf_counter()
 
-    def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """One step of SGD on images (B, N, K, C, size, size), labels (B,): mean loss and predicted classes (B,)."""
+    def step(self, images: Tensor, labels: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """One step of SGD on images (B, N, K, C, size, size), labels (B,): mean loss and predicted classes (B,).
+
+        With `weights` (classes,), a video's loss counts by the weight of its class.
+        """
         options = self.plan.options
         with autocast(self.device, options.precision):
             features = self.network.features(images, self.compute.micro_batch_videos)
         scores = self.network.scores(features.float()).mean(1)  # segments -> video
-        loss = F.cross_entropy(scores, labels)
+        if weights is None:
+            loss = F.cross_entropy(scores, labels)
+        else:
+            loss = (F.cross_entropy(scores, labels, reduction="none") * weights[labels]).mean()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), options.gradient_clip)

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from stp.config import FLOW_STREAM, RGB_STREAM, Model, Precision, Stream, Training, is_flow
+from stp.config import FLOW_STREAM, RGB_STREAM, Balance, Model, Precision, Stream, Training, is_flow, without_balance
 from stp.data.modalities import MODALITIES, Modality
 from stp.data.run_name import RunName
 from stp.errors import UserError
@@ -29,7 +29,7 @@ class Run:
             "variant": name.method,
             "fold": name.fold,
             "classes": self.classes,
-            "settings": asdict(self.options),
+            "settings": without_balance(asdict(self.options)),
             "seed": name.seed,
         }
 
@@ -51,6 +51,8 @@ class NetworkOptions:
     weight_decay: float = Training.weight_decay
     gradient_clip: float = Training.gradient_clip
     partial_bn: bool = Training.partial_bn
+    balance: Balance = Training.balance
+    balance_power: float = Training.balance_power
     precision: Precision = Training.precision
     deterministic: bool = Training.deterministic
     rgb: Stream = RGB_STREAM
