@@ -193,6 +193,24 @@ def test_a_kept_file_that_cannot_be_read_is_named_and_not_used(
     assert "all videos are decoded again: " in caplog.text
 
 
+def test_a_damaged_clip_is_not_taken_over(
+    videos: Path, tmp_path: Path, work: Work, caplog: pytest.LogCaptureFixture
+) -> None:
+    make(videos, tmp_path / "results")
+    work.take()
+    kept = tmp_path / "results/rgb/0.h5.kept"
+    with h5py.File(kept) as file:
+        first = file["clips/wave/2"].id.get_offset()
+    content_of_file = bytearray(kept.read_bytes())
+    content_of_file[first + 100] ^= 1
+    kept.write_bytes(content_of_file)
+    make(videos, tmp_path / "results")
+    assert work.take() == ([], ["2"], 0)
+    assert "rgb/0.h5.kept: clip 'wave/2' is made again (it differs from its digest" in caplog.text
+    make(videos, tmp_path / "scratch", keep=False)
+    assert content(tmp_path / "results") == content(tmp_path / "scratch")
+
+
 def test_without_hard_links_nothing_is_kept(
     videos: Path, tmp_path: Path, work: Work, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
