@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from stp.config_check import allowed
+
 SCHEMA = Path(__file__).resolve().parents[1] / "workflow/schemas/config.schema.yaml"
-BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
 HEADER = """\
 # Configuration
@@ -56,25 +57,13 @@ def keys(schema: dict[str, Any]) -> list[Key]:
             default = f"`{json.dumps(entry['default'])}`" if "default" in entry else ""
             meaning = " ".join(entry.get("description", "").split())
             yield Key(
-                f"{where}{name}", meaning, allowed(entry), default or ("must be given" if name in required else "")
+                f"{where}{name}",
+                meaning,
+                allowed(entry).replace("|", "\\|"),
+                default or ("must be given" if name in required else ""),
             )
 
     return list(walk(schema["properties"], "", schema.get("required", [])))
-
-
-def allowed(entry: dict[str, Any]) -> str:
-    """In words, what the schema lets a value be."""
-    if "enum" in entry:
-        return ", ".join(f"`{value}`" for value in entry["enum"])
-    if choices := entry.get("anyOf") or entry.get("oneOf"):
-        return " or ".join(allowed(choice) for choice in choices)
-    if entry.get("type") == "array":
-        return f"list of {allowed(entry.get('items', {}))}"
-    words = {"boolean": "true or false", "string": "text", "object": "keys and values"}
-    kind = entry.get("type", "any")
-    bounds = [f"{sign} {entry[name]}" for name, sign in BOUNDS.items() if name in entry]
-    pattern = [f"`{entry['pattern']}`".replace("|", "\\|")] if "pattern" in entry else []
-    return " ".join([words.get(kind, str(kind)), ", ".join([*bounds, *pattern])]).strip()
 
 
 def text(schema: dict[str, Any]) -> str:

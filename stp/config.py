@@ -23,6 +23,7 @@ Balance = Literal["none", "sampling", "loss"]
 
 FUSED = (("rgb", "of"), ("of", "wof"), ("rgb", "of", "wof"))  # rows of Table 1 (paper section 4.1)
 FLOW = ("of", "wof")  # modalities that one job computes together
+DEMO_PIXELS = 50_000_000  # of a whole clip, which is drawn in some 2 GB
 PYRAMID = re.compile(r"baseline|([1-9])-level")  # names listed in `variants`: the methods of stp/methods/pyramid.py
 
 
@@ -417,6 +418,8 @@ def _method_entry(name: str, values: Mapping[str, Any]) -> MethodEntry:
 def _check(config: Config) -> None:
     """Raise UserError if keys contradict each other."""
     _check_folders(config)
+    if config.demo:
+        _check_demo(config.demo)
     _check_methods(config)
     if config.training.partial_bn is False and config.compute.micro_batch_videos:
         raise UserError(
@@ -439,6 +442,16 @@ def _check(config: Config) -> None:
                 f"{', '.join(config.variants)}"
             )
     _check_explained(config)
+
+
+def _check_demo(demo: Demo) -> None:
+    """Raise UserError if a clip of the demo, which is drawn as a whole, would take too much memory."""
+    pixels = demo.frames * demo.width * demo.height
+    if pixels > DEMO_PIXELS:
+        raise UserError(
+            f"config: demo: frames x width x height: {demo.frames} x {demo.width} x {demo.height} are {pixels} pixels, "
+            f"but a clip may have {DEMO_PIXELS}; lower one of them"
+        )
 
 
 def _check_folders(config: Config) -> None:

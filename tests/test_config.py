@@ -127,6 +127,10 @@ def test_streams_and_fusion_weights_take_what_is_left_out_from_the_defaults() ->
         ({"features": {"frozen": {}}}, "features.frozen: no method uses these"),
         ({"results": "videos/results"}, "config: results: 'videos/results' lies in dataset.path 'videos'"),
         ({"demo": {}}, "config: dataset.path: 'videos' lies outside of the results folder 'results'"),
+        (
+            {"demo": {"frames": 500, "width": 1280}, "dataset": {"importer": "demo", "path": "results/videos"}},
+            "config: demo: frames x width x height: 500 x 1280 x 96 are 61440000 pixels",
+        ),
         ({"submission": "3-level"}, "config: submission: '3-level' with splits.folds 3"),
         ({"submission": "9-level", "splits": {"folds": 1}}, "config: submission: '9-level' is not trained"),
         ({"explain": {"clips": ["a/b", "a__b"]}}, "config: explain.clips: two of them"),

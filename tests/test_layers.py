@@ -18,6 +18,7 @@ ORDER = (  # what stands on one line does not import each other
     ("video", "flow"),
     ("data",),
     ("system",),
+    ("config_check",),
     ("config",),
     ("errors",),
 )

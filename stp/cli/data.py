@@ -19,6 +19,7 @@ from stp.cli.options import (
     Storage,
     Threads,
     gpu_of_flow,
+    parse_json,
     parse_options,
 )
 from stp.config import Demo, Flow, Frames, Scheme, Splits, StorageFormat, WarpedFlow
@@ -57,6 +58,9 @@ def index(
     ] = None,
     option: Annotated[list[str] | None, typer.Option(help="Option of the importer, as NAME=VALUE.")] = None,
     on_bad_video: Literal["error", "skip"] = "error",
+    named: Annotated[
+        str, typer.Option(help="Clips and classes that a config names, which must be there: JSON, by their keys.")
+    ] = "{}",
     keep: Keep = False,
     threads: Threads = 1,
 ) -> None:
@@ -64,6 +68,7 @@ def index(
     from functools import partial
 
     from stp.data.index import check_ids, place, write_index
+    from stp.data.selection import check_named
     from stp.datasets import find_clips, left_out
     from stp.extraction.reuse import earlier_index, keep_file
     from stp.system.files import complete_file
@@ -72,6 +77,7 @@ def index(
 
     clips = find_clips(importer, folder, lists, parse_options(option or []))
     check_ids(clips)
+    check_named(parse_json(named, "--named"), clips)  # before the videos are decoded
     if ignored := str(left_out(folder, clips, lists)):
         log.warning("left out of '%s': %s", folder, ignored)
     before = earlier_index(output)
@@ -85,6 +91,7 @@ def index(
     emptied = {video.clip.label for video in bad} - {clip.label for clip in good} - {""}
     if emptied:
         raise UserError(f"no video of class '{min(emptied)}' decodes; fix them or remove the class")
+    check_named(parse_json(named, "--named"), good)
     for video in bad:
         log.warning("skipped %s", video)
     with complete_file(skipped) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:

@@ -8,6 +8,29 @@ from stp.data.index import Clip, Index
 from stp.data.shards import ClipFields, shard_modality
 from stp.errors import UserError
 
+EXPLAINED_WORDS = ("own", "predicted")  # values of explain.class that are no class
+
+
+def check_named(named: Mapping[str, Sequence[str]], clips: Sequence[Clip]) -> None:
+    """Raise UserError for names in a config that are not those of the data set's clips and classes.
+
+    `named` holds, by their keys, the ids of `explain.clips` and `examples.clips`, and the words of `explain.class`.
+    """
+    ids, labels = [clip.clip for clip in clips], list(dict.fromkeys(clip.label for clip in clips if clip.label))
+    for key, names in named.items():
+        known, kind = (labels, "class") if key.endswith(".class") else (ids, "clip")
+        words = EXPLAINED_WORDS if key.endswith(".class") else ()
+        for name in set(names) - {*known, *words}:
+            similar = difflib.get_close_matches(name, known, n=3)
+            hint = f"did you mean {' or '.join(similar)}?" if similar else f"there are {', '.join(known[:3])}, ..."
+            raise UserError(f"config: {key}: '{name}' is no {kind} of the data set; {hint}")
+    if "own" in named.get("explain.class", ()):
+        hidden = {clip.clip for clip in clips if not clip.label} & set(named.get("explain.clips", ()))
+        if hidden:
+            raise UserError(
+                f"config: explain.class: own, but the label of '{min(hidden)}' is hidden; give predicted or a class"
+            )
+
 
 def chosen_clips(index: Index, names: Sequence[str], source: str) -> dict[str, Clip]:
     """The clips of these ids, by the names of the files to write: `a/b` becomes `a__b`.

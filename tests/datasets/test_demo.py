@@ -42,6 +42,13 @@ def test_clip_depends_on_its_seed_and_number_alone() -> None:
     assert not np.array_equal(clip, draw_clip("passing", 1, 9, seed=4))
 
 
+def test_every_action_fits_into_the_fewest_frames() -> None:
+    for number in range(300):
+        done = sub_motions("pointing", number, frames=12)
+        assert (done["raise"][0], done["extend"][0]) == (0, 0)
+        assert done["raise"][-1] == done["extend"][-1] == 1
+
+
 def test_other_sizes() -> None:
     assert draw_clip("attention", 0, 0, frames=30, width=96, height=72).shape == (30, 72, 96, 3)
 

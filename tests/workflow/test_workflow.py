@@ -441,14 +441,13 @@ def test_misspelt_key_is_one_line(tmp_path: Path) -> None:
     assert result.returncode != 0
     lines = [line for line in result.stdout.splitlines() if "epochz" in line]
     assert len(lines) == 1
-    assert lines[0].startswith("config: training: Additional properties are not allowed ('epochz' was unexpected)")
-    assert "allowed keys are seeds, batch_videos" in lines[0]
+    assert lines[0].startswith("config: training.epochz: unknown key; allowed are seeds, batch_videos")
     assert "Traceback" not in result.stdout
 
 
 def test_wrong_value_names_its_key(tmp_path: Path) -> None:
     result = snakemake(tmp_path, TINY | {"scoring": {"crops": 3}}, "--dry-run")
-    assert "config: scoring.crops: 3 is not one of [1, 2, 5, 10]" in result.stdout
+    assert "config: scoring.crops: 3 is not allowed; allowed: `1`, `2`, `5`, `10`" in result.stdout
 
 
 def test_submission_of_several_folds_is_refused(tmp_path: Path) -> None:

@@ -9,35 +9,24 @@ from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
-from snakemake.utils import min_version, validate
+from snakemake.utils import min_version
 
 min_version("9.0")
 
-try:
-    validate(config, "../schemas/config.schema.yaml")
-except WorkflowError as error:
-    problem = error.__context__
-    if problem is None or not hasattr(problem, "json_path"):
-        raise
-    known = ", ".join(problem.schema.get("properties", ()))
-    raise WorkflowError(
-        f"config: {problem.json_path.replace('$', '').lstrip('.') or 'top level'}: {problem.message}"
-        + (
-            f"; allowed keys are {known}"
-            if problem.validator == "additionalProperties"
-            else ""
-        )
-    ) from None
-
 # The package is beside the workflow, or installed where the workflow is a module.
-sys.path.insert(0, str(Path(str(workflow.current_basedir)).parents[1]))
-from stp.config import Config, fused_inputs
+ROOT = Path(str(workflow.current_basedir)).parents[1]
+sys.path.insert(0, str(ROOT))
+from stp.config import fused_inputs
+from stp.config_check import checked_config, read_config
 from stp.errors import UserError
 
 try:
-    CONFIG = Config.from_values(config)
+    for path in workflow.configfiles:  # Snakemake takes the last of keys given twice
+        read_config(Path(path))
+    filled, CONFIG = checked_config(config, ROOT)
 except UserError as error:
     raise WorkflowError(str(error)) from None
+config.update(filled)
 
 RESULTS = config["results"].rstrip("/")
 DATASET = config["dataset"]
@@ -46,14 +35,9 @@ SUBMISSION = config["submission"]
 DATA = f"{DATASET['importer']} ({RESULTS})"
 
 # Published results, a file for each comparison; found from this file, because the workflow may be a module.
-REPORTED = Path(str(workflow.current_basedir)).parents[1] / "config/reported"
+REPORTED = ROOT / "config/reported"
 COMPARISONS = config["comparison"]
 KNOWN_COMPARISONS = sorted(path.stem for path in REPORTED.glob("*.csv"))
-for name in COMPARISONS:
-    if name not in KNOWN_COMPARISONS:
-        raise WorkflowError(
-            f"config: comparison: '{name}' is none of {', '.join(KNOWN_COMPARISONS)}, the files of {REPORTED}"
-        )
 
 TABLES = ["table1", *COMPARISONS, "statistics", "metrics"]
 SHARDS = range(config["shards"])

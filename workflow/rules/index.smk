@@ -23,6 +23,16 @@ if "demo" in config:
             "python -m stp --log {log:q} demo {output:q} {params.demo} --threads {threads}"
 
 
+# What rule index checks before it decodes the videos. It leaves the index as it is, so it is no param.
+CHECKED_NAMES = json.dumps(
+    {
+        "explain.clips": config["explain"]["clips"],
+        "explain.class": [config["explain"]["class"]] if config["explain"]["clips"] else [],
+        "examples.clips": config["examples"]["clips"],
+    }
+)
+
+
 rule index:
     input:
         [DATASET["path"]] if "demo" in config else [],
@@ -51,4 +61,4 @@ rule index:
         ),
         on_bad_video=config["on_bad_video"],
     shell:
-        "python -m stp --log {log:q} index {params.path:q} {params.importing} --keep --on-bad-video {params.on_bad_video} --threads {threads} -o {output.index:q} --skipped {output.skipped:q}"
+        "python -m stp --log {log:q} index {params.path:q} {params.importing} --keep --on-bad-video {params.on_bad_video} --named {CHECKED_NAMES:q} --threads {threads} -o {output.index:q} --skipped {output.skipped:q}"

@@ -105,7 +105,7 @@ def sub_motions(label: str, number: int, frames: int = 24, seed: int = 0) -> dic
         raise ValueError(f"label {label!r} is not one of {', '.join(CLASSES)}")
     rng = clip_rng(number, seed, 0)
     length = frames * rng.uniform(0.68, 0.8)
-    onset = rng.uniform(0.5, frames - 2 - length)
+    onset = rng.uniform(0.5, max(0.5, frames - 2 - length))  # 12 frames may leave less room before the action's end
     clock = (np.arange(frames) - onset) / length
     progress = {name: np.zeros(frames, np.float32) for name in SUB_MOTIONS}
     for name, strokes in PLAN[label].items():
