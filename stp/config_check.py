@@ -1,7 +1,7 @@
 """The check of a config before any job: its text, types and ranges by the schema, keys against each other, and paths.
 
-Everything is one call, `checked_config`, which takes a few hundredths of a second and needs no Snakemake. Every mistake is
-one `UserError` that names the key, its value and what is allowed.
+Everything is one call, `checked_config`, which takes a few hundredths of a second and needs no Snakemake. Every mistake
+is one `UserError` that names the key, its value and what is allowed.
 """
 
 import copy

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from stp.cli import app
+from stp.cli.app import app
 from stp.data.index import Clip
 from stp.data.selection import check_named
 from stp.errors import UserError

@@ -27,7 +27,9 @@ if "demo" in config:
 CHECKED_NAMES = json.dumps(
     {
         "explain.clips": config["explain"]["clips"],
-        "explain.class": [config["explain"]["class"]] if config["explain"]["clips"] else [],
+        "explain.class": (
+            [config["explain"]["class"]] if config["explain"]["clips"] else []
+        ),
         "examples.clips": config["examples"]["clips"],
     }
 )
