@@ -272,6 +272,10 @@ def _check_names(values: Mapping[str, Any]) -> None:
         if found := [letter for letter in name if letter in PLACEHOLDERS]:
             instead = "explain the clip by `stp explain`" if key.startswith("explain") else "choose another name"
             raise UserError(f"config: {key}: {_shown(name)} has {found[0]}, which Snakemake replaces; {instead}")
+    shown = [(f"examples.clips[{i}]", clip) for i, clip in enumerate(values["examples"]["clips"])]
+    for key, name in [*shown, ("explain.class", values["explain"]["class"])]:
+        if "<" in name:
+            raise UserError(f"config: {key}: {_shown(name)} has <, which is markup in Snakemake's report; leave it out")
     read = [("dataset.path", dataset["path"]), ("dataset.lists", dataset["lists"]), ("model.weights", model["weights"])]
     for key, name in [*written, *read, *explained]:
         size, longest = len(name.encode()), max(len(part.encode()) for part in name.split("/"))

@@ -15,7 +15,7 @@ import torch
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:  # playwright is imported by the tests that need it: all others run without it
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 torch.set_num_threads(1)  # the networks are tiny: threads would wait for one another
 settings.register_profile("stp", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no test asserts a time
@@ -76,3 +76,15 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     yield mount
     for folder in mounted:
         subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def offline(browser: Browser) -> Iterator[Page]:
+    """A page without network; whatever it asks of any host, and every error of its scripts, fails the test."""
+    with browser.new_context(offline=True) as context:
+        page, asked, errors = context.new_page(), [], []
+        context.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: errors.append(error.message))
+        yield page
+        assert [url[:200] for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+        assert errors == []

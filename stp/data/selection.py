@@ -33,7 +33,7 @@ def check_named(named: Mapping[str, Sequence[str]], clips: Sequence[Clip]) -> No
 
 
 def chosen_clips(index: Index, names: Sequence[str], source: str) -> dict[str, Clip]:
-    """The clips of these ids, by the names of the files to write: `a/b` becomes `a__b`.
+    """The clips of these ids, by the names of the files to write: `a/b` becomes `a__b`, and `<` becomes `＜`.
 
     Raises:
         UserError: an id is unknown (`source` is where ids are from), or two clips would have the same file name.
@@ -44,7 +44,7 @@ def chosen_clips(index: Index, names: Sequence[str], source: str) -> dict[str, C
         if name not in known:
             similar = difflib.get_close_matches(name, known, n=3) or list(known)[:3]
             raise UserError(f"clip '{name}' is not in {source}; clips are called as {', '.join(similar)}")
-        file = name.replace("/", "__")
+        file = name.replace("/", "__").replace("<", "＜")  # < would be markup in pages that show names of files
         if file in chosen:
             raise UserError(
                 f"clips '{chosen[file].clip}' and '{name}' would both be written to {file}; give one of them"

@@ -19,7 +19,7 @@ import pandas as pd
 from stp.data.modalities import MODALITIES
 from stp.errors import UserError
 from stp.evaluation.fused import Predictions, clip_outcomes, clip_shares, input_name
-from stp.evaluation.markdown import table_text, with_deviation
+from stp.evaluation.markdown import plain_text, table_text, with_deviation
 from stp.evaluation.metrics import METRICS
 
 COLUMNS = ("method", "pretraining", "metric", "reported", "source", "data", "streams", "variant", "note")
@@ -94,7 +94,7 @@ def comparison_text(name: str, table: pd.DataFrame, notes: Sequence[str]) -> str
             "Reported": [with_deviation(value, float("nan")) for value in table["reported"]],
             "on": table["reported_on"].where(table["reported"].notna(), ""),
             "Measured": [with_deviation(value, deviation) for value, deviation in measured],
-            "on ": table["measured_on"],
+            "on ": table["measured_on"].map(plain_text),
         }
     )
     if table["metric"].nunique() == 1:

@@ -1,5 +1,6 @@
 """Tables for reading, as Markdown: a heading, a caption, the table, and notes on what its figures depend on."""
 
+import re
 from collections.abc import Sequence
 
 import pandas as pd
@@ -8,6 +9,15 @@ from stp.config import Fusion
 from stp.data.run_name import method_order
 from stp.evaluation.scores import Scores
 from stp.system.versions import versions
+
+
+# Letters that Markdown reads as markup; within a word, _ is none.
+MARKUP = re.compile(r"[\\`*\[\]<>&|]|(?<![^\W_])_|_(?![^\W_])")
+
+
+def plain_text(text: str) -> str:
+    """Text of a user's, such as a clip's name, for a table or a note: Markdown shows it as it is, on one line."""
+    return MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
 
 
 def with_deviation(value: float, deviation: float, digits: int = 1) -> str:
@@ -46,7 +56,7 @@ def table1_notes(runs: Sequence[Scores], fusion: Fusion, skipped: Sequence[str])
             "sub-segments overlap, spread evenly over the same segment."
         )
     if skipped:
-        notes.append(f"Left out because they do not decode: {'; '.join(skipped)}.")
+        notes.append(f"Left out because they do not decode: {'; '.join(map(plain_text, skipped))}.")
     return [*notes, version_note()]
 
 

@@ -10,6 +10,7 @@ from string import Template
 from typing import Any
 
 import markdown
+from markdown.util import Registry
 from PIL import Image
 
 from stp.errors import UserError
@@ -29,9 +30,15 @@ def _figure(path: Path) -> str:
 
 
 def _table(path: Path) -> str:
-    """A Markdown file with its table and notes."""
+    """A Markdown file with its heading, table and notes; words stay words, without links, images and other markup."""
     text = html.escape(path.read_text(encoding="utf-8"), quote=False)
-    return f"<section>{markdown.markdown(text, extensions=['tables', 'sane_lists'])}</section>"
+    renderer = markdown.Markdown(extensions=["tables", "sane_lists"])
+    renderer.ESCAPED_CHARS.append("&")  # which begins the escaped <, > and &
+    escapes: Registry = Registry()
+    escapes.register(renderer.inlinePatterns["escape"], "escape", 0)
+    renderer.treeprocessors["inline"].inlinePatterns = escapes
+    renderer.parser.blockprocessors.deregister("reference")
+    return f"<section>{renderer.convert(text)}</section>"
 
 
 def _footer(config: Mapping[str, Any], alone: bool) -> str:

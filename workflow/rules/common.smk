@@ -185,6 +185,12 @@ def streams_of(fused, method):
     return streams if set(streams) <= set(inputs) else []
 
 
+# The name of a clip from that of its file, which has __ for / and ＜ for <. The invisible letter behind < keeps the
+# report's script from ending at a name such as </script>.
+def as_label(file):
+    return file.replace("__", "/").replace("＜", "<\u2060")
+
+
 # table2 becomes Table 2.
 def table_title(name):
     return re.sub(r"^table(?=\d)", "table ", name).capitalize()

@@ -77,7 +77,7 @@ rule examples:
             patterns=["{clip}.{kind,png|mp4}"],
             category="5 Sample clips",
             labels=lambda wildcards: {
-                "clip": wildcards.clip.replace("__", "/")
+                "clip": as_label(wildcards.clip)
                 + (" (video)" if wildcards.kind == "mp4" else "")
             },
             caption="../report/examples.rst",
