@@ -10,7 +10,6 @@ from stp.data.run_name import method_order
 from stp.evaluation.scores import Scores
 from stp.system.versions import versions
 
-
 # Letters that Markdown reads as markup; within a word, _ is none.
 MARKUP = re.compile(r"[\\`*\[\]<>&|]|(?<![^\W_])_|_(?![^\W_])")
 
