@@ -1,21 +1,30 @@
 """Pictures of clips: where runs see a class, and clips as they are stored."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stp.cli.app import app
 from stp.cli.options import Device, GpuShare, Threads, check_crops
 from stp.config import Compute, Examples, Explain, Views
+from stp.errors import UserError
+
+if TYPE_CHECKING:
+    from stp.data.index import Clip, Index
+    from stp.data.shards import ClipFields
 
 log = logging.getLogger("stp")
 
 
 @app.command()
 def explain(
-    clips: Annotated[list[str], typer.Argument(help="Ids of the clips, as in the index.")],
+    clips: Annotated[
+        list[str], typer.Argument(metavar="CLIP...", help="Ids of clips, as in the index, or video files.")
+    ],
     runs: Annotated[
         list[Path],
         typer.Option("--run", exists=True, help="Folder of a trained run, or its model.pt; repeat for more."),
@@ -41,41 +50,87 @@ def explain(
 ) -> None:
     """Show where in clips trained runs see a class: guided Grad-CAM of every sub-segment, as a figure and as a video.
 
-    Frames, flow and the index are found in the results folder that contains the runs.
+    Frames, flow and the index are found in the results folder that contains the runs. Of a video file, they are made in
+    a temporary folder (environment variable TMPDIR) as those of the runs were. It has no class of its own: unless
+    --class names one, the class that each run predicts is explained.
 
-    Example:
+    Examples:
 
         stp explain wave/1 --run results/runs/of/baseline/fold1/seed0 --run results/runs/of/3-level/fold1/seed0 -o out
+        stp explain new.mp4 --run results/runs/of/3-level/fold1/seed0 -o out
     """
     import torch
 
-    from stp.data.index import read_index
+    from stp.data.index import Index, read_index
     from stp.data.selection import chosen_clips, clip_fields, fields_by_modality
     from stp.explain.explanation import explain as explain_run
-    from stp.explain.explanation import explained_runs, find_data
+    from stp.explain.explanation import explained_runs, find_data, recipe_of
+    from stp.extraction.stages import make_fields
     from stp.figures.explanations import save_explanations
+    from stp.predict.videos import video_clip
     from stp.system.devices import configure, reserved_device
+    from stp.video.decoding import UndecodableError
 
     check_crops(crops)
     torch.set_num_threads(threads)
     models = [path / "model.pt" if path.is_dir() else path for path in runs]
-    index_path, files = find_data(models, index_file, shards)
-    table = read_index(index_path)
-    chosen = chosen_clips(table, clips, str(index_path))
-    explained = explained_runs(models, table, str(index_path))
-    fields, views = fields_by_modality(files), Views(segments, crops)
+    videos = [Path(name) for name in clips if Path(name).is_file()]
+    ids = [name for name in clips if not Path(name).is_file()]
+    table, source, files = Index(()), "", list[Path]()
+    if ids:
+        index_path, files = find_data(models, index_file, shards)
+        table, source = read_index(index_path), str(index_path)
+        check_named(ids, table, source)
+    chosen = chosen_clips(table, ids, source)
+    named = video_names(videos, chosen)
+    explained = explained_runs(models, table if ids else None, source)
+    stored, views = fields_by_modality(files), Views(segments, crops)
+
+    def save(name: str, clip: "Clip", fields: "Mapping[str, ClipFields]", title: str, word: str) -> None:
+        explanations = [
+            explain_run(each, clip_fields(fields, each.run.name.input, clip.clip), clip, word, views, where)
+            for each in explained
+        ]
+        frames = fields["rgb"][clip.clip][:].transpose(0, 2, 3, 1)
+        notes = [each.note(clip.clip) if clip.label else f"fold {each.run.name.fold}" for each in explained]
+        parameters = {"clip": title, "segments": segments, "crops": crops}
+        save_explanations(output / name, frames, explanations, notes, parameters)
+        log.info("%s: %s", title, output / f"{name}.png")
+
     with reserved_device(device, gpu_share) as where:
         configure(where, shapes_repeat=False)
         for name, clip in chosen.items():
-            explanations = [
-                explain_run(each, clip_fields(fields, each.run.name.input, clip.clip), clip, target, views, where)
-                for each in explained
-            ]
-            frames = fields["rgb"][clip.clip][:].transpose(0, 2, 3, 1)
-            notes = [each.note(clip.clip) for each in explained]
-            parameters = {"clip": clip.clip, "segments": segments, "crops": crops}
-            save_explanations(output / name, frames, explanations, notes, parameters)
-            log.info("%s: %s", clip.clip, output / f"{name}.png")
+            save(name, clip, stored, clip.clip, target)
+        for name, path in named.items():
+            try:
+                clip, _ = video_clip(path)
+            except UndecodableError as error:
+                raise UserError(f"{path}: {error}") from None
+            with TemporaryDirectory(prefix="stp-") as folder:
+                fields = make_fields(recipe_of(models), clip, Path(folder), threads)
+                save(name, clip, fields, str(path), "predicted" if target == "own" else target)
+
+
+def check_named(names: list[str], index: "Index", source: str) -> None:
+    """Raise UserError for a name that is a folder, or that of a video that is neither a file nor a clip."""
+    from stp.video.decoding import is_video
+
+    known = {clip.clip for clip in index.clips}
+    for name in names:
+        if Path(name).is_dir():
+            raise UserError(f"CLIP: '{name}' is a folder; name videos, or ids of clips of {source}")
+        if name not in known and is_video(Path(name)):
+            raise UserError(f"CLIP: '{name}' is neither a video that exists nor the id of a clip of {source}")
+
+
+def video_names(videos: list[Path], taken: "Mapping[str, Clip]") -> dict[str, Path]:
+    """The videos by the names of the files to write, their stems; UserError if two have one, or a clip has it."""
+    named: dict[str, Path] = {}
+    for path in dict.fromkeys(videos):
+        other = named.setdefault(path.stem, path)
+        if other is not path or path.stem in taken:
+            raise UserError(f"CLIP: '{path}' and another clip would both be written to {path.stem}; give one of them")
+    return named
 
 
 @app.command()

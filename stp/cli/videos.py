@@ -27,7 +27,9 @@ log = logging.getLogger("stp")
 
 @app.command()
 def predict(
-    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Videos of any size and length.")],
+    videos: Annotated[
+        list[Path], typer.Argument(metavar="VIDEO...", help="Videos of any size and length, or folders of them.")
+    ],
     run: Annotated[
         list[Path],
         typer.Option(
@@ -75,13 +77,14 @@ def predict(
 ) -> None:
     """Predict the classes of videos with trained runs.
 
-    Videos are decoded, their flow is computed, and they are scored, all as for the clips of the runs' data set. Frames
-    and flow are kept in a temporary folder meanwhile (environment variable TMPDIR). Videos that cannot be used are
-    reported and skipped, and the exit status is then 1. No file is overwritten.
+    Of a folder, all videos below it are taken. Videos are decoded, their flow is computed, and they are scored, all as
+    for the clips of the runs' data set. Frames and flow are kept in a temporary folder meanwhile (environment variable
+    TMPDIR). Videos that cannot be used are reported and skipped, and the exit status is then 1. No file is overwritten.
 
     Examples:
 
         stp predict clip.avi --run results/runs/of/3-level/fold1/seed0
+        stp predict FOLDER --run results/runs/of/3-level/fold1/seed0
         stp predict *.avi --run results/runs/of/3-level --fuse --csv predictions.csv
         stp predict long.mp4 --run results/runs/of/3-level --window 2 --stride 0.5 --figure long.png --overlay out.mp4
     """
@@ -89,18 +92,23 @@ def predict(
 
     from stp.predict.ensemble import find_models, load_ensemble
     from stp.predict.reports import MOST_TIMELINES, report, save_figure, top_table, write_csv, write_json
-    from stp.predict.videos import predict_videos
+    from stp.predict.videos import find_videos, predict_videos
     from stp.system.devices import reserved_device, use
     from stp.system.machine import keep_freed_memory
 
     check_crops(crops)
     check_new({"--csv": csv_file, "--json": json_file, "--figure": figure, "--overlay": overlay})
+    found, empty = find_videos(videos)
+    for folder in empty:
+        log.warning("skipped %s", folder)
     if window is None and (stride or figure):
         raise UserError(f"{'--stride' if stride else '--figure'}: needs windows over time; give --window SECONDS, too")
-    if figure and len(videos) > MOST_TIMELINES:
-        raise UserError(f"--figure: draws {MOST_TIMELINES} videos at most, not {len(videos)}; give fewer")
-    if overlay and len(videos) > 1:
-        raise UserError(f"--overlay: draws on one video, but {len(videos)} are given; call once for each")
+    if figure and len(found) > MOST_TIMELINES:
+        raise UserError(f"--figure: draws {MOST_TIMELINES} videos at most, not {len(found)}; give fewer")
+    if overlay and len(found) > 1:
+        raise UserError(f"--overlay: draws on one video, but {len(found)} are given; call once for each")
+    if not found:
+        raise UserError(f"VIDEO: there is no video in {', '.join(str(folder.clip.path) for folder in empty)}")
     keep_freed_memory()
     workers = parse_threads(threads)
     torch.set_num_threads(workers)
@@ -108,7 +116,8 @@ def predict(
     with reserved_device(device, gpu_share) as where:
         use(where)  # for flow, too
         ensemble = load_ensemble(models, parse_fusion(weights, space), Views(segments, crops), where, backend)
-        good, bad = predict_videos(ensemble, videos, where, window, stride, workers)
+        good, bad = predict_videos(ensemble, found, where, window, stride, workers)
+    bad = empty + bad
     if good:
         print(top_table(good, ensemble.classes))
     if csv_file:
@@ -122,7 +131,9 @@ def predict(
 
         write_overlay(overlay, good[0], ensemble.classes)
     if bad:
-        raise UserError(f"{len(bad)} of {len(videos)} videos cannot be used and were skipped; the reasons are above")
+        raise UserError(
+            f"{len(bad)} of {len(good) + len(bad)} videos cannot be used and were skipped; the reasons are above"
+        )
 
 
 @app.command()

@@ -21,12 +21,14 @@ from stp.data.modalities import MODALITIES
 from stp.data.shards import ClipFields
 from stp.errors import UserError
 from stp.explain.grad_cam import guidable, guided_grad_cam, last_maps, share_weights
+from stp.extraction.recipe import Recipe, common_recipe
 from stp.methods.network import NetworkRecogniser
 from stp.models.pyramid import TemporalPyramidNetwork
 from stp.sampling.crops import Crop
 from stp.sampling.loading import open_fields
 from stp.sampling.samples import scored_segments
 from stp.system.progress import progress
+from stp.training.model_file import read_model
 from stp.training.run import Run
 from stp.training.scoring import Scorer, divide
 
@@ -183,8 +185,14 @@ def find_data(models: Sequence[Path], index: Path | None, shards: Sequence[Path]
     return index, list(shards or sorted(folders[0].glob("clips/*/*.h5")))
 
 
-def explained_runs(models: Sequence[Path], index: Index, source: str) -> list[ExplainedRun]:
-    """Read runs; UserError if one has other classes than the index, which was read from `source`."""
+def recipe_of(models: Sequence[Path]) -> Recipe:
+    """How the fields of runs were made; UserError if they were made differently, or a file does not say it."""
+    files = [read_model(path) for path in models]
+    return common_recipe([(file.path, name, file.fields()[name]) for file in files for name in file.name.modalities])
+
+
+def explained_runs(models: Sequence[Path], index: Index | None, source: str) -> list[ExplainedRun]:
+    """Read runs; UserError if one has other classes than the index, if one is given, which was read from `source`."""
     runs = []
     for path in models:
         if not path.is_file():
@@ -193,7 +201,7 @@ def explained_runs(models: Sequence[Path], index: Index, source: str) -> list[Ex
         if not isinstance(recogniser, NetworkRecogniser):
             raise UserError(f"{path}: is a run of '{file.kind}', which has no maps to explain; give a run of a network")
         run = recogniser.run
-        if set(run.classes) != set(index.classes):
+        if index and set(run.classes) != set(index.classes):
             raise UserError(
                 f"{path}: trained on classes {', '.join(run.classes)}, but {source} has {', '.join(index.classes)}; "
                 "name the run's own index with --index"

@@ -22,7 +22,7 @@ from stp.predict.ensemble import Ensemble, ensemble_scores
 from stp.predict.windows import Window, windows
 from stp.system.logs import only_warnings
 from stp.video.decoding import BadVideo, UndecodableError, VideoFacts, examine_video
-from stp.video.sources import DEFAULT_RATE
+from stp.video.sources import DEFAULT_RATE, sources_below
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,39 @@ class VideoPrediction:
         return window.first / self.facts.rate, (window.first + window.frames) / self.facts.rate
 
 
+def find_videos(paths: Sequence[Path]) -> tuple[list[Path], list[BadVideo]]:
+    """The files that are named and the videos below the folders that are named, in order, and what holds no video.
+
+    Folders of images are named: only video files are taken.
+    """
+    videos: list[Path] = []
+    bad: list[BadVideo] = []
+    for path in paths:
+        found = list(sources_below(path)) if path.is_dir() else []
+        for images in (source.path for source in found if source.images):
+            log.warning("%s: images are no video; make one of them to have it predicted", images)
+        below = [source.path for source in found if not source.images]
+        if path.is_dir() and not below:
+            bad.append(_bad(path, "the folder holds no videos"))
+        videos += below if path.is_dir() else [path]
+    return videos, bad
+
+
+def _bad(path: Path, reason: str) -> BadVideo:
+    return BadVideo(Clip(CLIP, str(path), ""), reason)
+
+
+def video_clip(path: Path) -> tuple[Clip, VideoFacts]:
+    """A video that is in no index as a clip, with the boxes beside it if there are some, and its facts.
+
+    Raises:
+        UndecodableError: the video cannot be decoded to its end.
+    """
+    facts = examine_video(str(path))
+    boxes = path.with_name(f"{path.stem}{BOXES_SUFFIX}")
+    return Clip(CLIP, str(path), "", frames=facts.frames, boxes=str(boxes) if boxes.exists() else ""), facts
+
+
 def predict_video(
     ensemble: Ensemble,
     path: Path,
@@ -67,15 +100,13 @@ def predict_video(
         UserError: as `make_fields` raises.
     """
     began = time.perf_counter()
-    facts = examine_video(str(path))
+    clip, facts = video_clip(path)
     if facts.rate <= 0:
         facts = replace(facts, rate=DEFAULT_RATE)
         log.warning("%s does not state its frame rate; %g frames/s is assumed", path, DEFAULT_RATE)
     chosen = [Window(0, facts.frames)]
     if window:
         chosen = windows(facts.frames, facts.rate, window, stride or window / 2)
-    boxes = path.with_name(f"{path.stem}{BOXES_SUFFIX}")
-    clip = Clip(CLIP, str(path), "", frames=facts.frames, boxes=str(boxes) if boxes.exists() else "")
     # These modules report on whole shards, which is noise for a single video.
     with TemporaryDirectory(prefix="stp-") as folder, only_warnings("stp.extraction.stages", "stp.sampling.loading"):
         fields = make_fields(ensemble.recipe, clip, Path(folder), threads)
@@ -99,7 +130,7 @@ def predict_videos(
         try:
             prediction = predict_video(ensemble, path, device, window, stride, threads)
         except (UndecodableError, UserError) as error:
-            bad.append(BadVideo(Clip(CLIP, str(path), ""), str(error).removeprefix(f"{path}: ")))
+            bad.append(_bad(path, str(error).removeprefix(f"{path}: ")))
             log.warning("skipped %s", bad[-1])
             continue
         good.append(prediction)

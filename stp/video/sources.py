@@ -47,7 +47,7 @@ def find_sources(paths: Sequence[Path]) -> list[Source]:
     sources: list[Source] = []
     for path in paths:
         if path.is_dir():
-            found = list(_below(path))
+            found = list(sources_below(path))
             if not found:
                 raise UserError(f"source '{path}' holds neither videos nor images; name a folder that does")
             sources += found
@@ -63,7 +63,8 @@ def _unreadable(error: OSError) -> None:
     raise UserError(f"source '{error.filename}': the folder cannot be read ({error.strerror})")
 
 
-def _below(root: Path) -> Iterator[Source]:
+def sources_below(root: Path) -> Iterator[Source]:
+    """The sources below a folder in natural order, named by their paths from there."""
     for folder, subfolders, files in os.walk(root, onerror=_unreadable, followlinks=True):
         subfolders[:] = sorted((name for name in subfolders if not name.startswith(".")), key=natural_order)
         here = Path(folder)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from typer.testing import CliRunner
 
 from stp.cli.app import app
 from stp.config import Fusion, FusionSpace, StorageFormat, Views
-from stp.data.index import Clip
+from stp.data.index import Clip, write_index
 from stp.data.shards import RAW, ClipFields, write_shard
 from stp.errors import UserError
 from stp.evaluation.scores import Scores, fuse
@@ -255,6 +256,82 @@ def test_bad_videos_are_named_and_the_others_go_on(
     assert content["skipped"][1]["reason"] == "no such file"
     assert f"skipped {broken}: cannot be opened as a video" in caplog.messages
     assert list(scratch.iterdir()) == []
+
+
+def test_of_a_folder_all_videos_below_it_are_predicted(
+    data: Data, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("b", "a", "deep/a", ".hidden/x"):
+        (tmp_path / "videos" / name).parent.mkdir(parents=True, exist_ok=True)
+        write_video(tmp_path / f"videos/{name}.avi", 5, 1)
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images/1.png"), np.zeros((40, 60, 3), np.uint8))
+    run = ("--run", data.model("rgb"), "--segments", 2, "--crops", 1)
+    stp_predict(tmp_path / "videos", data.clips[1].path, *run, "--json", tmp_path / "p.json")
+    names = [video["video"] for video in json.loads((tmp_path / "p.json").read_text())["videos"]]
+    below = [str(tmp_path / f"videos/{name}.avi") for name in ("a", "b", "deep/a")]
+    assert names == [*below, data.clips[1].path]
+    with pytest.raises(UserError, match=r"^1 of 2 videos cannot be used"):
+        stp_predict(tmp_path / "images", data.clips[1].path, *run)
+    assert f"skipped {tmp_path / 'images'}: the folder holds no videos" in caplog.messages
+    assert f"{tmp_path / 'images'}: images are no video; make one of them to have it predicted" in caplog.messages
+    with pytest.raises(UserError, match=r"^VIDEO: there is no video in .*images"):
+        stp_predict(tmp_path / "images", *run)
+    with pytest.raises(UserError, match=r"^--overlay: draws on one video, but 3 are given"):
+        stp_predict(tmp_path / "videos", *run, "--overlay", tmp_path / "x.mp4")
+
+
+def test_a_video_in_no_index_is_explained_as_the_stored_clip_is(data: Data, tmp_path: Path) -> None:
+    results, video = data.runs.parent, tmp_path / "new.avi"
+    shutil.copy(data.clips[0].path, video)
+    shutil.copy(data.clips[0].boxes, tmp_path / "new.boxes.csv")
+    clips = [replace(clip, label=label) for clip, label in zip(data.clips, CLASSES, strict=True)]
+    write_index(tmp_path / "index.csv", clips)
+    words = ["explain", "a", str(video), "--segments", "2", "--crops", "1"]
+    words += ["--index", str(tmp_path / "index.csv"), "--class", "left", "--device", "cpu", "-o", str(tmp_path / "out")]
+    words += [word for name in ("rgb", "of", "wof") for word in ("--clips", str(results / f"{name}.h5"))]
+    words += [word for name in ("rgb", "wof") for word in ("--run", str(data.model(name)))]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.exception
+    images = [np.asarray(cv2.imread(str(tmp_path / f"out/{name}.png"))) for name in ("a", "new")]
+    below = int(images[0].shape[0] * 0.1)  # the title names the clip
+    left = int(images[0].shape[1] * 0.25)  # beside the words
+    assert np.array_equal(images[0][below:, left:], images[1][below:, left:])
+    assert len(np.unique(images[0][below:, left:])) > 50
+
+
+def test_a_video_alone_is_explained_by_the_class_predicted_without_an_index(data: Data, tmp_path: Path) -> None:
+    video = write_video(tmp_path / "alone.avi", 9, 5)
+    words = ["explain", str(video), "--segments", "1", "--crops", "1", "--device", "cpu", "-o", str(tmp_path / "out")]
+    copied = save_model(data, "of", path=tmp_path / "copied.pt")
+    result = CliRunner().invoke(app, [*words, "--run", str(copied)])
+    assert result.exit_code == 0, result.exception
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {f"alone.{kind}" for kind in ("png", "pdf", "mp4")}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("absent.avi", "CLIP: 'absent.avi' is neither a video that exists nor the id of a clip of"),
+        ("folder", "CLIP: 'folder' is a folder; name videos"),
+        ("zz", "clip 'zz' is not in"),
+        ("broken.avi", "broken.avi: cannot be opened as a video"),
+        ("twice", "CLIP: 'folder/b.avi' and another clip would both be written to b"),
+    ],
+)
+def test_what_cannot_be_explained_is_named(
+    name: str, words: str, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_index(tmp_path / "index.csv", data.clips)
+    (tmp_path / "folder").mkdir()
+    write_video(tmp_path / "folder/b.avi", 2, 0)
+    (tmp_path / "broken.avi").write_text("no video")
+    named = ["b", "folder/b.avi"] if name == "twice" else [name]
+    clips = ["--index", "index.csv", "--clips", str(data.runs.parent / "rgb.h5")]
+    result = CliRunner().invoke(app, ["explain", *named, "--run", str(data.model("rgb")), *clips, "-o", "out"])
+    assert isinstance(result.exception, UserError)
+    assert words in str(result.exception)
 
 
 def test_runs_that_do_not_belong_together_are_refused(data: Data, tmp_path: Path) -> None:
