@@ -1,6 +1,5 @@
 """From videos to data for training: demo data, index, frames, flow and folds."""
 
-import csv
 import logging
 from pathlib import Path
 from typing import Annotated, Literal
@@ -67,11 +66,11 @@ def index(
     """Find the clips of a data set, decode each to its end, and write the index."""
     from functools import partial
 
-    from stp.data.index import check_ids, place, write_index
+    from stp.data.index import SKIPPED, check_ids, place, write_index
     from stp.data.selection import check_named
     from stp.datasets import find_clips, left_out
     from stp.extraction.reuse import earlier_index, keep_file
-    from stp.system.files import complete_file
+    from stp.system.tables import write_table
     from stp.video.decoding import check_videos
     from stp.video.identity import check_changed
 
@@ -94,10 +93,7 @@ def index(
     check_named(parse_json(named, "--named"), good)
     for video in bad:
         log.warning("skipped %s", video)
-    with complete_file(skipped) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["clip", "path", "reason"])
-        writer.writerows([video.clip.clip, video.clip.path, video.reason] for video in bad)
+    write_table(skipped, SKIPPED, [(video.clip.clip, video.clip.path, video.reason) for video in bad])
     write_index(output, place(good, before))
     if keep:
         keep_file(output)

@@ -1,6 +1,5 @@
 """Tables, figures and submissions, all made from scores."""
 
-import csv
 import json
 import logging
 from pathlib import Path
@@ -62,6 +61,7 @@ def table1(
     space: Space = Fusion.space,
 ) -> None:
     """Fuse streams and write the paper's Table 1 from the scores of all runs."""
+    from stp.data.index import read_skipped
     from stp.evaluation import table1 as tables
     from stp.evaluation.markdown import table1_notes
     from stp.evaluation.metrics import summarise
@@ -71,7 +71,7 @@ def table1(
     runs = read_all_scores(scores, fusion)
     folds = tables.fold_accuracies(runs, fusion)
     summary = summarise(folds)
-    rows = list(csv.DictReader(skipped.open(encoding="utf-8"))) if skipped else []
+    rows = read_skipped(skipped) if skipped else []
     notes = table1_notes(runs, fusion, [f"{row['clip']} ({row['reason']})" for row in rows])
     with complete_file(long) as temporary:
         tables.long_table(folds).to_csv(temporary, index=False)

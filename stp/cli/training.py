@@ -116,6 +116,7 @@ def features(
     """Compute features of each clip of a shard, once for all folds, and store them as an additional modality."""
     from dataclasses import asdict
 
+    import numpy as np
     import torch
 
     from stp import features as kinds
@@ -134,6 +135,8 @@ def features(
         compute = Compute(where, resident, memory_share)
         with write_shard(output, f"{kind}-{fields.modality}", parameters) as shard:
             for clip, values in found.extract(options, fields, compute):
+                if not np.isfinite(values).all():
+                    raise UserError(f"features '{kind}' of clip '{clip}' are NaN or infinite; choose other weights")
                 shard.store(clip, values)
 
 

@@ -1,11 +1,13 @@
 """Person boxes of a clip, read from the csv of a detector or an annotator."""
 
 import csv
+import io
 from pathlib import Path
 
 import numpy as np
 
 from stp.errors import UserError
+from stp.system.tables import read_text
 
 HEADER = ["frame", "x0", "y0", "x1", "y1"]
 
@@ -28,15 +30,14 @@ def read_boxes(path: str | Path, frames: int, scale_x: float, scale_y: float) ->
     """
     boxes: list[list[list[float]]] = [[] for _ in range(frames)]
     try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            header = [name.strip() for name in next(reader, [])]
-            if header != HEADER:
-                raise UserError(f"{path}: line 1 is {','.join(header)!r}; boxes have the columns {','.join(HEADER)}")
-            for row in filter(None, reader):
-                frame, box = parse_row(row, frames, f"{path}: line {reader.line_num}")
-                boxes[frame].append(box)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reader = csv.reader(io.StringIO(read_text(Path(path)), newline=""))
+        header = [name.strip() for name in next(reader, [])]
+        if header != HEADER:
+            raise UserError(f"{path}: line 1 is {','.join(header)!r}; boxes have the columns {','.join(HEADER)}")
+        for row in filter(None, reader):
+            frame, box = parse_row(row, frames, f"{path}: line {reader.line_num}")
+            boxes[frame].append(box)
+    except (OSError, csv.Error) as error:
         raise UserError(
             f"{path}: boxes cannot be read ({error}); give a csv with the columns {','.join(HEADER)}"
         ) from None

@@ -1,13 +1,14 @@
 """The index: a table with one row per clip, from which everything downstream takes its clips, labels and groups."""
 
-import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import count
 from pathlib import Path
 
 from stp.errors import UserError
-from stp.system.files import complete_file
+from stp.system.tables import read_table, verify_rows, write_table
+
+SKIPPED = ("clip", "path", "reason")  # columns of the table of videos that are not in the index
 
 
 @dataclass(frozen=True)
@@ -84,17 +85,18 @@ def place(clips: Sequence[Clip], earlier: Index | None) -> list[Clip]:
 
 def check_ids(clips: Sequence[Clip]) -> None:
     """Raise a UserError for ids that are not unique or cannot name an HDF5 data set (`a/b` beside `a`, `a//b`)."""
-    seen: set[str] = set()
+    seen: dict[str, Clip] = {}
     for clip in clips:
         try:
             f"{clip.clip}{clip.path}".encode()
         except UnicodeEncodeError:
             raise UserError(f"{clip.path!a}: the name is not UTF-8: rename the video or its folder") from None
         if clip.clip in seen:
-            raise UserError(f"clip id '{clip.clip}' appears twice in the index: rename one of the videos")
+            paths = f"'{seen[clip.clip].path}' and '{clip.path}'"
+            raise UserError(f"clip id '{clip.clip}' stands for two videos, {paths}: rename one of them")
         if any(part in ("", ".", "..") for part in clip.clip.split("/")):
             raise UserError(f"clip id '{clip.clip}' has an empty or dotted part: rename the video or its folder")
-        seen.add(clip.clip)
+        seen[clip.clip] = clip
     for clip in clips:
         parents = clip.clip.split("/")[:-1]
         for depth in range(1, len(parents) + 1):
@@ -103,31 +105,29 @@ def check_ids(clips: Sequence[Clip]) -> None:
 
 
 def write_index(path: Path, clips: Iterable[Clip]) -> None:
-    """Write the clips as csv; the file appears only when it is complete."""
+    """Write the clips as csv, with a digest of each row; the file appears only when it is complete."""
     names = [field.name for field in fields(Clip)]
-    with complete_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows([getattr(clip, name) for name in names] for clip in clips)
+    rows = ([getattr(clip, name) for name in names] for clip in clips)
+    write_table(path, names, (["" if value is None else str(value) for value in row] for row in rows))
 
 
 def read_index(path: Path) -> Index:
     """Read an index from a csv; columns that `Clip` lacks are ignored, so that users may add their own.
 
     Raises:
-        UserError: a column is missing, a value or an id is not allowed, or there are no clips.
+        UserError: a column is missing, a value or an id is not allowed, a row was changed after `write_index` wrote it,
+            or there are no clips.
     """
     names = [field.name for field in fields(Clip)]
-    with path.open(newline="", encoding="utf-8-sig") as file:  # some programs write a byte order mark
-        reader = csv.DictReader(file)
-        missing = {"clip", "path", "label"} - set(reader.fieldnames or ())
-        if missing:
-            raise UserError(f"{path}: column {', '.join(sorted(missing))} is missing; an index has {', '.join(names)}")
-        rows = [{name: row[name] or "" for name in names if name in row} for row in reader]
+    columns, table = read_table(path)
+    if missing := {"clip", "path", "label"} - set(columns):
+        raise UserError(f"{path}: column {', '.join(sorted(missing))} is missing; an index has {', '.join(names)}")
+    verify_rows(path, table, names, "make the index again")
+    rows = [{name: row[name] for name in names if name in row} for _, row in table]
     for row in rows:
-        if (frames := row.get("frames", "")) and not frames.isdecimal():
+        if (frames := row.get("frames", "")) and not (frames.isascii() and frames.isdecimal()):
             raise UserError(f"{path}: clip '{row['clip']}' has '{frames}' frames; give a whole number, or nothing")
-        if (slot := row.get("slot", "")) and not slot.isdecimal():
+        if (slot := row.get("slot", "")) and not (slot.isascii() and slot.isdecimal()):
             raise UserError(f"{path}: clip '{row['clip']}' has the slot '{slot}'; give a whole number, or nothing")
     clips = tuple(
         Clip(**{**row, "frames": int(row.get("frames") or 0), "slot": int(row["slot"]) if row.get("slot") else None})  # type: ignore[arg-type]
@@ -142,3 +142,12 @@ def read_index(path: Path) -> Index:
     if len(pairs) > len(index.classes) or some_have_none:
         raise UserError(f"{path}: column coarse must give every class one coarser class, or be empty for all clips")
     return index
+
+
+def read_skipped(path: Path) -> list[dict[str, str]]:
+    """The videos that are not in the index, by the columns SKIPPED; UserError if the file is not their table."""
+    names, rows = read_table(path)
+    if missing := set(SKIPPED) - set(names):
+        raise UserError(f"{path}: column {', '.join(sorted(missing))} is missing; make the index again")
+    verify_rows(path, rows, SKIPPED, "make the index again")
+    return [row for _, row in rows]

@@ -9,6 +9,7 @@ from stp.config import Scheme
 from stp.data.index import Index
 from stp.errors import UserError
 from stp.system.files import complete_file
+from stp.system.tables import read_table
 
 WORDS = ("train", "test", "unused", "hidden")
 
@@ -125,11 +126,22 @@ def write_fold(path: Path, index: Index, words: list[str]) -> None:
 
 
 def read_fold(path: Path, index: Index) -> list[str]:
-    """The words of a fold in the order of the index; UserError if the file is no fold or one of another index."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    if not all({"clip", "set"} <= row.keys() and row["set"] in WORDS for row in rows):
-        raise UserError(f"{path}: not a fold; it has columns clip and set, and sets are {', '.join(WORDS)}")
-    if [row["clip"] for row in rows] != [clip.clip for clip in index.clips]:
+    """The words of a fold in the order of the index.
+
+    Raises:
+        UserError: the file is no fold or one of another index, or uses a clip whose label is hidden.
+    """
+    names, rows = read_table(path)
+    if not {"clip", "set"} <= set(names):
+        raise UserError(f"{path}: not a fold: it lacks a column clip or set; make the splits again")
+    if [row["clip"] for _, row in rows] != [clip.clip for clip in index.clips]:
         raise UserError(f"{path}: the clips are not those of the index; make the splits again")
-    return [row["set"] for row in rows]
+    for (line, row), clip in zip(rows, index.clips, strict=True):
+        where = f"{path}: line {line}, clip '{clip.clip}'"
+        if row["set"] not in WORDS:
+            raise UserError(f"{where}: set '{row['set']}' is none of {', '.join(WORDS)}; make the splits again")
+        if (row.get("label", clip.label), row.get("group", clip.group)) != (clip.label, clip.group):
+            raise UserError(f"{where}: label or group are not those of the index; make the splits again")
+        if not clip.label and row["set"] in ("train", "test"):
+            raise UserError(f"{where}: set '{row['set']}', but the index has no label for it; make the splits again")
+    return [row["set"] for _, row in rows]

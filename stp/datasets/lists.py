@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from stp.errors import UserError
+from stp.system.tables import read_text
 
 
 def read_list(path: Path) -> dict[str, str]:
@@ -16,7 +17,7 @@ def read_list(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise UserError(f"dataset.lists: list '{path}' is missing; put the data set's official lists there")
     words: dict[str, str] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip():
             continue
         parts = line.strip().rsplit(maxsplit=1)

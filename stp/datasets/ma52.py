@@ -10,6 +10,7 @@ from pathlib import Path
 from stp.data.index import Clip
 from stp.datasets.lists import check_agreement, read_list
 from stp.errors import UserError
+from stp.system.tables import read_text
 from stp.video.decoding import is_video
 
 OPTIONS = {"complete": (True, False)}
@@ -64,7 +65,7 @@ def _read_names(path: Path) -> list[str]:
     """Class names by label: lines `LABEL NAME`, of which a name may have several words."""
     if not path.is_file():
         raise UserError(f"dataset.lists: list '{path}' is missing; put the data set's official lists there")
-    rows = [line.split(maxsplit=1) for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    rows = [line.split(maxsplit=1) for line in read_text(path).splitlines() if line.strip()]
     if [row[0] for row in rows] != [str(label) for label in range(CLASSES)] or any(len(row) != 2 for row in rows):
         raise UserError(f"{path}: lines are not LABEL NAME with the labels 0 to {CLASSES - 1}; fetch it again")
     return [row[1].strip() for row in rows]

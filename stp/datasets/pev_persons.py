@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stp.errors import UserError
+from stp.system.tables import read_text
 
 CLIPS = 1226
 PERSONS = tuple("012345")
@@ -43,7 +44,7 @@ def read_pairs(videos: Path, clips: Sequence[tuple[Path, str]]) -> dict[str, str
 
 def _read_file(file: Path, numbers: Sequence[str]) -> list[tuple[str, str]]:
     """Number and pair of each line; `numbers` are those of the clips beside and below the file, sorted."""
-    text = file.read_text(encoding="utf-8-sig", errors="replace")
+    text = read_text(file)
     rows = [re.split(r"[\s,;]+", line.strip(" \t,;")) for line in text.rstrip().splitlines()]
     named = [NAME.fullmatch(row[0].replace("\\", "/").rsplit("/", 1)[-1]) for row in rows]
     if any(named):

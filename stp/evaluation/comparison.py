@@ -21,6 +21,7 @@ from stp.errors import UserError
 from stp.evaluation.fused import Predictions, clip_outcomes, clip_shares, input_name
 from stp.evaluation.markdown import plain_text, table_text, with_deviation
 from stp.evaluation.metrics import METRICS
+from stp.system.tables import read_table
 
 COLUMNS = ("method", "pretraining", "metric", "reported", "source", "data", "streams", "variant", "note")
 
@@ -31,10 +32,10 @@ def read_reported(path: Path) -> pd.DataFrame:
     Raises:
         UserError: the columns are wrong, or a row has an invalid metric, figure, streams or variant.
     """
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)  # "None" is text here, not a missing value
-    if tuple(table.columns) != COLUMNS:
-        raise UserError(f"{path}: columns are {', '.join(table.columns)}; they must be {', '.join(COLUMNS)}")
-    for number, row in enumerate(table.to_dict("records"), start=2):
+    names, rows = read_table(path)
+    if tuple(names) != COLUMNS:
+        raise UserError(f"{path}: columns are {', '.join(names)}; they must be {', '.join(COLUMNS)}")
+    for number, row in rows:
         where = f"{path}, line {number}"
         if row["metric"] not in METRICS:
             raise UserError(f"{where}: metric '{row['metric']}' is unknown; allowed are {', '.join(METRICS)}")
@@ -45,9 +46,12 @@ def read_reported(path: Path) -> pd.DataFrame:
                 "such as rgb+of and 3-level, or leave both empty"
             )
         try:
-            float(row["reported"] or 0)
+            possible = 0 <= float(row["reported"] or 0) <= 100
         except ValueError:
-            raise UserError(f"{where}: reported '{row['reported']}' is not a number; give percent or nothing") from None
+            possible = False
+        if not possible:
+            raise UserError(f"{where}: reported '{row['reported']}' is not a number of percent; give one, or nothing")
+    table = pd.DataFrame([row for _, row in rows], columns=list(COLUMNS))
     return table.assign(reported=pd.to_numeric(table["reported"]))
 
 

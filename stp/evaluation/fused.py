@@ -1,13 +1,13 @@
 """Predictions: the fused scores of one input and variant on a fold's test clips, for tables and figures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from stp.config import FUSED, Fusion
-from stp.data.run_name import method_order
+from stp.data.run_name import RunName, method_order
 from stp.errors import UserError
 from stp.evaluation.scores import Scores, fuse
 
@@ -47,7 +47,8 @@ def group_by_fold(scores: Sequence[Scores]) -> dict[tuple[str, int, int], dict[s
     Methods that are not pyramids stay in the order given, and so do inputs that the paper does not fuse.
 
     Raises:
-        UserError: scores of different classes, of different test clips of the same fold, or of a run given twice.
+        UserError: scores of different classes, of different test clips of the same fold, or of a run given twice; or
+            those of a run are missing: every method needs each of its inputs in every fold, from each of its seeds.
     """
     groups: dict[tuple[str, int, int], dict[str, Scores]] = {}
     folds: dict[int, Scores] = {}
@@ -68,7 +69,34 @@ def group_by_fold(scores: Sequence[Scores]) -> dict[tuple[str, int, int], dict[s
         if run.input in group:
             raise UserError(f"scores of {run} are given twice; give each run once")
         group[run.input] = item
+    _check_labels(folds.values())
+    _check_complete([item.run for item in scores])
     return groups
+
+
+def _check_labels(folds: Iterable[Scores]) -> None:
+    """Raise a UserError if a clip that several folds test has two labels."""
+    known: dict[str, tuple[int, RunName]] = {}
+    for item in folds:
+        for clip, label in zip(item.clips, item.labels.tolist(), strict=True):
+            other, run = known.setdefault(clip, (label, item.run))
+            if label != other:
+                raise UserError(f"clip '{clip}' has other labels in scores of {item.run} and of {run}; run both again")
+
+
+def _check_complete(runs: Sequence[RunName]) -> None:
+    """Raise a UserError if a run is missing without which a fold's figure, or a mean, would be of fewer runs."""
+    folds = sorted({run.fold for run in runs})
+    for method in dict.fromkeys(run.method for run in runs):
+        own = {run for run in runs if run.method == method}
+        inputs, seeds = (sorted({getattr(run, name) for run in own}) for name in ("input", "seed"))
+        whole = [RunName(name, method, fold, seed) for name in inputs for fold in folds for seed in seeds]
+        if missing := [str(run) for run in whole if run not in own]:
+            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+            raise UserError(
+                f"scores of {', '.join(missing[:3])}{more} are missing: give those of every fold and seed for each "
+                f"input of {method}"
+            )
 
 
 STREAMS = FUSED[-1]  # the single streams, in the order of Table 1's rows
@@ -89,8 +117,7 @@ def predict(scores: Sequence[Scores], fusion: Fusion) -> list[Predictions]:
     """Predictions of every input that has all its streams, in the order of Table 1's rows, then method, fold and seed.
 
     Raises:
-        UserError: as for `group_by_fold`; or an input and method lack a fold for some seed, so that means over folds
-            and over seeds would not agree.
+        UserError: as for `group_by_fold`.
     """
     found = []
     groups = group_by_fold(scores)
@@ -102,22 +129,7 @@ def predict(scores: Sequence[Scores], fusion: Fusion) -> list[Predictions]:
             first, values = chosen[0], fuse(chosen, fusion)
             where = (input_name("+".join(streams)), method, fold, seed)
             found.append(Predictions(*where, first.classes, first.coarse, first.clips, first.labels, values))
-    _check_complete(found)
     return found
-
-
-def _check_complete(predictions: Sequence[Predictions]) -> None:
-    present: dict[tuple[str, str], set[tuple[int, int]]] = {}
-    for item in predictions:
-        present.setdefault((item.input, item.method), set()).add((item.fold, item.seed))
-    for (name, method), pairs in present.items():
-        whole = {(fold, seed) for fold, _ in pairs for _, seed in pairs}
-        if missing := sorted(whole - pairs):
-            fold, seed = missing[0]
-            raise UserError(
-                f"scores of {name} {method} lack fold{fold}/seed{seed}, but others have that fold or that seed; "
-                "give every fold of every seed"
-            )
 
 
 def clip_outcomes(predictions: Sequence[Predictions]) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from stp.extraction.recipe import shard_parameters
 from stp.extraction.writers import FORMATS, Append, FlowFile, write_chunks
 from stp.system.files import complete_file
 from stp.system.progress import progress
+from stp.system.tables import read_text
 from stp.system.versions import versions
 from stp.video.clip import GreyClip
 from stp.video.decoding import UndecodableError
@@ -89,9 +90,9 @@ def _known_sources(folder: FlowFolder) -> dict[str, str]:
     if not path.exists():
         return {}
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-        before, made_by, known = report["options"], report["versions"], dict(report["sources"])
-    except (ValueError, KeyError, TypeError):
+        report = json.loads(read_text(path))
+        before, made_by, known = (dict(report[key]) for key in ("options", "versions", "sources"))
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{path}: is no report of stp flow; move it away or choose another output folder") from None
     for key, value in folder.options().items():
         if before.get(key) != value:

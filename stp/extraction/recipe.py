@@ -90,8 +90,16 @@ def common_recipe(trained: Sequence[tuple[Path, str, Mapping[str, Any]]], backen
         backend: TV-L1's backend, instead of the one that made the fields.
 
     Raises:
-        UserError: the runs' fields were made differently, or this machine lacks the backend.
+        UserError: the runs' fields were made differently or unknown how, or this machine lacks the backend.
     """
+    try:
+        return _common_recipe(trained, backend)
+    except (AttributeError, KeyError, TypeError) as error:
+        paths = ", ".join(str(path) for path, *_ in trained)
+        raise UserError(f"{paths}: does not say how its fields were made ({error}); train it again") from None
+
+
+def _common_recipe(trained: Sequence[tuple[Path, str, Mapping[str, Any]]], backend: str | None) -> Recipe:
     facts: dict[str, tuple[Any, Path]] = {}
     for path, modality, parameters in trained:
         for name, value in _facts(path, modality, parameters).items():

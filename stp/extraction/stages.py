@@ -54,6 +54,8 @@ def write_frames(clip: Clip, shard: ShardWriter, width: int, height: int) -> Non
     """Decode a clip into an open shard, as `extract_frames` does."""
     if not clip.frames:
         raise UserError(f"{clip.path}: the index lacks its number of frames; make the index with stp index")
+    if not Path(clip.path).is_file():
+        raise UserError(f"{clip.path}: no such file; bring the video back, or run stp index again")
     shard.create(clip.clip, (clip.frames, 3, height, width))
     frames = 0
     for frame in decode(clip.path, width, height):

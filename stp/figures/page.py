@@ -15,6 +15,8 @@ from PIL import Image
 
 from stp.errors import UserError
 from stp.evaluation.markdown import version_note
+from stp.system.files import is_system_error
+from stp.system.tables import read_text
 
 
 def _figure(path: Path) -> str:
@@ -22,8 +24,11 @@ def _figure(path: Path) -> str:
     try:
         with Image.open(path) as image:
             caption = str(image.info.get("Title", path.stem))
-    except OSError:
-        raise UserError(f"{path}: cannot be read as a png; remove it and make it again") from None
+            image.verify()  # its checksums
+    except Exception as error:  # Pillow raises many kinds for damaged files
+        if is_system_error(error):
+            raise UserError(f"{path}: cannot be read ({error})") from None
+        raise UserError(f"{path}: not a png, or damaged; make the figure again") from None
     source = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
     words = html.escape(caption)
     return f'<figure><img src="{source}" alt="{words}"><figcaption>{words}</figcaption></figure>'
@@ -31,7 +36,7 @@ def _figure(path: Path) -> str:
 
 def _table(path: Path) -> str:
     """A Markdown file with its heading, table and notes; words stay words, without links, images and other markup."""
-    text = html.escape(path.read_text(encoding="utf-8"), quote=False)
+    text = html.escape(read_text(path), quote=False)
     renderer = markdown.Markdown(extensions=["tables", "sane_lists"])
     renderer.ESCAPED_CHARS.append("&")  # which begins the escaped <, > and &
     escapes: Registry = Registry()

@@ -70,11 +70,13 @@ class ShallowRecogniser:
         return np.stack([np.concatenate([self._vector(fields[name], clip) for name in names]) for clip in clips])
 
     def _vector(self, fields: ClipFields, clip: str) -> np.ndarray:
-        """A clip's vector in one modality; UserError if that modality stores fields instead of features."""
+        """A clip's vector in one modality; UserError if it stores fields, or features that are not finite."""
         stored = fields[clip][:]
         if not np.issubdtype(stored.dtype, np.floating):
             key = f"methods.{self.run.name.method}.features"
             raise UserError(f"{key}: this method needs features, but '{fields.modality}' are fields; set {key}")
+        if not np.isfinite(stored).all():
+            raise UserError(f"features '{fields.modality}' of clip '{clip}' are NaN or infinite; compute them again")
         return self.vector(self.run.options, stored)
 
     def scores(

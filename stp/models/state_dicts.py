@@ -4,12 +4,12 @@ import hashlib
 import pickle
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from stp.errors import UserError
+from stp.system.tensor_files import load_tensors, not_finite
 
 
 class LoadedWeights(NamedTuple):
@@ -22,15 +22,20 @@ class LoadedWeights(NamedTuple):
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors or a torch file, none of whose code runs; UserError for any other file."""
+    """The tensors of a .safetensors or a torch file, none of whose code runs.
+
+    Raises:
+        UserError: it is another file, a checksum in it is wrong, or a value is not finite.
+    """
     if not path.is_file():
         raise UserError(f"model.weights: '{path}' does not exist; allowed are none, imagenet or a state dict's path")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            return dict(load_file(path))
-        state = torch.load(path, map_location="cpu", weights_only=True)
+            state: Any = dict(load_file(path))
+        else:
+            state = load_tensors(path)
     except Exception as error:  # both raise many types for other files
         reason = first_line(error)
         if isinstance(error, pickle.UnpicklingError):  # torch's message advises to load it unsafely
@@ -40,6 +45,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise UserError(f"model.weights: '{path}' holds a {type(state).__name__}, not a state dict of tensors")
     if foreign := [str(key) for key, value in state.items() if not isinstance(value, Tensor)]:
         raise UserError(f"model.weights: '{path}' is not a plain state dict of tensors: '{foreign[0]}' is no tensor")
+    if bad := not_finite(state):
+        raise UserError(f"model.weights: '{path}' has NaN or infinite values in '{bad}'; fetch the file again")
     return state
 
 

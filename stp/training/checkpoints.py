@@ -13,17 +13,21 @@ import hashlib
 import json
 import logging
 import time
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from stp.config import from_values
 from stp.data.index import Clip
 from stp.data.shards import ClipFields
-from stp.system.files import complete_file
+from stp.errors import UserError
+from stp.system.files import complete_file, is_system_error
+from stp.system.tables import read_text, row_check
+from stp.system.tensor_files import load_tensors
 from stp.system.versions import versions
 from stp.training.run import Run
 
@@ -60,6 +64,34 @@ def training_definition(
     }
 
 
+@dataclass(frozen=True)
+class Summary:
+    """The summary of a training under way, which `stp runs` shows; `stopped` is true if it was interrupted."""
+
+    run: str
+    epochs: int
+    checkpoint_minutes: float
+    stopped: bool
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in values.items()}
+
+
+def read_summary(path: Path) -> Summary:
+    """The summary of a training under way; UserError if the file is damaged."""
+    try:
+        values = json.loads(read_text(path))
+        check = values.pop("check", None)
+        summary = from_values(Summary, values, str(path))
+        if check not in (None, row_check(_texts(asdict(summary)))):
+            raise ValueError("its values were changed after they were written")
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: not the summary of a training ({reason}); move it away and train again") from None
+    return summary
+
+
 class Checkpoints:
     """The stored state of one training: loaded once, saved often, removed when the training is complete."""
 
@@ -82,7 +114,8 @@ class Checkpoints:
             raise
 
     def _summarise(self, name: str, epochs: int, stopped: bool) -> None:
-        summary = {"run": name, "epochs": epochs, "checkpoint_minutes": self._seconds / 60, "stopped": stopped}
+        summary = asdict(Summary(name, epochs, self._seconds / 60, stopped))
+        summary["check"] = row_check(_texts(summary))
         with complete_file(self.summary_path) as temporary:
             temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
@@ -104,14 +137,12 @@ class Checkpoints:
         if not self.path.exists():
             return None
         try:
-            # torch does not check the archive's checksums: flipped bits would go unnoticed.
-            with zipfile.ZipFile(self.path) as archive:
-                if damaged := archive.testzip():
-                    raise ValueError(f"wrong checksum of {damaged}")
-            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+            state: dict[str, Any] = load_tensors(self.path)
             if state.pop("key") != self.key:
                 raise ValueError("the state of another training")
         except Exception as error:  # zipfile and torch raise many kinds of errors for a foreign file
+            if is_system_error(error):
+                raise UserError(f"{self.path}: cannot be read ({error})") from None
             self.set_aside(error)
             return None
         return state

@@ -1,6 +1,7 @@
 """The log of a training: one row per epoch, in a csv file that grows and, on request, as TensorBoard curves."""
 
 import csv
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from stp.errors import UserError
-from stp.system.files import complete_file
+from stp.system.tables import read_table, read_text, verify_rows, with_check, write_table
 
 LOG_COLUMNS = (
     "epoch",
@@ -81,17 +82,46 @@ def log_row(epoch: int, tally: EpochTally, learning_rate: float, gpu_mib: int) -
 
 
 def write_log(path: Path, rows: Sequence[Row]) -> None:
-    """Write the log of a complete training as csv."""
-    with complete_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([LOG_COLUMNS, *rows])
+    """Write the log of a complete training as csv, with a digest of each row."""
+    write_table(path, LOG_COLUMNS, rows)
+
+
+def read_rows(path: Path, required: Sequence[str], growing: bool = False) -> list[dict[str, str]]:
+    """The rows of a log, one per epoch; of a `growing` log, which may end within a row, the complete ones.
+
+    The columns `required` must be there, and their cells are finite numbers.
+
+    Raises:
+        UserError: the file is no log of a training, or a row was changed after it was written.
+    """
+    text = read_text(path)
+    names, rows = read_table(path, text[: text.rfind("\n") + 1] if growing else text)
+    if missing := [name for name in required if name not in names]:
+        raise UserError(f"{path}: column {', '.join(missing)} is missing; train the run again")
+    verify_rows(path, rows, LOG_COLUMNS, "train the run again")
+    for number, (line, row) in enumerate(rows, start=1):
+        for name in required:
+            if not _is_number(row[name]) or (name == "epoch" and row[name] != str(number)):
+                raise UserError(f"{path}: line {line}: {name} cannot be '{row[name]}'; train the run again")
+    return [row for _, row in rows]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def read_log(path: Path) -> pd.DataFrame:
-    """Read the log of a training: one row per epoch, with the columns LOG_COLUMNS; UserError if one is missing."""
-    table = pd.read_csv(path)
-    if missing := [name for name in LOG_COLUMNS if name not in table.columns]:
-        raise UserError(f"{path}: column {', '.join(missing)} is missing; train the run again")
-    return table
+    """Read the log of a complete training: one row per epoch, with the columns LOG_COLUMNS as numbers.
+
+    Raises:
+        UserError: as for `read_rows`, or it has no epoch.
+    """
+    if not read_rows(path, LOG_COLUMNS):
+        raise UserError(f"{path}: has no epoch; train the run again")
+    return pd.read_csv(path, usecols=list(LOG_COLUMNS))[list(LOG_COLUMNS)]
 
 
 def _summary_writer(folder: Path, first_epoch: int) -> Any:
@@ -124,7 +154,7 @@ class TrainingLog:
         self.rows.append(row)
         if self._growing:
             with self._growing.open("a", newline="", encoding="utf-8") as file:
-                csv.writer(file, lineterminator="\n").writerow(row)
+                csv.writer(file, lineterminator="\n").writerow(with_check(LOG_COLUMNS, row))
         if self._curves:
             for name, value in zip(LOG_COLUMNS[1:], row[1:], strict=True):
                 self._curves.add_scalar(name, float(value), int(row[0]))

@@ -10,7 +10,9 @@ import torch
 
 from stp.data.run_name import RunName
 from stp.errors import UserError
-from stp.system.files import complete_file
+from stp.models.state_dicts import first_line
+from stp.system.files import complete_file, is_system_error
+from stp.system.tensor_files import load_tensors, not_finite
 from stp.system.versions import versions
 from stp.training.run import Run
 
@@ -52,7 +54,13 @@ class ModelFile:
 
 
 def write_model(path: Path, run: Run, weights: Mapping[str, Any], trained_on: TrainedOn) -> None:
-    """Write a trained run; `weights` are tensors by name, possibly in nested mappings."""
+    """Write a trained run; `weights` are tensors by name, possibly in nested mappings.
+
+    Raises:
+        UserError: a weight is NaN or infinite.
+    """
+    if bad := not_finite(weights):
+        raise UserError(f"{run.name}: training gave NaN or infinite weights in '{bad}'; choose other settings")
     content = {"run": json.dumps(run.values()), "method": run.kind, "versions": versions()}
     content |= {"clips": list(trained_on.clips), "weights": dict(weights)}
     if trained_on.fields is not None:
@@ -67,18 +75,27 @@ def read_model(path: Path) -> ModelFile:
     Files of version 0.1 can be read, too: they name no method and hold the parameters of one modality's fields.
 
     Raises:
-        UserError: the file is not a trained run.
+        UserError: the file is not a trained run, is damaged, or has NaN or infinite weights.
     """
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        content: dict[str, Any] = load_tensors(path)
         values = json.loads(content["run"])
         fields = json.loads(content["fields"]) if "fields" in content else None
         kind = content.get("method", "pyramid")
         if fields is not None and "method" not in content:
             fields = {values["modality"]: fields}
-        name = RunName(values["modality"], values["variant"], values["fold"], values["seed"])
+        name = RunName(values["modality"], values["variant"], int(values["fold"]), int(values["seed"]))
+        if fields is not None:
+            fields = {modality: dict(fields[modality]) for modality in name.modalities}
         trained_on = TrainedOn(tuple(content.get("clips", ())), fields)
         settings, weights = values["settings"], content["weights"]
-        return ModelFile(path, name, kind, tuple(values["classes"]), settings, weights, trained_on)
+        file = ModelFile(path, name, kind, tuple(values["classes"]), settings, weights, trained_on)
+        bad = not_finite(weights)
     except Exception as error:  # torch raises many kinds for a foreign file, some of many lines with bad advice
-        raise UserError(f"{path}: not a trained run ({type(error).__name__}); train it again") from None
+        if is_system_error(error):
+            raise UserError(f"{path}: cannot be read ({error})") from None
+        reason = first_line(error) if isinstance(error, ValueError) else type(error).__name__
+        raise UserError(f"{path}: not a trained run, or damaged ({reason}); train it again") from None
+    if bad:
+        raise UserError(f"{path}: has NaN or infinite weights in '{bad}'; train it again")
+    return file

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from stp.config import Views
 from stp.data.shards import ClipFields
+from stp.errors import UserError
 from stp.models.segment_network import SegmentNetwork
 from stp.sampling.loading import DeviceFields, open_fields
 from stp.sampling.samples import Sample, Sampler, ScoredSegments, scored_segments
@@ -85,13 +86,21 @@ class Scorer:
                 yield self.network.backbone(images.contiguous(memory_format=torch.channels_last)).float()
 
     def score_clips(self, source: DeviceFields, clips: Sequence[ScoredSegments]) -> Iterator[np.ndarray]:
-        """Scores of each clip, averaged over its views: float32 (segments, classes)."""
+        """Scores of each clip, averaged over its views: float32 (segments, classes).
+
+        Raises:
+            UserError: a score is NaN or infinite.
+        """
         features = self.pass_backbone(source, (view for clip in clips for view in clip.views))
         lengths = [sum(len(view.indices) for view in clip.views) for clip in clips]
         for clip, rows in zip(clips, regroup(features, lengths), strict=True):
             places = torch.from_numpy(clip.places).to(source.device)
             scores = self.network.segment_scores(rows.unflatten(0, (len(clip.views), -1)), places)
-            yield scores.mean(0).float().cpu().numpy()
+            values = scores.mean(0).float().cpu().numpy()
+            if not np.isfinite(values).all():
+                name = clip.views[0].clip
+                raise UserError(f"clip '{name}' gets scores that are NaN or infinite; train with a lower learning_rate")
+            yield values
 
 
 @torch.inference_mode()

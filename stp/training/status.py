@@ -1,7 +1,5 @@
 """The status of the runs in a results folder, finished and in progress, for display."""
 
-import csv
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +9,11 @@ import pandas as pd
 from stp.data.modalities import MODALITIES
 from stp.data.run_name import NAME, RunName, method_order
 from stp.errors import UserError
+from stp.training.checkpoints import read_summary
+from stp.training.log import read_rows
 
 SILENT_MINUTES = 10.0  # a training that has not saved its state for this long is assumed to be killed
+SHOWN = ("loss", "accuracy", "seconds")  # columns of a log that the table needs; other versions have others besides
 HEADERS = ("run", "status", "epoch", "loss", "accuracy", "minutes left")
 
 
@@ -40,12 +41,9 @@ class RunStatus:
         return [self.name, self.status, epoch, last["loss"], last["accuracy"], "" if left is None else f"{left:.1f}"]
 
 
-def _read_rows(path: Path) -> tuple[dict[str, str], ...]:
-    """The complete rows of a log, which may still be growing."""
-    if not path.is_file():
-        return ()
-    with path.open(newline="", encoding="utf-8") as file:
-        return tuple(row for row in csv.DictReader(file) if None not in row.values())
+def _read_rows(path: Path, growing: bool) -> tuple[dict[str, str], ...]:
+    """The complete rows of a log, which may still be growing; none if there is no log yet."""
+    return tuple(read_rows(path, SHOWN, growing)) if path.is_file() else ()
 
 
 def _under_way(folder: Path, now: float) -> tuple[RunStatus, float] | None:
@@ -58,10 +56,11 @@ def _under_way(folder: Path, now: float) -> tuple[RunStatus, float] | None:
     if not heard:
         return None
     key = max(heard, key=lambda name: heard[name])
-    summary = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
-    silent = now - heard[key] > 60 * max(SILENT_MINUTES, 2 * summary["checkpoint_minutes"])
-    status = "interrupted" if summary["stopped"] or silent else "training"
-    return RunStatus(summary["run"], status, summary["epochs"], _read_rows(folder / f"{key}.csv")), heard[key]
+    summary = read_summary(folder / f"{key}.json")
+    silent = now - heard[key] > 60 * max(SILENT_MINUTES, 2 * summary.checkpoint_minutes)
+    status = "interrupted" if summary.stopped or silent else "training"
+    rows = _read_rows(folder / f"{key}.csv", growing=True)
+    return RunStatus(summary.run, status, summary.epochs, rows), heard[key]
 
 
 def _status(results: Path, name: str, now: float) -> RunStatus:
@@ -72,7 +71,7 @@ def _status(results: Path, name: str, now: float) -> RunStatus:
         under_way = None
     if under_way and not (model.is_file() and model.stat().st_mtime > under_way[1]):
         return under_way[0]
-    rows = _read_rows(model.with_name("log.csv"))
+    rows = _read_rows(model.with_name("log.csv"), growing=False)
     return RunStatus(name, "done" if model.is_file() else "none", len(rows), rows)
 
 
@@ -87,7 +86,7 @@ def run_statuses(results: Path, now: float | None = None) -> list[RunStatus]:
     """The status of every run found below `results`; `now` is in seconds since the epoch.
 
     Raises:
-        UserError: the folder does not exist.
+        UserError: the folder does not exist, or a log or the summary of a training is damaged.
     """
     if not results.is_dir():
         raise UserError(f"RESULTS: folder '{results}' does not exist; give the config's results folder")

@@ -50,6 +50,6 @@ def test_mistakes_are_named_with_file_and_line(tmp_path: Path, content: str, mes
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "binary.csv").write_bytes(b"frame,x0,y0,x1,y1\n\xff\xfe")
-    for name in ("absent.csv", "binary.csv"):
-        with pytest.raises(UserError, match=rf"{name}: boxes cannot be read"):
+    for name, reason in (("absent.csv", "boxes cannot be read"), ("binary.csv", "line 2 is not UTF-8 text")):
+        with pytest.raises(UserError, match=f"{name}: {reason}"):
             read_boxes(tmp_path / name, 5, 1, 1)

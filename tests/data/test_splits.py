@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from stp.data.index import Clip, Index
 from stp.data.splits import Scheme, make_folds, read_fold, write_fold
 from stp.errors import UserError
+from tests.damage import flipped
 
 
 def make_index(counts: dict[str, int], groups: int = 0) -> Index:
@@ -123,11 +124,44 @@ def test_a_single_class_is_refused() -> None:
         make_folds(Index((Clip("a", "a.mp4", "nod"), Clip("b", "b.mp4", "nod"))), "random", 2, 0)
 
 
-@pytest.mark.parametrize("text", ["name,set\na,train\n", "clip,set\na,Train\n"])
-def test_a_file_that_is_no_fold_is_refused(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("name,set\na,train\n", "not a fold: it lacks a column clip or set"),
+        ("clip,set\na,Train\n", "line 2, clip 'a': set 'Train' is none of train, test, unused, hidden"),
+        ("clip,set\na\n", "line 2 has 1 cells, but line 1 names 2 columns"),
+        ("clip,label,set\na,wave,train\n", "line 2, clip 'a': label or group are not those of the index"),
+        ("clip,set\na,train\na,train\n", "the clips are not those of the index"),
+    ],
+)
+def test_a_file_that_is_no_fold_is_refused(tmp_path: Path, text: str, reason: str) -> None:
     (tmp_path / "fold1.csv").write_text(text)
-    with pytest.raises(UserError, match=r"fold1.csv: not a fold; it has columns clip and set, and sets are train"):
+    with pytest.raises(UserError, match=f"fold1.csv: {reason}"):
         read_fold(tmp_path / "fold1.csv", Index((Clip("a", "a.mp4", "nod"),)))
+
+
+def test_a_fold_that_uses_a_clip_without_a_label_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "fold1.csv").write_text("clip,set\na,train\n")
+    with pytest.raises(UserError, match="clip 'a': set 'train', but the index has no label for it"):
+        read_fold(tmp_path / "fold1.csv", Index((Clip("a", "a.mp4", ""),)))
+    (tmp_path / "fold1.csv").write_text("clip,set\na,hidden\n")
+    assert read_fold(tmp_path / "fold1.csv", Index((Clip("a", "a.mp4", ""),))) == ["hidden"]
+
+
+def test_every_flipped_bit_of_a_fold_is_noticed_or_changes_nothing(tmp_path: Path) -> None:
+    index, path = make_index({"a": 2, "b": 2}), tmp_path / "fold1.csv"
+    words = make_folds(index, "random", 2, 0)[0]
+    write_fold(path, index, words)
+    content = path.read_bytes()
+    used = 0
+    for bit in range(8 * len(content)):
+        path.write_bytes(flipped(content, bit))
+        try:
+            assert read_fold(path, index) == words
+            used += 1
+        except UserError as error:
+            assert "fold1.csv" in str(error)
+    assert used < 150  # of the header's optional names alone
 
 
 def test_fold_file_of_another_index_is_refused(tmp_path: Path) -> None:

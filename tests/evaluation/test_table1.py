@@ -116,7 +116,7 @@ def test_seeds_are_averaged_within_folds_and_have_a_deviation_of_their_own() -> 
 
 def test_a_seed_that_lacks_a_fold_is_refused() -> None:
     runs = [scores("rgb", RGB), scores("rgb", RGB, fold=2), scores("rgb", RGB, seed=1)]
-    with pytest.raises(UserError, match="scores of RGB 3-level lack fold2/seed1, but others have that fold"):
+    with pytest.raises(UserError, match=r"scores of rgb/3-level/fold2/seed1 are missing: give those of every fold and"):
         tables.fold_accuracies(runs, FUSION)
 
 

@@ -108,7 +108,7 @@ def test_page_holds_everything_and_asks_for_nothing(tmp_path: Path) -> None:
     assert "<figcaption>plain</figcaption>" in page
     assert page.index("Table 1") < page.index("Confusion") < page.index("plain")
     (tmp_path / "plain.png").write_text("nothing")
-    with pytest.raises(UserError, match=r"plain.png: cannot be read as a png; remove it and make it again"):
+    with pytest.raises(UserError, match=r"plain.png: not a png, or damaged; make the figure again"):
         paper_page(paths, "", {})
     with pytest.raises(UserError, match=r"neither a table \(.md\) nor a figure \(.png\)"):
         paper_page([tmp_path / "confusion.pdf"], "", {})

@@ -55,7 +55,9 @@ def test_a_foreign_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "text.pt").write_bytes(b"nothing")
     torch.save({"state_dict": {}}, tmp_path / "other.pt")
     for name in ("text.pt", "other.pt"):
-        with pytest.raises(UserError, match=rf"{name}: not a trained run \(\w+\); train it again$") as error:
+        with pytest.raises(
+            UserError, match=rf"{name}: not a trained run, or damaged \(\w+\); train it again$"
+        ) as error:
             methods.load(tmp_path / name)
         assert "\n" not in str(error.value)
 

@@ -97,7 +97,7 @@ def test_a_training_that_ends_while_it_is_looked_at_is_done(tmp_path: Path, monk
     def gone(*_: object) -> None:
         raise FileNotFoundError("a.json")
 
-    monkeypatch.setattr("stp.training.status.json.loads", gone)
+    monkeypatch.setattr("stp.training.status.read_summary", gone)
     assert status(tmp_path).status == "done"
 
 
@@ -143,8 +143,9 @@ def test_scores_of_another_index_or_other_folds_are_refused() -> None:
     for other in (scores("3-level", ("x", "z")), scores("3-level", ("y", "x")), scores("3-level", ("x", "y"), (1, 0))):
         with pytest.raises(UserError, match=match):
             tables.fold_accuracies([first, other], fusion)
-    good = [first, scores("3-level", ("x", "y")), scores("3-level", ("u", "v"), fold=2)]
-    assert len(tables.fold_accuracies(good, fusion)) == 3
+    good = [first, scores("3-level", ("x", "y"))]
+    good += [scores(name, ("u", "v"), fold=2) for name in ("baseline", "3-level")]
+    assert len(tables.fold_accuracies(good, fusion)) == 4
     with pytest.raises(UserError, match="are of other classes"):
         tables.fold_accuracies([first, replace(scores("3-level", ("x", "y")), classes=("a", "c"))], fusion)
 
