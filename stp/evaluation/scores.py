@@ -72,8 +72,8 @@ def _digest(scores: Scores, attributes: Mapping[str, object]) -> str:
     """SHA-256 of everything in a file of scores, as hexadecimal digits."""
     text = [*(str(attributes.get(name, "")) for name in ATTRIBUTES), scores.clips]
     digest = hashlib.sha256(json.dumps(text).encode())
-    digest.update(np.ascontiguousarray(scores.labels, "<i8"))
-    digest.update(np.ascontiguousarray(scores.values, "<f4"))
+    digest.update(scores.labels.astype("<i8").tobytes())
+    digest.update(scores.values.astype("<f4").tobytes())
     return digest.hexdigest()
 
 

@@ -66,12 +66,15 @@ def read_table(path: Path, text: str | None = None) -> tuple[list[str], list[tup
     Raises:
         UserError: the file is no csv in UTF-8, a name stands twice in its first line, or a row has more or fewer cells.
     """
-    reader = csv.reader(io.StringIO(read_text(path) if text is None else text, newline=""), strict=True)
+    text = read_text(path) if text is None else text
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows = []
     try:
         names = next(reader, [])
         if len(set(names)) != len(names):
             raise UserError(f"{path}: line 1 names a column twice: {','.join(names)}")
+        if CHECK in names and not text.endswith("\n"):
+            raise UserError(f"{path}: the last line has no end: the file was cut off, or add a line break to the end")
         for cells in reader:
             if not any(cells):
                 continue

@@ -63,6 +63,44 @@ def test_unusable_ids_are_refused(ids: tuple[str, ...]) -> None:
         check_ids([Clip(name, "", "a") for name in ids])
 
 
+def test_two_videos_of_one_id_are_both_named() -> None:
+    clips = [Clip("odd/a", "odd/a.avi", "odd"), Clip("odd/a", "odd/a.mp4", "odd")]
+    with pytest.raises(UserError, match=r"'odd/a' stands for two videos, 'odd/a.avi' and 'odd/a.mp4': rename one"):
+        check_ids(clips)
+
+
+def test_a_row_that_was_changed_is_named_unless_the_change_is_meant(tmp_path: Path) -> None:
+    path = tmp_path / "index.csv"
+    write_index(path, [Clip("a", "a.avi", "nod"), Clip("b", "b.avi", "wave", "g1", frames=12)])
+    text = path.read_text()
+    path.write_text(text.replace("wave,g1", "wave,g3"))
+    with pytest.raises(UserError, match=r"index.csv: line 3 \('b'\) was changed after it was written; make the index"):
+        read_index(path)
+    lines = text.replace("wave,g1", "wave,g3").splitlines()
+    path.write_text("\n".join([*lines[:2], lines[2].rpartition(",")[0] + ",\n"]))
+    assert read_index(path).clips[1] == Clip("b", "b.avi", "wave", "g3", frames=12)
+    columns = [line.rpartition(",")[0] for line in lines]  # as if written before there was a check
+    path.write_text("\n".join(columns))
+    assert read_index(path).clips[1].group == "g3"
+
+
+def test_a_cut_index_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "index.csv"
+    write_index(path, [Clip("a", "a.avi", "nod"), Clip("b", "b.avi", "wave", frames=12)])
+    content = path.read_bytes()
+    second = content.rindex(b"\n", 0, -1) + 1  # a cut between two rows is noticed by the folds
+    for size in set(range(len(content))) - {second}:
+        path.write_bytes(content[:size])
+        with pytest.raises(UserError, match=r"index.csv: "):
+            read_index(path)
+
+
+def test_an_index_in_another_encoding_asks_for_utf8(tmp_path: Path) -> None:
+    (tmp_path / "index.csv").write_text("clip,path,label\na,é.avi,nod\n", encoding="latin-1")
+    with pytest.raises(UserError, match=r"index.csv: line 2 is not UTF-8 text; save the file with the encoding UTF-8"):
+        read_index(tmp_path / "index.csv")
+
+
 def test_index_without_label_column_is_refused(tmp_path: Path) -> None:
     (tmp_path / "index.csv").write_text("clip,path\na,b\n")
     with pytest.raises(UserError, match="column label is missing"):

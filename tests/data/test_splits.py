@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stp.data.index import Clip, Index
 from stp.data.splits import Scheme, make_folds, read_fold, write_fold
 from stp.errors import UserError
-from tests.damage import flipped
+from tests.damage import flipped, outcome
 
 
 def make_index(counts: dict[str, int], groups: int = 0) -> Index:
@@ -156,11 +156,9 @@ def test_every_flipped_bit_of_a_fold_is_noticed_or_changes_nothing(tmp_path: Pat
     used = 0
     for bit in range(8 * len(content)):
         path.write_bytes(flipped(content, bit))
-        try:
-            assert read_fold(path, index) == words
-            used += 1
-        except UserError as error:
-            assert "fold1.csv" in str(error)
+        found = outcome(read_fold, path, index)
+        assert found == words or "fold1.csv" in str(found)
+        used += found == words
     assert used < 150  # of the header's optional names alone
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,6 +17,7 @@ from stp.evaluation import table1 as tables
 from stp.evaluation.markdown import table1_notes
 from stp.evaluation.metrics import summarise
 from stp.evaluation.scores import Scores, fuse, read_scores, write_scores
+from tests.damage import flipped, outcome
 
 CLASSES = ("nod", "wave")
 FUSION = Fusion()
@@ -166,6 +168,99 @@ def test_foreign_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "scores.h5").write_text("nothing")
     with pytest.raises(UserError, match="not a scores file"):
         read_scores(tmp_path / "scores.h5")
+
+
+def test_every_flipped_bit_of_a_scores_file_is_noticed_or_changes_nothing(tmp_path: Path) -> None:
+    path, run = tmp_path / "scores.h5", replace(scores("of", OF), coarse=("head", "hand"))
+    write_scores(path, run, {"segments": 1})
+    content = path.read_bytes()
+    used = 0
+    bits = np.random.default_rng(0).choice(8 * len(content), 600, replace=False)
+    for bit in [*bits.tolist(), *range(8 * content.index(b"1-0"), 8 * content.index(b"1-0") + 24)]:
+        path.write_bytes(flipped(content, bit))
+        again = outcome(read_scores, path)
+        if isinstance(again, UserError):
+            assert "scores.h5: not a scores file, or damaged (" in str(again)
+            continue
+        used += 1
+        assert (again.run, again.clips, again.classes, again.coarse) == (run.run, run.clips, run.classes, run.coarse)
+        assert np.array_equal(again.values, run.values)
+        assert np.array_equal(again.labels, run.labels)
+    assert used < 400  # most of such a small file is padding
+
+
+def test_a_scores_file_of_before_there_was_a_digest_can_be_read(tmp_path: Path) -> None:
+    write_scores(tmp_path / "scores.h5", scores("of", OF), {"segments": 1})
+    with h5py.File(tmp_path / "scores.h5", "r+") as file:
+        del file.attrs["digest"], file.attrs["coarse"]
+    assert np.array_equal(read_scores(tmp_path / "scores.h5").values[:, 0], OF)
+
+
+@pytest.mark.parametrize("name", ["scores", "labels", "clips"])
+def test_a_changed_value_of_a_scores_file_is_noticed(tmp_path: Path, name: str) -> None:
+    write_scores(tmp_path / "scores.h5", scores("of", OF), {"segments": 1})
+    with h5py.File(tmp_path / "scores.h5", "r+") as file:
+        file[name][0] = {"scores": 0.5, "labels": 1, "clips": "1-9"}[name]
+    with pytest.raises(UserError, match=r"damaged \(its content does not agree with its digest\); score the run again"):
+        read_scores(tmp_path / "scores.h5")
+
+
+FOREIGN = {
+    "labels that are not one of the 2 classes": {"labels": np.array([0, 0, 0, 2])},
+    "'labels' is not an array of this file, of type int64": {"labels": np.zeros(4, np.int32)},
+    "'scores' is not an array of this file, of type float32": {"scores": np.zeros((4, 1, 2))},
+    "scores of .4, 1, 3. for 4 clips and 2 classes": {"scores": np.zeros((4, 1, 3), np.float32)},
+    "scores of clip '1-0' that are NaN or infinite": {"scores": np.full((4, 1, 2), np.nan, np.float32)},
+    "the clips are not distinct ids": {"clips": np.array(["a", "b", "c", "a"], h5py.string_dtype())},
+}
+
+
+@pytest.mark.parametrize("reason", FOREIGN)
+def test_scores_of_a_wrong_kind_are_refused(tmp_path: Path, reason: str) -> None:
+    write_scores(tmp_path / "scores.h5", scores("of", OF), {})
+    with h5py.File(tmp_path / "scores.h5", "r+") as file:
+        del file.attrs["digest"]
+        for name, array in FOREIGN[reason].items():
+            del file[name]
+            file[name] = array
+    with pytest.raises(UserError, match=f"scores.h5: not a scores file, or damaged .{reason}"):
+        read_scores(tmp_path / "scores.h5")
+
+
+def test_scores_behind_a_link_are_refused(tmp_path: Path) -> None:
+    for name in ("scores.h5", "other.h5"):
+        write_scores(tmp_path / name, scores("of", OF), {})
+    with h5py.File(tmp_path / "scores.h5", "r+") as file:
+        del file["scores"]
+        file["scores"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "scores")
+    with pytest.raises(UserError, match="'scores' is not an array of this file"):
+        read_scores(tmp_path / "scores.h5")
+
+
+def test_scores_that_are_not_finite_are_not_written(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="of/3-level/fold1/seed0: scores of clip '1-1' that are NaN or infinite"):
+        write_scores(tmp_path / "scores.h5", scores("of", [[0, 1], [0, np.inf], [1, 0], [1, 0]]), {})
+    assert not any(tmp_path.iterdir())
+
+
+def test_runs_that_are_missing_are_named() -> None:
+    runs = [scores(name, RGB, fold) for name in ("rgb", "of") for fold in (1, 2)]
+    assert len(tables.fold_accuracies(runs, FUSION)) == 6
+    for lacking, name in ((2, "of/3-level/fold1/seed0"), (1, "rgb/3-level/fold2/seed0")):
+        rest = [run for number, run in enumerate(runs) if number != lacking]
+        for table in (tables.fold_accuracies, tables.fold_confusions):
+            with pytest.raises(UserError, match=f"scores of {name} are missing: give those of every fold and seed"):
+                table(rest, FUSION)
+    others = [renamed(scores("rgb", RGB, fold, seed=7), "other") for fold in (1, 2)]  # other inputs and seeds
+    assert len(tables.fold_accuracies([*runs, *others], FUSION)) == 8
+    with pytest.raises(UserError, match="scores of rgb/other/fold2/seed7 are missing"):
+        tables.fold_accuracies([*runs, others[0]], FUSION)
+
+
+def test_a_clip_with_two_labels_is_refused() -> None:
+    other = replace(scores("rgb", RGB, fold=2, labels=(1, 0, 0, 1)), clips=("1-0", "1-1", "1-2", "1-3"))
+    with pytest.raises(UserError, match="clip '1-0' has other labels in scores of rgb/3-level/fold2/seed0 and of rgb"):
+        tables.fold_accuracies([scores("rgb", RGB), other], FUSION)
 
 
 def test_notes_name_skipped_clips_folds_and_the_choice_of_level_4() -> None:

@@ -14,7 +14,8 @@ from stp.errors import UserError
 from stp.figures import plots as figures
 from stp.figures.page import paper_page
 from stp.system.versions import versions
-from stp.training.log import LOG_COLUMNS, read_log
+from stp.training.log import LOG_COLUMNS, read_log, write_log
+from tests.damage import flipped
 
 
 def log(epochs: int, offset: float = 0.0) -> pd.DataFrame:
@@ -80,12 +81,50 @@ def test_cells_have_percent_and_counts_for_few_classes_and_percent_for_many(
     plt.close("all")
 
 
+def log_cells(epoch: str, loss: str) -> list[str]:
+    return [epoch, loss, *("1" for _ in LOG_COLUMNS[2:])]
+
+
 def test_logs_are_read_with_all_columns(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text(",".join(LOG_COLUMNS) + "\n" + ",".join("1" for _ in LOG_COLUMNS) + "\n")
     assert list(read_log(tmp_path / "log.csv").columns) == list(LOG_COLUMNS)
     (tmp_path / "old.csv").write_text("epoch,loss\n1,2\n")
     with pytest.raises(UserError, match=r"old.csv: column accuracy, learning_rate, .* is missing; train the run again"):
         read_log(tmp_path / "old.csv")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("0.50000", "0.90000", r"line 3 \('2'\) was changed after it was written; train the run again"),
+        ("0.50000", "0.5x", r"line 3 \('2'\) was changed"),
+        ("0.50000", "0.5,1", "line 3 has 10 cells"),
+        ("loss", "lose", "column loss is missing"),
+        ("epoch", "\xff", "column epoch is missing"),
+    ],
+)
+def test_a_damaged_log_is_one_line(tmp_path: Path, old: str, new: str, reason: str) -> None:
+    write_log(tmp_path / "log.csv", [log_cells("1", "0.75"), log_cells("2", "0.50000")])
+    assert read_log(tmp_path / "log.csv")["loss"].tolist() == [0.75, 0.5]
+    text = (tmp_path / "log.csv").read_text()
+    (tmp_path / "log.csv").write_text(text.replace(old, new))
+    with pytest.raises(UserError, match=f"log.csv: {reason}"):
+        read_log(tmp_path / "log.csv")
+
+
+@pytest.mark.parametrize(("loss", "epoch"), [("nan", "1"), ("inf", "1"), ("", "1"), ("1", "2")])
+def test_a_log_of_no_numbers_or_without_an_epoch_is_refused(tmp_path: Path, loss: str, epoch: str) -> None:
+    write_log(tmp_path / "log.csv", [log_cells(epoch, loss)])
+    with pytest.raises(UserError, match=r"log.csv: line 2: (loss|epoch) cannot be"):
+        read_log(tmp_path / "log.csv")
+
+
+def test_a_png_with_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(flipped(content, 8 * (content.index(b"IDAT") + 10)))
+    with pytest.raises(UserError, match=r"a.png: not a png, or damaged; make the figure again"):
+        paper_page([tmp_path / "a.png"], "")
 
 
 def test_page_holds_everything_and_asks_for_nothing(tmp_path: Path) -> None:

@@ -8,11 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from PIL import Image
 
 from stp.errors import UserError
 from stp.methods import pyramid
 from stp.sampling import segments as sampling
-from stp.sampling.crops import Crop, fixed_crops, training_crop
+from stp.sampling.crops import Crop, fixed_crops, render, training_crop
 from stp.sampling.segments import SegmentSampler
 from stp.training.run import Run
 from tests.plain import cut
@@ -140,6 +141,20 @@ def test_still_flow_stays_still_when_mirrored_and_resized() -> None:
     fields = np.full((5, 2, 8, 8), 128, np.uint8)
     image = cut(fields, np.arange(5)[None], Crop(1, 1, 6, 5, flip=True), 7, is_flow=True)
     assert torch.equal(image, torch.full((1, 10, 7, 7), 128.0))
+
+
+@pytest.mark.parametrize("size", [8, 21, 64])
+def test_resizing_is_pillows_bilinear_with_antialiasing(size: int) -> None:
+    rng = np.random.default_rng(size)
+    field = rng.integers(0, 256, (1, 3, 60, 80), np.uint8)
+    for _ in range(10):
+        crop = training_crop(60, 80, (1, 0.875, 0.75, 0.66), rng)
+        found = render(torch.from_numpy(field[:, :, *crop.slices]), crop.flip, size, is_flow=False)[0]
+        for channel, plane in zip(field[0], found, strict=True):
+            region = Image.fromarray(channel[crop.slices].astype(np.float32))
+            expected = np.asarray(region.resize((size, size), Image.Resampling.BILINEAR))
+            expected = expected[:, ::-1] if crop.flip else expected
+            np.testing.assert_allclose(plane.numpy(), expected, atol=0.01)
 
 
 @given(arrays(np.uint8, (3, 2, 4, 4)))

@@ -1,8 +1,10 @@
 """Model files: those of version 0.1 still load, and a foreign file is one line."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,7 +12,8 @@ from stp import methods
 from stp.errors import UserError
 from stp.methods.network import NetworkRecogniser
 from stp.training.model_file import TrainedOn, read_model
-from tests.runs import make_run, untrained
+from tests.damage import flipped, outcome
+from tests.runs import make_run, pyramid_network, untrained
 
 STREAM = {"epochs": 2, "milestones": [1], "learning_rate": 0.01, "dropout": 0.5, "scales": [1, 0.8]}
 SETTINGS = {  # as version 0.1 wrote them
@@ -60,6 +63,37 @@ def test_a_foreign_file_is_one_line(tmp_path: Path) -> None:
         ) as error:
             methods.load(tmp_path / name)
         assert "\n" not in str(error.value)
+
+
+def test_every_flipped_bit_of_a_trained_run_is_noticed_or_changes_nothing(tmp_path: Path) -> None:
+    recogniser = untrained(make_run("of/3-level/fold2/seed5", ("a", "b"), **SETTINGS))
+    recogniser.save(tmp_path / "model.pt", TrainedOn(["x"], {"of": {"bound": 20}}))
+    content, whole = (tmp_path / "model.pt").read_bytes(), read_model(tmp_path / "model.pt")
+    noticed = 0
+    for bit in np.random.default_rng(0).choice(8 * len(content), 150, replace=False).tolist():
+        (tmp_path / "model.pt").write_bytes(flipped(content, bit))
+        found = outcome(read_model, tmp_path / "model.pt")
+        if isinstance(found, UserError):
+            assert "model.pt: not a trained run, or damaged (" in str(found)
+            noticed += 1
+        else:
+            assert replace(found, weights={}) == replace(whole, weights={})
+            assert all(torch.equal(found.weights[name], value) for name, value in whole.weights.items())
+    assert noticed > 75
+
+
+def test_weights_that_are_not_finite_are_neither_written_nor_read(tmp_path: Path) -> None:
+    recogniser = untrained(make_run("of/3-level/fold2/seed5", ("a", "b"), **SETTINGS))
+    recogniser.save(tmp_path / "model.pt", TrainedOn())
+    content = torch.load(tmp_path / "model.pt", weights_only=True)
+    content["weights"]["classifier.bias"][1] = torch.inf
+    torch.save(content, tmp_path / "damaged.pt")
+    with pytest.raises(UserError, match=r"damaged.pt: has NaN or infinite weights in 'classifier.bias'; train it"):
+        read_model(tmp_path / "damaged.pt")
+    pyramid_network(recogniser).classifier.bias.data[0] = torch.nan
+    with pytest.raises(UserError, match=r"of/3-level/fold2/seed5: training gave NaN or infinite weights in 'cl"):
+        recogniser.save(tmp_path / "new.pt", TrainedOn())
+    assert not (tmp_path / "new.pt").exists()
 
 
 def test_weights_of_another_network_are_one_line(tmp_path: Path) -> None:

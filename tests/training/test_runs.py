@@ -18,9 +18,11 @@ from stp.data.splits import make_folds
 from stp.errors import UserError
 from stp.evaluation import table1 as tables
 from stp.evaluation.scores import Scores
+from stp.training.checkpoints import Checkpoints, Summary, read_summary
 from stp.training.log import Row, write_log
 from stp.training.model_file import TrainedOn, read_model
 from stp.training.status import RunStatus, run_statuses, run_table
+from tests.damage import flipped, outcome
 from tests.runs import make_run, read_run, untrained
 
 NOW = 1_000_000.0
@@ -99,6 +101,42 @@ def test_a_training_that_ends_while_it_is_looked_at_is_done(tmp_path: Path, monk
 
     monkeypatch.setattr("stp.training.status.read_summary", gone)
     assert status(tmp_path).status == "done"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff", b"null", b"[1]", b"{}", b'{"run": "a", "epochs": "3", "checkpoint_minutes": 5, "stopped": false}'],
+)
+def test_a_damaged_summary_of_a_training_is_one_line(tmp_path: Path, content: bytes) -> None:
+    folder = under_way(tmp_path, "of/3-level/fold1/seed0", NOW)
+    (folder / "0.json").write_bytes(content)
+    with pytest.raises(UserError, match=r"0.json: ") as error:
+        run_statuses(tmp_path, NOW)
+    assert "\n" not in str(error.value)
+
+
+def test_every_flipped_bit_of_a_summary_is_noticed_or_changes_nothing(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, {})
+    with checkpoints.under_way("of/3-level/fold1/seed0", 10):
+        content, path = checkpoints.summary_path.read_bytes(), checkpoints.summary_path
+    whole = Summary("of/3-level/fold1/seed0", 10, 5.0, False)
+    for bit in range(8 * len(content)):
+        path.write_bytes(flipped(content, bit))
+        found = outcome(read_summary, path)
+        assert found == whole or path.name in str(found)
+
+
+@pytest.mark.parametrize("kind", ["runs", "state"])
+def test_a_damaged_log_is_one_line_for_the_table_of_runs(tmp_path: Path, kind: str) -> None:
+    if kind == "runs":
+        finished(tmp_path, "of/3-level/fold1/seed0", 3)
+    else:
+        under_way(tmp_path, "of/3-level/fold1/seed0", NOW)
+    (path,) = (tmp_path / kind).rglob("*.csv")
+    for content in (b"epoch,loss\n1,2\n", b"\xff\n", path.read_bytes().replace(b"60", b"61")):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=path.name):
+            run_statuses(tmp_path, NOW)
 
 
 def test_a_state_that_is_seldom_kept_is_not_taken_for_dead(tmp_path: Path) -> None:
