@@ -207,8 +207,8 @@ def test_a_changed_value_of_a_scores_file_is_noticed(tmp_path: Path, name: str) 
 
 FOREIGN = {
     "labels that are not one of the 2 classes": {"labels": np.array([0, 0, 0, 2])},
-    "'labels' is not an array of this file, of type int64": {"labels": np.zeros(4, np.int32)},
-    "'scores' is not an array of this file, of type float32": {"scores": np.zeros((4, 1, 2))},
+    "'labels' holds int32, not int64": {"labels": np.zeros(4, np.int32)},
+    "'scores' holds float64, not float32": {"scores": np.zeros((4, 1, 2))},
     "scores of .4, 1, 3. for 4 clips and 2 classes": {"scores": np.zeros((4, 1, 3), np.float32)},
     "scores of clip '1-0' that are NaN or infinite": {"scores": np.full((4, 1, 2), np.nan, np.float32)},
     "the clips are not distinct ids": {"clips": np.array(["a", "b", "c", "a"], h5py.string_dtype())},
