@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from stp.errors import UserError
+
 FULL = (errno.ENOSPC, errno.EDQUOT)
 LONGEST_NAME = 255  # bytes, on all common file systems
 
@@ -78,12 +80,19 @@ def complete_folder(path: Path) -> Iterator[Path]:
 def visible_files(folder: Path) -> Iterator[Path]:
     """All files below a folder that are not hidden, nor in hidden folders, by name; those of sub-folders come last.
 
-    Links are followed, except to a folder that holds them, which would be listed without end. A folder that cannot be
-    read raises its OSError.
+    Links are followed, except to a folder that holds them, which would be listed without end.
+
+    Raises:
+        UserError: the system does not let a folder be read.
     """
 
     def below(here: Path, above: frozenset[str]) -> Iterator[Path]:
-        entries = sorted(entry for entry in here.iterdir() if not entry.name.startswith("."))
+        try:
+            entries = sorted(entry for entry in here.iterdir() if not entry.name.startswith("."))
+        except OSError as error:
+            raise UserError(
+                f"folder '{here}' cannot be read ({error.strerror}); let it be read, or hide it as .NAME"
+            ) from None
         yield from (entry for entry in entries if entry.is_file())
         for entry in entries:
             if entry.is_dir() and (real := os.path.realpath(entry)) not in above:

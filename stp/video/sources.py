@@ -66,8 +66,9 @@ def _unreadable(error: OSError) -> None:
 def sources_below(root: Path) -> Iterator[Source]:
     """The sources below a folder in natural order, named by their paths from there."""
     for folder, subfolders, files in os.walk(root, onerror=_unreadable, followlinks=True):
-        subfolders[:] = sorted((name for name in subfolders if not name.startswith(".")), key=natural_order)
         here = Path(folder)
+        visible_folders = [name for name in subfolders if not name.startswith(".") and not _holds(here / name, here)]
+        subfolders[:] = sorted(visible_folders, key=natural_order)
         visible = [here / name for name in sorted(files, key=natural_order) if not name.startswith(".")]
         videos = [path for path in visible if is_video(path)]
         images = tuple(path for path in visible if path.suffix.lower() in IMAGE_SUFFIXES)
@@ -77,6 +78,11 @@ def sources_below(root: Path) -> Iterator[Source]:
             yield Source(root.resolve().name if here == root else here.relative_to(root).as_posix(), here, images)
         for video in videos:
             yield Source(video.relative_to(root).with_name(video.stem).as_posix(), video)
+
+
+def _holds(link: Path, folder: Path) -> bool:
+    """True if a link leads to a folder that holds the link's own, which would be listed without end."""
+    return folder.resolve().is_relative_to(link.resolve())
 
 
 def _check_names(sources: Sequence[Source]) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,20 @@ def test_folders_that_hold_themselves_by_a_link_end(tmp_path: Path) -> None:
     touch(tmp_path, "wave/1.mp4")
     (tmp_path / "wave/loop").symlink_to(tmp_path)
     assert [clip.clip for clip in find_clips("folder", tmp_path)] == ["wave/1"]
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "wave/1.mp4", "wave/lost/2.mp4")
+    listed = Path.iterdir
+
+    def refuse(path: Path) -> Iterator[Path]:
+        if path.name == "lost":
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(UserError, match=r"folder '.*wave/lost' cannot be read \(Permission denied\); let it be read"):
+        find_clips("folder", tmp_path)
 
 
 def test_index_and_init_take_and_leave_out_the_same(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

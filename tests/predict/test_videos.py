@@ -264,6 +264,7 @@ def test_of_a_folder_all_videos_below_it_are_predicted(
     for name in ("b", "a", "deep/a", ".hidden/x"):
         (tmp_path / "videos" / name).parent.mkdir(parents=True, exist_ok=True)
         write_video(tmp_path / f"videos/{name}.avi", 5, 1)
+    (tmp_path / "videos/deep/loop").symlink_to(tmp_path / "videos")
     (tmp_path / "images").mkdir()
     cv2.imwrite(str(tmp_path / "images/1.png"), np.zeros((40, 60, 3), np.uint8))
     run = ("--run", data.model("rgb"), "--segments", 2, "--crops", 1)
