@@ -17,7 +17,7 @@ from stp.data.modalities import MODALITIES
 from stp.data.shards import ClipFields, StoredFields
 from stp.extraction.recipe import bound_of
 from stp.figures.explanations import CAPTION, VIDEO_HEIGHT, VIDEO_RATE, words_image
-from stp.figures.style import PAGE, STYLE, save_figure
+from stp.figures.style import PAGE, save_figure, styled
 from stp.flow import dequantise
 from stp.flow.colours import colour_wheel, one_torch_thread
 from stp.video.writing import video_writer
@@ -84,7 +84,7 @@ def _save_figure(stem: Path, streams: Sequence[ClipFields], clip: Clip, places: 
     height, width = streams[0][clip.clip].shape[2:]
     columns = len(places) + (full > 0)
     panel = PAGE / (columns + 0.2)
-    with plt.style.context(STYLE):
+    with styled([clip.clip]):
         size = (PAGE, len(streams) * panel * (height / width + 0.02) + 0.26)
         figure, grid = plt.subplots(len(streams), columns, figsize=size, squeeze=False)
         for axes, stream in zip(grid, streams, strict=True):

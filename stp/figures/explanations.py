@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stp.explain.explanation import Explanation
-from stp.figures.style import STYLE, save_figure
+from stp.figures.style import STYLE, save_figure, styled
 from stp.system.versions import versions
 from stp.video.writing import video_writer
 
@@ -144,11 +144,12 @@ def subsegments_at(explanation: Explanation, frame: int) -> np.ndarray:
 
 def words_image(words: str, width: int, height: int) -> np.ndarray:
     """Words in black on white, uint8 (height, width, 3)."""
-    figure = plt.figure(figsize=(width / 100, height / 100), dpi=100)
-    figure.text(4 / width, 0.5, words, fontsize=8.5, va="center")
-    figure.canvas.draw()
-    image = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()  # type: ignore[attr-defined]
-    plt.close(figure)
+    with styled([words], []):
+        figure = plt.figure(figsize=(width / 100, height / 100), dpi=100)
+        figure.text(4 / width, 0.5, words, fontsize=8.5, va="center")
+        figure.canvas.draw()
+        image = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()  # type: ignore[attr-defined]
+        plt.close(figure)
     return image
 
 
@@ -198,6 +199,7 @@ def save_explanations(
     explained = f"class {classes[0]}" if len(set(classes)) == 1 else "the classes predicted"
     title = f"{parameters['clip']}: guided Grad-CAM of {explained}"
     made_with = {"versions": versions() | {"captum": version("captum")}}
-    with plt.style.context([STYLE, {"figure.constrained_layout.use": False}]):  # every place is computed
+    words = [title, *notes, *map(caption, explanations)]
+    with styled(words, [STYLE, {"figure.constrained_layout.use": False}]):  # every place is computed
         save_figure(stem, draw(frames, explanations, notes, title), title, parameters | runs | made_with)
     save_video(stem.with_name(f"{stem.name}.mp4"), frames, explanations)

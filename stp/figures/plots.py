@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.ticker import MaxNLocator
 
-from stp.figures.style import COLUMN, PAGE, STYLE, save_figure
+from stp.figures.style import COLUMN, PAGE, save_figure, styled
 from stp.system.files import complete_file
 
 FEW = 15  # most classes for which every cell and bar has room for words
@@ -32,7 +32,7 @@ def save_confusion(stem: Path, counts: np.ndarray, classes: Sequence[str], title
     totals = counts.sum(1, keepdims=True)
     shares = np.divide(100 * counts, totals, out=np.zeros(counts.shape), where=totals > 0)
     few, number = len(classes) <= FEW, len(classes)
-    with plt.style.context(STYLE):
+    with styled([*classes, title]):
         width = float(np.clip(1.6 + 0.42 * number, 2.5, PAGE)) if few else PAGE
         figure, axes = plt.subplots(figsize=(width, width * 0.86))
         image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(1 if few else 0.5, 0, 100))
@@ -76,7 +76,7 @@ def save_class_accuracies(
     few, number = len(classes) <= FEW, len(classes)
     names = [f"{name} ({count})" for name, count in zip(classes, clips, strict=True)]
     places, thickness = np.arange(number), 0.8 / len(shares)
-    with plt.style.context(STYLE):
+    with styled([*classes, *shares]):
         width = float(np.clip(0.8 + number * (0.3 + 0.14 * len(shares)), COLUMN, PAGE))
         figure, axes = plt.subplots(figsize=(width, 2.3) if few else (PAGE, 0.6 + 0.165 * number))
         for place, (method, values) in enumerate(shares.items()):
@@ -113,7 +113,7 @@ def save_curves(stem: Path, logs: Sequence[pd.DataFrame], title: str) -> None:
     learning rate falls are marked.
     """
     runs = pd.concat(logs, keys=range(len(logs)), names=["run", None])
-    with plt.style.context(STYLE):
+    with styled([title]):
         figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.2))
         _draw_curve(left, runs, "loss", "loss", "C0", 1)
         _draw_curve(right, runs, "accuracy", "accuracy", "C0", 100)
@@ -153,21 +153,22 @@ def save_timeline(path: Path, videos: Mapping[str, tuple[np.ndarray, np.ndarray]
     """
     named = sorted({int(i) for _, rows in videos.values() for i in rows.argmax(1)})
     colours = plt.get_cmap("tab10" if len(named) <= 10 else "tab20").colors  # type: ignore[attr-defined]
-    figure, all_axes = plt.subplots(
-        len(videos), figsize=(9, 2.6 * len(videos) + 0.6), layout="constrained", squeeze=False
-    )
-    for axes, (title, (times, rows)) in zip(all_axes[:, 0], videos.items(), strict=True):
-        for i in range(len(classes)):
-            if i not in named:
-                axes.plot(times, 100 * rows[:, i], color="0.8", linewidth=0.8)
-        for place, i in enumerate(named):
-            colour = colours[place % len(colours)]
-            axes.plot(times, 100 * rows[:, i], color=colour, marker=".", markersize=4, label=classes[i])
-        axes.set_title(title, fontsize=10)
-        axes.set_ylim(0, 100)
-        axes.set_ylabel("probability in %")
-    all_axes[-1, 0].set_xlabel("seconds, middle of the window")
-    figure.legend(*all_axes[0, 0].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
-    with complete_file(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=150)
-    plt.close(figure)
+    with styled([*videos, *classes], []):
+        figure, all_axes = plt.subplots(
+            len(videos), figsize=(9, 2.6 * len(videos) + 0.6), layout="constrained", squeeze=False
+        )
+        for axes, (title, (times, rows)) in zip(all_axes[:, 0], videos.items(), strict=True):
+            for i in range(len(classes)):
+                if i not in named:
+                    axes.plot(times, 100 * rows[:, i], color="0.8", linewidth=0.8)
+            for place, i in enumerate(named):
+                colour = colours[place % len(colours)]
+                axes.plot(times, 100 * rows[:, i], color=colour, marker=".", markersize=4, label=classes[i])
+            axes.set_title(title, fontsize=10)
+            axes.set_ylim(0, 100)
+            axes.set_ylabel("probability in %")
+        all_axes[-1, 0].set_xlabel("seconds, middle of the window")
+        figure.legend(*all_axes[0, 0].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
+        with complete_file(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=150)
+        plt.close(figure)

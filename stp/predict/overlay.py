@@ -1,5 +1,6 @@
 """Overlays: a video with its most probable classes and bars of their probabilities drawn on every frame."""
 
+import logging
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ from stp.predict.windows import Window
 from stp.video.decoding import decode
 from stp.video.writing import video_writer
 
+log = logging.getLogger("stp")
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 BARS = 3  # classes shown
 HEIGHT_OF_SCALE_1 = 560  # pixels; height of a frame on which OpenCV's letters of scale 1 have the right size
@@ -71,6 +73,8 @@ def write_overlay(path: Path, prediction: VideoPrediction, classes: tuple[str, .
     odd = facts.height % 2, facts.width % 2
     size = facts.width + odd[1], facts.height + odd[0]
     timeline = len(prediction.windows) > 1
+    if lacking := "".join(sorted({letter for name in classes for letter in name if drawable(letter) != letter})):
+        log.warning("%s: letters that OpenCV's fonts lack are drawn as ?: %s", path, lacking)
     with video_writer(path, *size, facts.rate, facts.frames) as video:
         for number, frame in enumerate(decode(str(prediction.path), facts.width, facts.height)):
             image = np.pad(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge")
