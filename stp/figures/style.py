@@ -41,8 +41,10 @@ def styled(words: Iterable[str], style: Sequence[str | dict[str, Any]] = (STYLE,
     with plt.style.context(list(style)):
         own = font_manager.findfont(font_manager.FontProperties())
         families = _families(frozenset(letters - _letters(own)))
-        fonts = {"font.family": [font_manager.get_font(own).family_name, *families]} if families else {}
-        with plt.rc_context(fonts), warnings.catch_warnings():  # one for each glyph and file
+        with plt.rc_context(), warnings.catch_warnings():
+            if families:
+                plt.rcParams["font.family"] = [font_manager.get_font(own).family_name, *families]
+            # matplotlib's own, one for each glyph and file
             warnings.filterwarnings("ignore", message="Glyph .* missing from")
             yield
 

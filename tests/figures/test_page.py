@@ -17,7 +17,7 @@ from stp.figures.page import paper_page
 from stp.figures.plots import save_confusion
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Dialog, Page
 
 HOSTILE = [
     "[x](javascript:alert(1))",
@@ -63,7 +63,12 @@ def page(folder: Path, name: str) -> str:
 def test_a_name_is_text_wherever_it_stands_on_the_page(name: str, tmp_path: Path, offline: Page) -> None:
     (tmp_path / "paper.html").write_text(page(tmp_path, name), encoding="utf-8")
     dialogs: list[str] = []
-    offline.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+
+    def note(dialog: Dialog) -> None:
+        dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    offline.on("dialog", note)
     offline.goto((tmp_path / "paper.html").as_uri())
     assert offline.title() == name
     assert offline.locator("body > h1").inner_text() == name
