@@ -36,7 +36,7 @@ from stp.sampling.loading import DeviceFields, MappedFields, ResidentFields, Str
 from stp.sampling.samples import Drawing, Sample, draw_batch
 from stp.system.machine import keep_freed_memory
 from stp.training.run import Run
-from stp.video.decoding import check_videos
+from stp.video.checking import check_videos
 
 STORAGES = {"raw": StorageFormat(), "jpeg": StorageFormat("jpeg")}
 WARM_UP, BATCHES, SYNTHETIC_FRAMES = 6, 8, 90

@@ -8,10 +8,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from stp.errors import UserError
 
+OnBadVideo = Literal["error", "skip", "use"]
 Scheme = Literal["random", "grouped", "leave_one_group_out", "official"]
 Semantics = Literal["opencv-cpu", "opencv-cuda"]
 Detector = Literal["orb", "sift"]
@@ -22,6 +24,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 Balance = Literal["none", "sampling", "loss"]
 
 FUSED = (("rgb", "of"), ("of", "wof"), ("rgb", "of", "wof"))  # rows of Table 1 (paper section 4.1)
+MOST_FPS = 1000  # frames per second
 FLOW = ("of", "wof")  # modalities that one job computes together
 DEMO_PIXELS = 50_000_000  # of a whole clip, which is drawn in some 2 GB
 PYRAMID = re.compile(r"baseline|([1-9])-level")  # names listed in `variants`: the methods of stp/methods/pyramid.py
@@ -51,10 +54,14 @@ class Demo:
 
 @dataclass(frozen=True)
 class Frames:
-    """Size of the stored frames in pixels (paper section 4.1)."""
+    """Size of the stored frames in pixels (paper section 4.1), and their rate in frames per second.
+
+    A rate of "native" keeps each video's frames as they are.
+    """
 
     width: int = 340
     height: int = 256
+    fps: float | Literal["native"] = "native"
 
 
 @dataclass(frozen=True)
@@ -242,6 +249,8 @@ def suits(value: Any, kind: Any) -> bool:
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Literal:
         return value in arguments
+    if origin is UnionType:
+        return any(suits(value, argument) for argument in arguments)
     if origin is tuple:  # tuple[x, ...]
         return isinstance(value, (list, tuple)) and all(suits(item, arguments[0]) for item in value)
     if kind in (int, float):  # true and false are integers in Python
@@ -279,7 +288,7 @@ class Config:
     dataset: Dataset
     results: str = "results"
     demo: Demo | None = None
-    on_bad_video: Literal["error", "skip"] = "error"
+    on_bad_video: OnBadVideo = "error"
     shards: int = 16
     frames: Frames = Frames()
     storage: StorageFormat = StorageFormat()

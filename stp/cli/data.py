@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -11,6 +11,7 @@ from stp.cli.options import (
     BackendName,
     Detector,
     ExistingFile,
+    Fps,
     Keep,
     Output,
     Quality,
@@ -18,10 +19,11 @@ from stp.cli.options import (
     Storage,
     Threads,
     gpu_of_flow,
+    parse_fps,
     parse_json,
     parse_options,
 )
-from stp.config import Demo, Flow, Frames, Scheme, Splits, StorageFormat, WarpedFlow
+from stp.config import Demo, Flow, Frames, OnBadVideo, Scheme, Splits, StorageFormat, WarpedFlow
 from stp.errors import UserError
 
 log = logging.getLogger("stp")
@@ -56,7 +58,7 @@ def index(
         Path | None, typer.Option(help="Folder of the data set's official lists; for list, the csv file of the clips.")
     ] = None,
     option: Annotated[list[str] | None, typer.Option(help="Option of the importer, as NAME=VALUE.")] = None,
-    on_bad_video: Literal["error", "skip"] = "error",
+    on_bad_video: OnBadVideo = "error",
     named: Annotated[
         str, typer.Option(help="Clips and classes that a config names, which must be there: JSON, by their keys.")
     ] = "{}",
@@ -71,7 +73,7 @@ def index(
     from stp.datasets import find_clips, left_out
     from stp.extraction.reuse import earlier_index, keep_file
     from stp.system.tables import write_table
-    from stp.video.decoding import check_videos
+    from stp.video.checking import check_videos
     from stp.video.identity import check_changed
 
     clips = find_clips(importer, folder, lists, parse_options(option or []))
@@ -81,19 +83,25 @@ def index(
         log.warning("left out of '%s': %s", folder, ignored)
     before = earlier_index(output)
     known = {clip.digest: clip.frames for clip in before.clips if clip.digest} if before else {}
-    good, bad = check_videos(clips, threads, partial(check_changed, known=known))
+    good, bad = check_videos(clips, threads, partial(check_changed, known=known), on_bad_video == "use")
     if bad and on_bad_video == "error":
         listed = "\n".join(f"  {video}" for video in bad)
         raise UserError(
-            f"{len(bad)} of {len(clips)} videos do not decode; fix or remove them, or set on_bad_video: skip\n{listed}"
+            f"{len(bad)} of {len(clips)} videos do not decode; fix or remove them, or set on_bad_video: skip, or "
+            f"use for those of which frames decode\n{listed}"
         )
     emptied = {video.clip.label for video in bad} - {clip.label for clip in good} - {""}
     if emptied:
         raise UserError(f"no video of class '{min(emptied)}' decodes; fix them or remove the class")
     check_named(parse_json(named, "--named"), good)
+    taken = {clip.clip for clip in good}
+    skipped_videos = [video for video in bad if video.clip.clip not in taken]
     for video in bad:
-        log.warning("skipped %s", video)
-    write_table(skipped, SKIPPED, [(video.clip.clip, video.clip.path, video.reason) for video in bad])
+        if video.clip.clip in taken:
+            log.warning("used nevertheless, %d frames of %s", video.frames, video)
+        else:
+            log.warning("skipped %s", video)
+    write_table(skipped, SKIPPED, [(video.clip.clip, video.clip.path, video.reason) for video in skipped_videos])
     write_index(output, place(good, before))
     if keep:
         keep_file(output)
@@ -111,6 +119,7 @@ def frames(
     shards: Annotated[int, typer.Option(min=1)] = 1,
     width: Annotated[int, typer.Option(min=1, help="Pixels.")] = Frames.width,
     height: Annotated[int, typer.Option(min=1, help="Pixels.")] = Frames.height,
+    fps: Fps = "native",
     storage: Storage = StorageFormat.format,
     quality: Quality = StorageFormat.quality,
     keep: Keep = False,
@@ -121,7 +130,7 @@ def frames(
     from stp.extraction.stages import extract_frames
 
     chosen = StorageFormat(storage, quality)
-    extract_frames(read_index(index_file).shard(shard, shards), output, width, height, chosen)
+    extract_frames(read_index(index_file).shard(shard, shards), output, width, height, chosen, parse_fps(fps))
     if keep:
         keep_file(output)
 

@@ -9,8 +9,10 @@ from stp.cli.app import app
 from stp.cli.options import (
     BackendName,
     Detector,
+    Fps,
     Semantics,
     gpu_of_flow,
+    parse_fps,
     parse_size,
     parse_threads,
 )
@@ -47,6 +49,7 @@ def flow(
     size: Annotated[
         str | None, typer.Option(metavar="WxH", help="Resize frames, e.g. to 340x256.", show_default="own size")
     ] = None,
+    fps: Fps = "native",
     backend: BackendName = Flow.backend,
     semantics: Annotated[
         Semantics, typer.Option(help="Which of OpenCV's two TV-L1s; published networks mostly saw opencv-cuda.")
@@ -79,6 +82,6 @@ def flow(
 
     engine, parameters = resolve_backend(backend, semantics), TVL1Parameters(semantics=semantics)
     settings = FlowSettings(engine, parameters, detector if warped else None, step=step)
-    folder = FlowFolder(output, file_format, bound, parse_size(size) if size else None, settings)
+    folder = FlowFolder(output, file_format, bound, parse_size(size) if size else None, settings, parse_fps(fps))
     with gpu_of_flow(engine):
         make_flow(find_sources(sources), folder, parse_threads(threads))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from stp.config import Fusion, FusionSpace
+from stp.config import MOST_FPS, Fusion, FusionSpace
 from stp.errors import UserError
 from stp.system.machine import processors
 
@@ -33,6 +33,10 @@ Storage = Annotated[
     typer.Option(help="raw: bytes as they are; jpeg: for data sets that are too large for that."),
 ]
 Quality = Annotated[int, typer.Option(min=1, max=100, help="JPEG quality.")]
+
+Fps = Annotated[
+    str, typer.Option(metavar="N", help="Frames per second, by the videos' time stamps; native: as they are.")
+]
 
 WEIGHTS = ",".join(f"{name}={weight:g}" for name, weight in Fusion().weights.items())
 Weights = Annotated[str, typer.Option(help=f"Weight of each stream, such as {WEIGHTS}.")]
@@ -88,6 +92,15 @@ def parse_size(text: str) -> tuple[int, int]:
     if not match:
         raise UserError(f"--size: '{text}' is not of the form WIDTHxHEIGHT, for example 340x256")
     return int(match[1]), int(match[2])
+
+
+def parse_fps(text: str) -> float | None:
+    """`native` -> None, `25` -> 25.0; UserError for anything else."""
+    if text == "native":
+        return None
+    if not re.fullmatch(r"\d+(\.\d+)?", text) or not 0 < float(text) <= MOST_FPS:
+        raise UserError(f"--fps: '{text}' is neither native nor a number of frames per second up to {MOST_FPS}")
+    return float(text)
 
 
 def parse_threads(text: str) -> int:

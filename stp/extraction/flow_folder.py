@@ -24,6 +24,8 @@ from stp.video.sources import Source, examine, grey_clip
 
 log = logging.getLogger(__name__)
 
+LATER_OPTIONS = {"fps": "native"}  # what holds for a flow.json of a version that had no such option
+
 
 @dataclass(frozen=True)
 class FlowFolder:
@@ -34,6 +36,7 @@ class FlowFolder:
     bound: float  # pixels that map to the ends of 0..255, or to full colour
     size: tuple[int, int] | None  # width and height of the frames; None: each source's own
     settings: FlowSettings  # with the backend resolved
+    fps: float | None = None  # frames per second; None: each source's own
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -59,6 +62,7 @@ class FlowFolder:
             "semantics": settings.tvl1.semantics,
             "detector": settings.detector,
             "step": settings.step,
+            "fps": self.fps or "native",
         }
 
 
@@ -95,7 +99,7 @@ def _known_sources(folder: FlowFolder) -> dict[str, str]:
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{path}: is no report of stp flow; move it away or choose another output folder") from None
     for key, value in folder.options().items():
-        if before.get(key) != value:
+        if before.get(key, LATER_OPTIONS.get(key)) != value:
             raise UserError(
                 f"--{key}: {value}, but '{folder.path}' was made with {before.get(key)}; "
                 "repeat the former value or choose another output folder"
@@ -121,9 +125,10 @@ def examine_all(
         except UndecodableError as error:
             return f"{source.path}: {error}"
         step = folder.settings.step
-        if facts.frames <= step:
-            return f"{source.path}: {facts.frames} frames; flow of step {step} needs {step + 1} or more"
-        return grey_clip(source, facts, folder.size)
+        clip = grey_clip(source, facts, folder.size, folder.fps)
+        if clip.frames <= step:
+            return f"{source.path}: {clip.frames} frames; flow of step {step} needs {step + 1} or more"
+        return clip
 
     with ThreadPoolExecutor(threads) as pool:
         found = list(progress(pool.map(look, sources), total=len(sources), desc="check", unit="source"))

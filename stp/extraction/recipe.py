@@ -2,7 +2,7 @@
 
 This module alone knows the parameters that shards of frames and flow hold as JSON (`stp.data.shards`):
 
-    frames        width, height
+    frames        width, height; fps, unless each video keeps its own rate
     flow          frames (the parameters of its frames), backend, bound, step, tvl1
     warped flow   those of flow, and detector, warped_flow
 
@@ -32,6 +32,7 @@ class Recipe:
     flow: FlowSettings | None  # None where no flow is needed
     bound: float | None  # +-pixels/frame that map to 0..255; None without flow
     flow_storage: StorageFormat
+    fps: float | None = None  # frames per second; None: each video's own
 
     def bytes_needed(self, frames: int) -> int:
         """Bytes that the fields of a video of `frames` frames take, if they are not compressed."""
@@ -39,9 +40,9 @@ class Recipe:
         return frames * channels * self.width * self.height
 
 
-def frame_parameters(width: int, height: int) -> dict[str, Any]:
+def frame_parameters(width: int, height: int, fps: float | None = None) -> dict[str, Any]:
     """The parameters of a shard of frames."""
-    return {"width": width, "height": height}
+    return {"width": width, "height": height} | ({"fps": fps} if fps else {})
 
 
 def shard_parameters(
@@ -110,7 +111,7 @@ def _common_recipe(trained: Sequence[tuple[Path, str, Mapping[str, Any]]], backe
                     "give runs of one results folder"
                 )
     frames, _ = facts["frames"]
-    recipe = Recipe(frames["width"], frames["height"], _storage(frames), None, None, RAW)
+    recipe = Recipe(frames["width"], frames["height"], _storage(frames), None, None, RAW, frames.get("fps"))
     if "flow" not in facts:
         return recipe
     flow, _ = facts["flow"]

@@ -22,23 +22,29 @@ from stp.extraction.reuse import SOURCE, Wanted, earlier, restore, source_of
 from stp.extraction.writers import clip_in_shard, write_chunks
 from stp.system.progress import progress
 from stp.video.clip import GreyClip
-from stp.video.decoding import decode, video_size
+from stp.video.decoding import UndecodableError, decode, examine_damaged_video, stored_size
+from stp.video.rate import frames_at
 
 log = logging.getLogger(__name__)
 
 
 def extract_frames(
-    clips: tuple[Clip, ...], output: Path, width: int, height: int, storage: StorageFormat = RAW
+    clips: tuple[Clip, ...],
+    output: Path,
+    width: int,
+    height: int,
+    storage: StorageFormat = RAW,
+    fps: float | None = None,
 ) -> None:
-    """Decode clips into `output`: (T, 3, height, width) uint8 RGB each.
+    """Decode clips into `output`: (T, 3, height, width) uint8 RGB each, `fps` of them a second or the video's own.
 
     Person boxes of clips that have some are stored, too, in pixels of the stored frames: /boxes/CLIP_ID, float32 (m, 5)
     of frame, x0, y0, x1, y1. Clips that an earlier `output` already had are taken over (`stp.extraction.reuse`).
 
     Raises:
-        UserError: a clip has no number of frames in the index, or another one than its video.
+        UserError: a clip has no number of frames in the index, or another one than its video, or has no video.
     """
-    parameters = frame_parameters(width, height)
+    parameters = frame_parameters(width, height, fps)
     wanted = Wanted(output, "rgb", parameters, storage, {clip.clip: clip.digest for clip in clips})
     with earlier(wanted) as before:
         if before.whole:
@@ -47,27 +53,30 @@ def extract_frames(
         with write_shard(output, "rgb", parameters, storage) as shard:
             for clip in progress(clips, desc="frames", unit="clip"):
                 if not before.take_over(clip.clip, shard):
-                    write_frames(clip, shard, width, height)
+                    write_frames(clip, shard, width, height, fps)
 
 
-def write_frames(clip: Clip, shard: ShardWriter, width: int, height: int) -> None:
+def write_frames(clip: Clip, shard: ShardWriter, width: int, height: int, fps: float | None = None) -> None:
     """Decode a clip into an open shard, as `extract_frames` does."""
     if not clip.frames:
         raise UserError(f"{clip.path}: the index lacks its number of frames; make the index with stp index")
-    if not Path(clip.path).is_file():
-        raise UserError(f"{clip.path}: no such file; bring the video back, or run stp index again")
-    shard.create(clip.clip, (clip.frames, 3, height, width))
-    frames = 0
-    for frame in decode(clip.path, width, height):
-        if frames < clip.frames:
-            shard.fill(clip.clip, frames, frame.transpose(2, 0, 1)[None])
-        frames += 1
+    try:
+        numbers = frames_at(examine_damaged_video(clip.path).times, fps) if fps else range(clip.frames)
+        shard.create(clip.clip, (len(numbers), 3, height, width))
+        frames = stored = 0
+        for frame in decode(clip.path, width, height):
+            while stored < len(numbers) and numbers[stored] == frames:
+                shard.fill(clip.clip, stored, frame.transpose(2, 0, 1)[None])
+                stored += 1
+            frames += 1
+        own_width, own_height = stored_size(clip.path) if clip.boxes else (width, height)
+    except UndecodableError as error:
+        raise UserError(f"{clip.path}: {error}; bring the video back, or run stp index again") from None
     if frames != clip.frames:
         raise UserError(f"{clip.path}: {frames} frames, but the index says {clip.frames}; run stp index again")
     if clip.boxes:
-        own_width, own_height = video_size(clip.path)
         boxes = read_boxes(clip.boxes, frames, width / own_width, height / own_height)
-        shard.add(clip.clip, boxes=boxes_to_rows(boxes))
+        shard.add(clip.clip, boxes=boxes_to_rows([boxes[number] for number in numbers]))
     if clip.digest:
         shard.add(clip.clip, source=source_of(clip.digest))
 
@@ -171,14 +180,17 @@ def make_fields(recipe: Recipe, clip: Clip, folder: Path, threads: int) -> dict[
     Raises:
         UserError: the disk is too small, or an error of `extract_frames`.
     """
-    needed, free = recipe.bytes_needed(clip.frames), shutil.disk_usage(folder).free
+    frames = clip.frames
+    if recipe.fps:
+        frames = len(frames_at(examine_damaged_video(clip.path).times, recipe.fps))
+    needed, free = recipe.bytes_needed(frames), shutil.disk_usage(folder).free
     if needed > free:
         raise UserError(
             f"{clip.path}: frames and flow need up to {needed / 2**30:.1f} GiB in '{folder.parent}', where "
             f"{free / 2**30:.1f} are free; name another folder by the environment variable TMPDIR"
         )
     files = {modality: folder / f"{modality}.h5" for modality in ("rgb", "of", "wof")}
-    extract_frames((clip,), files["rgb"], recipe.width, recipe.height, recipe.frame_storage)
+    extract_frames((clip,), files["rgb"], recipe.width, recipe.height, recipe.frame_storage, recipe.fps)
     if recipe.flow:
         assert recipe.bound is not None
         warped = files["wof"] if recipe.flow.detector else None

@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 
 from stp.predict.videos import VideoPrediction
-from stp.predict.windows import Window
 from stp.video.decoding import decode
 from stp.video.writing import video_writer
 
 log = logging.getLogger("stp")
 FONT = cv2.FONT_HERSHEY_SIMPLEX
+MICROSECONDS = 6  # decimals of a second
 BARS = 3  # classes shown
 HEIGHT_OF_SCALE_1 = 560  # pixels; height of a frame on which OpenCV's letters of scale 1 have the right size
 SMALLEST_SCALE = 0.4  # gives letters of 9 pixels
@@ -21,10 +21,11 @@ PANEL_SHARE = 0.3  # share of the video's brightness that is left behind the let
 WHITE, GREY, BAR = (255, 255, 255), (170, 170, 170), (80, 200, 255)  # BGR
 
 
-def nearest_window(windows: tuple[Window, ...], frame: int) -> int:
-    """Number of the window with its middle nearest to a frame; the earlier one if two are equally near."""
-    middles = np.array([window.first + (window.frames - 1) / 2 for window in windows])
-    return int(np.abs(middles - frame).argmin())
+def nearest_window(prediction: VideoPrediction, frame: int) -> int:
+    """Number of the window with its middle nearest to that of a video's frame; the earlier one if two are as near."""
+    start, end = prediction.facts.times[frame : frame + 2]
+    middles = np.array([sum(prediction.times(window)) / 2 for window in prediction.windows])
+    return int(np.abs(middles - (start + end) / 2).round(MICROSECONDS).argmin())
 
 
 def drawable(text: str) -> str:
@@ -78,7 +79,7 @@ def write_overlay(path: Path, prediction: VideoPrediction, classes: tuple[str, .
     with video_writer(path, *size, facts.rate, facts.frames) as video:
         for number, frame in enumerate(decode(str(prediction.path), facts.width, facts.height)):
             image = np.pad(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge")
-            window = nearest_window(prediction.windows, number)
+            window = nearest_window(prediction, number)
             start, end = prediction.times(prediction.windows[window])
             title = f"{start:.1f} - {end:.1f} s" if timeline else ""
             draw(image, prediction.probabilities[window], classes, title)

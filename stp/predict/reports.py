@@ -14,7 +14,7 @@ from stp.predict.ensemble import Ensemble
 from stp.predict.videos import VideoPrediction
 from stp.system.files import complete_file
 from stp.system.versions import versions
-from stp.video.decoding import BadVideo
+from stp.video.checking import BadVideo
 
 MILLISECONDS = 3  # decimals of a second
 MOST_TIMELINES = 100  # most videos in a figure: more of them could make it higher than a PNG may be

@@ -21,7 +21,9 @@ from stp.extraction.stages import make_fields
 from stp.predict.ensemble import Ensemble, ensemble_scores
 from stp.predict.windows import Window, windows
 from stp.system.logs import only_warnings
-from stp.video.decoding import BadVideo, UndecodableError, VideoFacts, examine_video
+from stp.video.checking import BadVideo
+from stp.video.decoding import UndecodableError, VideoFacts, even_times, examine_video
+from stp.video.rate import frames_at
 from stp.video.sources import DEFAULT_RATE, sources_below
 
 log = logging.getLogger(__name__)
@@ -34,7 +36,8 @@ class VideoPrediction:
     """Class probabilities of a video's windows, float64 (windows, classes); a whole video is a single window."""
 
     path: Path
-    facts: VideoFacts  # with the rate that turns frames into seconds
+    facts: VideoFacts
+    frame_times: tuple[float, ...]  # of the frames that the windows count, and of the end, in seconds
     windows: tuple[Window, ...]
     probabilities: np.ndarray
     elapsed: float  # seconds that the prediction took
@@ -42,11 +45,11 @@ class VideoPrediction:
     @property
     def seconds(self) -> float:
         """Duration of the video in seconds."""
-        return self.facts.frames / self.facts.rate
+        return self.frame_times[-1]
 
     def times(self, window: Window) -> tuple[float, float]:
         """Start and end of a window in seconds."""
-        return window.first / self.facts.rate, (window.first + window.frames) / self.facts.rate
+        return self.frame_times[window.first], self.frame_times[window.first + window.frames]
 
 
 def find_videos(paths: Sequence[Path]) -> tuple[list[Path], list[BadVideo]]:
@@ -102,17 +105,19 @@ def predict_video(
     began = time.perf_counter()
     clip, facts = video_clip(path)
     if facts.rate <= 0:
-        facts = replace(facts, rate=DEFAULT_RATE)
+        facts = replace(facts, rate=DEFAULT_RATE, times=even_times(facts.frames, DEFAULT_RATE))
         log.warning("%s does not state its frame rate; %g frames/s is assumed", path, DEFAULT_RATE)
-    chosen = [Window(0, facts.frames)]
-    if window:
-        chosen = windows(facts.frames, facts.rate, window, stride or window / 2)
+    times, fps = facts.times, ensemble.recipe.fps
+    if fps:
+        times = even_times(len(frames_at(times, fps)), fps)
+    frames = len(times) - 1
+    chosen = windows(times, window, stride or window / 2) if window else [Window(0, frames)]
     # These modules report on whole shards, which is noise for a single video.
     with TemporaryDirectory(prefix="stp-") as folder, only_warnings("stp.extraction.stages", "stp.sampling.loading"):
         fields = make_fields(ensemble.recipe, clip, Path(folder), threads)
-        scores = ensemble_scores(ensemble, fields, CLIP, chosen, facts.frames, device)
+        scores = ensemble_scores(ensemble, fields, CLIP, chosen, frames, device)
     elapsed = time.perf_counter() - began
-    return VideoPrediction(path, facts, tuple(chosen), ensemble.probabilities(scores), elapsed)
+    return VideoPrediction(path, facts, times, tuple(chosen), ensemble.probabilities(scores), elapsed)
 
 
 def predict_videos(

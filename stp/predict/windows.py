@@ -1,8 +1,10 @@
 """Timelines: the windows in which a long video is predicted, and which frames and fields belong to each."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+ROUNDING = 0.001  # seconds; Matroska's time stamps are whole milliseconds
 PIECE_FRAMES = 2048  # windows within this number of frames share their features, which are in memory together
 
 
@@ -21,19 +23,29 @@ class Window:
         return self.first, max(1, self.frames - (all_frames - fields))
 
 
-def windows(frames: int, rate: float, length: float, stride: float) -> list[Window]:
-    """Windows of `length` seconds, one every `stride` seconds, over a video of `frames` frames at `rate` frames/s.
+def windows(times: Sequence[float], length: float, stride: float) -> list[Window]:
+    """Windows of `length` seconds, one every `stride` seconds: each has the frames that begin within it.
 
-    If these windows leave frames over, an additional one ends with the video. A video shorter than a window is one
-    window. No window has fewer than two frames (unless the video does), so that there is motion in it.
+    `times` are those of the frames and of the end, in seconds (`stp.video.decoding.VideoFacts.times`). If these windows
+    leave frames over, an additional one ends with the video. A video shorter than a window is one window. No window has
+    fewer than two frames (unless the video does), so that there is motion in it. Windows that begin with the same
+    frame, because it is shown for longer than a stride, are one.
     """
-    count = min(frames, max(2, round(length * rate)))
-    step = max(1.0, stride * rate)
-    firsts = [round(i * step) for i in range(int((frames - count) / step) + 2)]
-    firsts = [first for first in firsts if first + count <= frames]
-    if firsts[-1] + count < frames:
-        firsts.append(frames - count)
-    return [Window(first, count) for first in firsts]
+    shown, end = times[:-1], times[-1]
+    frames = len(shown)
+
+    def window(start: float, stop: float) -> Window:
+        first, after = bisect_left(shown, start - ROUNDING), bisect_left(shown, stop - ROUNDING)
+        if after - first < 2:
+            first = max(0, min(first - 1, frames - 2))
+            after = min(frames, first + 2)
+        return Window(first, after - first)
+
+    number = int((end - length + ROUNDING) / stride) + 1 if end >= length - ROUNDING else 0
+    chosen = [window(i * stride, i * stride + length) for i in range(number)] or [Window(0, frames)]
+    if chosen[-1].first + chosen[-1].frames < frames:
+        chosen.append(window(end - length, end + 1))
+    return list({window.first: window for window in reversed(chosen)}.values())[::-1]
 
 
 def pieces(chosen: Sequence[Window], most: int = PIECE_FRAMES) -> Iterator[list[Window]]:

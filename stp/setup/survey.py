@@ -14,14 +14,8 @@ from stp.datasets import LeftOut, find_clips, left_out
 from stp.errors import UserError
 from stp.flow import tvl1
 from stp.system.progress import progress
-from stp.video.decoding import (
-    BadVideo,
-    UndecodableError,
-    VideoFacts,
-    decode_grey,
-    examine_clips,
-    examine_video,
-)
+from stp.video.checking import BadVideo, examine_clips
+from stp.video.decoding import UndecodableError, VideoFacts, decode_grey, examine_video
 
 VIDEOS_LOOKED_AT = 24  # videos whose motion is measured
 MOTION_PERCENTILE = 99.9
@@ -136,7 +130,7 @@ def _seconds(facts: Sequence[VideoFacts]) -> str:
     timed = [fact for fact in facts if fact.rate > 0]
     if not timed:
         return ""
-    seconds = [fact.frames / fact.rate for fact in timed]
+    seconds = [fact.times[-1] for fact in timed]
     rates = sorted({round(fact.rate, 2) for fact in timed})
     rate = f"{rates[0]:g} to {rates[-1]:g}" if len(rates) > 1 else f"{rates[0]:g}"
     return f"; {min(seconds):.1f} to {max(seconds):.1f} s at {rate} frames/s"

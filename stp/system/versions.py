@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 from stp import __version__
 
-PACKAGES = ("numpy", "opencv-contrib-python-headless", "numba", "h5py", "torch", "torchvision", "timm")
+PACKAGES = ("numpy", "av", "opencv-contrib-python-headless", "numba", "h5py", "torch", "torchvision", "timm")
 
 
 def versions() -> dict[str, str]:

@@ -1,43 +1,59 @@
-"""Decoding: video file -> frames of one size, RGB or grey, and the check that a video decodes to its end."""
+"""Decoding: video file -> frames of one size, RGB or grey, and the check that a video decodes to its end.
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+FFmpeg decodes, through PyAV. The decoder and the time stamps are trusted, and no number that a container declares:
+files that were trimmed, or that hold longer sound than pictures, declare frames that are never shown.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
+import av
 import cv2
 import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.stream import VideoStream
 
-from stp.data.index import Clip
-from stp.system.progress import progress
+# fmt: off
+VIDEO_SUFFIXES = frozenset({
+    ".3g2", ".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg",
+    ".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv",
+})
+# fmt: on
+# FFmpeg's names. Playlists are not among them: they would read other files, or the network.
+CONTAINERS = "asf,avi,dv,flv,h264,hevc,m4v,matroska,mov,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg"
+STRICT = "crccheck+bitstream+buffer+careful"  # FFmpeg: errors that have not been seen in the wild in healthy files
+FRAMES_AWAY = 2  # frames that a whole video may lack of its declared duration: muxers round
+SECONDS_AWAY = 0.1  # the same in seconds, for the sound's packets
+TRANSPORT_PACKETS = (188, 192, 204)  # bytes of a packet of a transport stream, which declares no duration
+SQUARE = 0.02  # pixels that differ less from squares are meant to be squares: encoders round the shape of the picture
 
-Found = TypeVar("Found")
-
-VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
-# Packed MPEG-4 streams and containers without a stored frame count declare a frame or two too many.
-MISSING_FRAMES_ALLOWED = 2
-
-
-@dataclass(frozen=True)
-class BadVideo:
-    """A clip that cannot be decoded to the end, and why."""
-
-    clip: Clip
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.clip.path}: {self.reason}"
+# FFmpeg's own lines name no file. They are the reasons given for damaged videos, and are shown nowhere else.
+av.logging.set_level(av.logging.WARNING)
+av.logging.set_skip_repeated(False)  # lines would be held back, and counted with the next video's
+logging.getLogger("libav").addHandler(logging.NullHandler())
+logging.getLogger("libav").propagate = False
 
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """Facts about a video that was decoded to its end."""
+    """Facts about a video that was decoded to its end.
+
+    `times` are frames + 1 values in seconds: when each frame is shown, the first at 0, and when the last one ends.
+    """
 
     frames: int
-    width: int  # pixels, of the first frame as it is shown
+    width: int  # pixels, as the video is shown
     height: int
-    rate: float  # frames per second; 0 where the file does not say
+    rate: float  # frames per second; the mean where the rate varies, 0 where nothing is known
+    times: tuple[float, ...]
+    damage: str = ""  # the first error that decoding met, in words; empty if there was none
 
 
 class UndecodableError(Exception):
@@ -49,73 +65,207 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
 
 
-def _open(path: str) -> cv2.VideoCapture:
-    # FFmpeg alone: OpenCV would otherwise try a name with digits as a sequence of image files.
-    return cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+def even_times(frames: int, rate: float) -> tuple[float, ...]:
+    """The times (`VideoFacts.times`) of frames that are shown equally long, `rate` a second."""
+    return tuple(t / rate for t in range(frames + 1))
+
+
+@contextmanager
+def _open(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The container and its video stream; UndecodableError if there is none that can be decoded."""
+    if not Path(path).is_file():
+        raise UndecodableError("is a folder" if Path(path).is_dir() else "no such file")
+    options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
+    with av.logging.Capture() as lines:
+        try:
+            # A name as `a:b.mp4` is no address.
+            container = av.open(f"file:{path}", "r", container_options=options, metadata_errors="replace")
+        except (av.FFmpegError, OSError) as error:
+            raise UndecodableError(f"cannot be opened as a video ({_words(error)})") from None
+    with container:
+        stream = container.streams.best("video")
+        if not isinstance(stream, VideoStream):
+            raise UndecodableError("has no pictures")
+        if stream.codec_context is None:
+            unknown = [text.splitlines()[0] for _, _, text in lines if "codec" in text]
+            raise UndecodableError(f"cannot be decoded ({unknown[-1] if unknown else 'unknown codec'})")
+        stream.codec_context.thread_count = 1
+        stream.codec_context.options = {"err_detect": STRICT}
+        yield container, stream
+
+
+def _words(error: Exception) -> str:
+    """What FFmpeg says about an error: its last line about it, or the system's words."""
+    if isinstance(error, av.FFmpegError) and error.log:
+        words = str(error.log[-1]).strip()
+        return "its container is none of those of videos" if "whitelist" in words else words
+    return str(getattr(error, "strerror", None) or error)
+
+
+class _Reader:
+    """Reads the frames of a video, and keeps what its decoder and its packets say about damage."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.damage: list[str] = []  # what was noticed, in order
+        self.frames = 0  # so far
+        self.rate = 0.0  # frames per second by the container; 0 where it does not say
+        self.aspect = 1.0  # width of a pixel over its height
+
+    def read(self) -> Iterator[VideoFrame]:
+        """The frames in the order in which they are shown, damaged ones too."""
+        with _open(self.path) as (container, stream):
+            self.rate = float(stream.guessed_rate or 0)
+            self.aspect = float(stream.sample_aspect_ratio or 1)
+            packets = container.demux()
+            ends: dict[int, int] = {}  # of the packets of each stream so far, in its own unit of time
+            while True:
+                try:
+                    packet = next(packets)
+                except StopIteration:
+                    break
+                except av.FFmpegError as error:
+                    self._note(_words(error))
+                    return
+                if packet.pts is not None:
+                    number = packet.stream.index
+                    ends[number] = max(ends.get(number, 0), packet.pts + (packet.duration or 0))
+                if packet.stream.index == stream.index:
+                    if packet.is_corrupt:
+                        self._note("the file breaks off within it")
+                    yield from self._decode(stream, packet)
+            bases = {item.index: float(item.time_base or 0) for item in container.streams}
+            self._check_end(container, max((end * bases[number] for number, end in ends.items()), default=0.0))
+
+    def _decode(self, stream: VideoStream, packet: Any) -> Iterator[VideoFrame]:
+        name, frames = stream.codec_context.codec.name, []
+        with av.logging.Capture() as lines:
+            try:
+                frames = packet.decode()
+            except av.FFmpegError as error:
+                self._note(f"{name}: {_words(error)}")
+        # The decoder's lines, and none of a demuxer, which also warns about what does no harm.
+        for level, source, text in lines:
+            if level <= av.logging.ERROR and source == name:
+                self._note(f"{name}: {text.strip()}")
+        for frame in frames:
+            if frame.is_corrupt:
+                self._note(f"{name}: errors were concealed")
+            self.frames += 1
+            yield frame
+
+    def _check_end(self, container: InputContainer, end: float) -> None:
+        """Note a file that ends within a packet, or at `end` seconds, before the duration that its header declares."""
+        if container.format.name == "mpegts" and all(container.size % size for size in TRANSPORT_PACKETS):
+            self.damage.append("the file breaks off at its end")
+        if not container.duration or not self.frames:
+            return
+        declared, start = container.duration / av.time_base, (container.start_time or 0) / av.time_base
+        # Some containers count from 0, and others from the first packet.
+        reached = max(end, end - start)
+        allowed = max(SECONDS_AWAY, FRAMES_AWAY / self.rate if self.rate else 0)
+        if declared - reached > allowed:
+            self.damage.append(f"ends after {reached:.2f} of {declared:.2f} seconds")
+
+    def _note(self, words: str) -> None:
+        self.damage.append(f"frame {self.frames + 1} is damaged ({words})")
 
 
 def examine_video(path: str) -> VideoFacts:
     """Decode a video to its end.
 
     Raises:
-        UndecodableError: there is no such file, it is no video, or decoding stops early.
+        UndecodableError: there is no such file, it is no video, or it is damaged: the decoder reports an error, or the
+            file ends early.
     """
-    if not Path(path).is_file():
-        raise UndecodableError("no such file")
-    capture = _open(path)
-    try:
-        if not capture.isOpened():
-            raise UndecodableError("cannot be opened as a video")
-        declared, rate = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), capture.get(cv2.CAP_PROP_FPS)
-        ok, frame = capture.read()
-        if not ok:
-            raise UndecodableError("no frame can be decoded")
-        frames = 1
-        while capture.grab():
-            frames += 1
-    finally:
-        capture.release()
-    if frames < declared - MISSING_FRAMES_ALLOWED:
-        raise UndecodableError(f"decoding stops after frame {frames} of {declared}")
-    height, width = frame.shape[:2]
-    return VideoFacts(frames, width, height, rate if np.isfinite(rate) else 0.0)
+    facts = examine_damaged_video(path)
+    if facts.damage:
+        raise UndecodableError(facts.damage)
+    return facts
 
 
-def check_video(clip: Clip) -> Clip | BadVideo:
-    """Decode a clip to the end: the clip with its number of frames, or why it is unusable."""
-    try:
-        return replace(clip, frames=examine_video(clip.path).frames)
-    except UndecodableError as error:
-        return BadVideo(clip, str(error))
+def examine_damaged_video(path: str) -> VideoFacts:
+    """Decode a video to its end, over any damage (`VideoFacts.damage`).
+
+    Raises:
+        UndecodableError: there is no such file, it is no video, or none of its frames decodes.
+    """
+    reader = _Reader(path)
+    stamps: list[float | None] = []
+    size, frame = (0, 0), None
+    for frame in reader.read():
+        if not stamps:
+            size = _shown_size(frame, reader.aspect)
+        stamps.append(frame.time)
+    damage = reader.damage[0] if reader.damage else ""
+    if frame is None:
+        raise UndecodableError(damage or "no frame can be decoded")
+    last = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
+    rate = reader.rate
+    times = _times(stamps, last, rate)
+    if times[-1] > 0 and not (rate and _is_even(times, rate)):
+        rate = len(stamps) / times[-1]
+    return VideoFacts(len(stamps), *size, rate, times, damage)
 
 
-def examine_clips(clips: Sequence[Clip], look: Callable[[Clip], Found], threads: int = 1) -> list[Found]:
-    """The results of `look` for every clip, in the order given, with a progress bar."""
-    with ThreadPoolExecutor(threads) as pool:
-        return list(progress(pool.map(look, clips), total=len(clips), desc="check", unit="clip"))
+def _times(stamps: list[float | None], last: float, rate: float) -> tuple[float, ...]:
+    """Times of the frames (`VideoFacts.times`) from their stamps; without usable stamps, those of the constant rate.
+
+    `last` is how long the last frame is shown, in seconds; 0 if that is not known.
+    """
+    known = [stamp for stamp in stamps if stamp is not None]
+    if len(known) < len(stamps) or any(b <= a for a, b in pairwise(known)):
+        return even_times(len(stamps), rate) if rate else (0.0,) * (len(stamps) + 1)
+    usual = (known[-1] - known[0]) / (len(known) - 1) if len(known) > 1 else (1 / rate if rate else 0.0)
+    times = [stamp - known[0] for stamp in known]
+    return (*times, times[-1] + (last or usual))
 
 
-def check_videos(
-    clips: list[Clip], threads: int = 1, check: Callable[[Clip], Clip | BadVideo] = check_video
-) -> tuple[list[Clip], list[BadVideo]]:
-    """Check every clip; good ones with their number of frames and bad ones, both in the order given."""
-    checked = examine_clips(clips, check, threads)
-    good = [clip for clip in checked if isinstance(clip, Clip)]
-    bad = [clip for clip in checked if isinstance(clip, BadVideo)]
-    return good, bad
+def _is_even(times: tuple[float, ...], rate: float) -> bool:
+    """True if no frame is shown half a frame or more from its time at the constant rate."""
+    return max(abs(t - even) for t, even in zip(times, even_times(len(times) - 1, rate), strict=True)) < 0.5 / rate
+
+
+def _display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
+    """Signs a, b, c, d of the frame's display matrix: a pixel (x, y) is shown at (a x + c y, b x + d y)."""
+    data: Any = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return 1, 0, 0, 1
+    a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return (-1 if a < 0 else 1), 0, 0, (-1 if d < 0 else 1)
+    return 0, (-1 if b < 0 else 1), (-1 if c < 0 else 1), 0
+
+
+def _upright(image: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray:
+    """An image (H, W, 3) turned and mirrored as it is to be shown; the nearest quarter turn is taken."""
+    a, b, c, d = matrix
+    if matrix == (1, 0, 0, 1):
+        return image
+    if not a:  # x and y change places
+        image = image.transpose(1, 0, 2)
+    if a + c < 0:
+        image = image[:, ::-1]
+    if b + d < 0:
+        image = image[::-1]
+    return np.ascontiguousarray(image)
+
+
+def _shown_size(frame: VideoFrame, aspect: float) -> tuple[int, int]:
+    """Width and height of a frame as it is shown; pixels that are not square, `aspect` wide, make it wider."""
+    width, height = frame.width, frame.height
+    if abs(aspect - 1) > SQUARE:
+        width = max(1, round(width * aspect))
+    return (width, height) if _display_matrix(frame)[0] else (height, width)
 
 
 def _decode(path: str) -> Iterator[np.ndarray]:
-    """Frames of a video, uint8 (H, W, 3) BGR."""
-    capture = _open(path)
-    try:
-        while True:
-            ok, frame = capture.read()
-            if not ok:
-                return
-            yield frame
-    finally:
-        capture.release()
+    """Frames of a video, uint8 (H, W, 3) BGR, upright, in the size in which they are stored; errors as in `_open`."""
+    convert = VideoReformatter()
+    for frame in _Reader(path).read():
+        # This format and this filter give the same bytes as OpenCV's reader, of any pixel format.
+        image = convert.reformat(frame, format="bgr24", interpolation=Interpolation.BICUBIC, threads=1).to_ndarray()
+        yield _upright(image, _display_matrix(frame))
 
 
 def resize(frame: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -126,18 +276,18 @@ def resize(frame: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def decode(path: str, width: int, height: int) -> Iterator[np.ndarray]:
-    """Frames of a video, resized, RGB (height, width, 3) uint8."""
+    """Frames of a video, resized, RGB (height, width, 3) uint8; UndecodableError as in `examine_damaged_video`."""
     for frame in _decode(path):
         yield cv2.cvtColor(resize(frame, width, height), cv2.COLOR_BGR2RGB)
 
 
 def decode_grey(path: str, width: int, height: int) -> Iterator[np.ndarray]:
-    """Frames of a video, resized and then grey (luma), uint8 (height, width)."""
+    """Frames of a video, resized and then grey (luma), uint8 (height, width); errors as in `decode`."""
     for frame in _decode(path):
         yield cv2.cvtColor(resize(frame, width, height), cv2.COLOR_BGR2GRAY)
 
 
-def video_size(path: str) -> tuple[int, int]:
-    """Width and height in pixels of a video's first frame; (0, 0) if none can be decoded."""
-    frame = next(_decode(path), None)
-    return (0, 0) if frame is None else (frame.shape[1], frame.shape[0])
+def stored_size(path: str) -> tuple[int, int]:
+    """Width and height in pixels of a video's frames, upright, as they are stored; errors as in `decode`."""
+    height, width = next(_decode(path)).shape[:2]
+    return width, height

@@ -6,7 +6,7 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
 from stp.data.index import Clip
-from stp.video.decoding import BadVideo, check_video
+from stp.video.checking import BadVideo, check_video
 
 DECODERS = ("av", "opencv-contrib-python-headless")
 DIGITS = 16  # 64 bits

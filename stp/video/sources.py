@@ -12,13 +12,14 @@ import numpy as np
 
 from stp.errors import UserError
 from stp.video.clip import GreyClip
-from stp.video.decoding import UndecodableError, VideoFacts, decode_grey, examine_video, is_video, resize
+from stp.video.decoding import UndecodableError, VideoFacts, decode_grey, even_times, examine_video, is_video, resize
+from stp.video.rate import frames_at, take
 
 log = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 JPEG_SCAN, JPEG_END = b"\xff\xda", b"\xff\xd9"
-DEFAULT_RATE = 25.0  # frames per second where the source does not say
+DEFAULT_RATE = 25.0  # frames per second of images, and of videos whose file does not say
 
 
 @dataclass(frozen=True)
@@ -132,16 +133,21 @@ def examine(source: Source) -> VideoFacts:
             raise UndecodableError(
                 f"{path.name} is {width}x{height}, not {first.shape[1]}x{first.shape[0]} as the first"
             )
-    return VideoFacts(len(source.images), first.shape[1], first.shape[0], 0.0)
+    frames = len(source.images)
+    return VideoFacts(frames, first.shape[1], first.shape[0], 0.0, even_times(frames, DEFAULT_RATE))
 
 
-def grey_clip(source: Source, facts: VideoFacts, size: tuple[int, int] | None = None) -> GreyClip:
-    """The source as a clip of grey frames in its own size, or in `size` (width, height)."""
+def grey_clip(
+    source: Source, facts: VideoFacts, size: tuple[int, int] | None = None, fps: float | None = None
+) -> GreyClip:
+    """The source as a clip of grey frames in its own size and rate, or in `size` (width, height) and `fps` frames/s."""
     width, height = size or (facts.width, facts.height)
+    numbers = frames_at(facts.times, fps) if fps else range(facts.frames)
 
     def read() -> Iterator[np.ndarray]:
         if not source.images:
-            return decode_grey(str(source.path), width, height)
-        return (cv2.cvtColor(resize(read_image(path), width, height), cv2.COLOR_BGR2GRAY) for path in source.images)
+            return take(decode_grey(str(source.path), width, height), numbers)
+        chosen = (read_image(source.images[number]) for number in numbers)
+        return (cv2.cvtColor(resize(image, width, height), cv2.COLOR_BGR2GRAY) for image in chosen)
 
-    return GreyClip(source.name, facts.frames, height, width, read, rate=facts.rate or DEFAULT_RATE)
+    return GreyClip(source.name, len(numbers), height, width, read, rate=fps or facts.rate or DEFAULT_RATE)

@@ -10,7 +10,8 @@ import pytest
 from stp.data.index import Clip, Index, check_ids, read_index, write_index
 from stp.datasets import folder, ut_interaction
 from stp.errors import UserError
-from stp.video.decoding import BadVideo, check_video, check_videos, decode
+from stp.video.checking import BadVideo, check_video, check_videos
+from stp.video.decoding import decode
 
 
 def write_video(path: Path, frames: int = 12, width: int = 64, height: int = 48) -> Path:
@@ -183,8 +184,8 @@ def test_bad_videos_are_named_with_their_reason(tmp_path: Path) -> None:
     good, bad = check_videos([Clip(p.stem, str(p), "a") for p in (whole, text, cut, tmp_path / "absent.avi")])
     assert [(clip.clip, clip.frames) for clip in good] == [("whole", 60)]
     assert [video.clip.clip for video in bad] == ["text", "cut", "absent"]
-    assert bad[0].reason == "cannot be opened as a video"
-    assert bad[1].reason.startswith("decoding stops after frame")
+    assert bad[0].reason.startswith("cannot be opened as a video")
+    assert bad[1].reason.startswith("frame 28 is damaged (")
     assert bad[2].reason == "no such file"
 
 

@@ -303,9 +303,9 @@ def test_bad_sources_are_named_and_skipped_and_the_exit_status_says_so(tmp_path:
     assert result.returncode == 1
     lines = [line for line in result.stderr.splitlines() if line.startswith("stp:")]
     reasons = {Path(match[1]).name: match[2] for line in lines if (match := re.search("skipped (.*?): (.*)", line))}
-    assert reasons.pop("cut.avi").startswith("decoding stops after frame")
+    assert reasons.pop("cut.avi").startswith("frame 28 is damaged (")
     assert reasons == {
-        "text.avi": "cannot be opened as a video",
+        "text.avi": "cannot be opened as a video (Invalid data found when processing input)",
         "single.avi": "1 frames; flow of step 1 needs 2 or more",
         "sizes": "3.png is 40x48, not 64x48 as the first",
         "half": "2.jpg cannot be read as an image",

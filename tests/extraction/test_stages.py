@@ -15,6 +15,7 @@ from stp.extraction import stages as extraction
 from stp.extraction.pairs import FlowSettings
 from stp.flow import quantise, tvl1
 from tests.data.test_index import write_video
+from tests.video import clips as numbered
 
 HEIGHT, WIDTH = 48, 64
 
@@ -88,6 +89,35 @@ def test_frames_of_a_video_that_changed_since_the_index_are_refused(tmp_path: Pa
     with pytest.raises(UserError, match="9 frames, but the index says 12"):
         extraction.extract_frames((Clip("a", str(video), "x", frames=12),), tmp_path / "1.h5", 32, 24)
     assert not (tmp_path / "1.h5").exists()
+
+
+def test_frames_of_a_missing_video_are_refused_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"absent.mp4: no such file; bring the video back, or run stp index again"):
+        extraction.extract_frames((Clip("a", str(tmp_path / "absent.mp4"), "x", frames=9),), tmp_path / "1.h5", 32, 24)
+
+
+def test_videos_of_different_rates_are_stored_at_one(tmp_path: Path) -> None:
+    # The same second and a fifth at 25 and at 50 frames per second, in which a box follows every frame.
+    slow = numbered.write(tmp_path / "slow.mp4", "libx264", 30, rate=25)
+    fast = numbered.write(tmp_path / "fast.mkv", "libx264", 60, rate=50)
+    table = tmp_path / "boxes.csv"
+    table.write_text("frame,x0,y0,x1,y1\n" + "".join(f"{t},{t},0,96,72\n" for t in range(60)))
+    clips = (
+        Clip("slow", str(slow), "x", frames=30),
+        Clip("fast", str(fast), "x", frames=60, boxes=str(table)),
+    )
+    extraction.extract_frames(clips, tmp_path / "rgb.h5", 96, 72, fps=25)
+    fields = ClipFields([tmp_path / "rgb.h5"])
+    assert fields.parameters == {"width": 96, "height": 72, "fps": 25}
+    shown = {
+        name: [numbered.number_of(frame.transpose(1, 2, 0)) for frame in fields[name]] for name in ("slow", "fast")
+    }
+    assert shown == {"slow": list(range(30)), "fast": list(range(0, 60, 2))}
+    assert read_extra(tmp_path / "rgb.h5", "boxes")["fast"][:, :2].tolist() == [[t, 2 * t] for t in range(30)]
+    extraction.extract_frames(clips, tmp_path / "native.h5", 96, 72)
+    fields = ClipFields([tmp_path / "native.h5"])
+    assert fields.parameters == {"width": 96, "height": 72}
+    assert len(fields["fast"]) == 60
 
 
 def test_failed_flow_leaves_no_files(frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

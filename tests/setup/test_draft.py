@@ -15,7 +15,7 @@ from stp.data.index import Clip
 from stp.errors import UserError
 from stp.setup.draft import GIB, Resources, command, config_text, cpu_minutes, draft, flow_bound, frame_size
 from stp.setup.survey import Survey, Video, motion, survey_folder, survey_text
-from stp.video.decoding import VideoFacts
+from stp.video.decoding import VideoFacts, even_times
 from tests.data.test_index import write_video
 from tests.workflow.test_workflow import jobs, snakemake
 
@@ -26,7 +26,7 @@ GPU = Resources(16, 64 * GIB, 100 * GIB, True, Path("absent.pth"))
 
 
 def seen(counts: dict[str, int], width: int = 320, height: int = 240, frames: int = 60) -> Survey:
-    facts = VideoFacts(frames, width, height, 30.0)
+    facts = VideoFacts(frames, width, height, 30.0, even_times(frames, 30.0))
     return Survey(tuple(Video(Clip(f"{k}/{i}", "", k), facts) for k, n in counts.items() for i in range(n)))
 
 
@@ -144,11 +144,11 @@ def test_motion_is_measured_in_pixels_of_the_stored_frames(tmp_path: Path) -> No
     for t in range(8):
         writer.write(cv2.cvtColor(texture[:, shift * t : shift * t + 160], cv2.COLOR_GRAY2BGR))
     writer.release()
-    video = Video(Clip("move", str(path), "a"), VideoFacts(8, 160, 128, 25))
+    video = Video(Clip("move", str(path), "a"), VideoFacts(8, 160, 128, 25, even_times(8, 25)))
     whole, half = motion([video], 160, 128), motion([video], 80, 64)
     assert shift * 0.9 < whole < shift * 3
     assert half == pytest.approx(whole / 2, rel=0.4)
-    still = Video(Clip("still", "", "a"), VideoFacts(1, 64, 48, 25))
+    still = Video(Clip("still", "", "a"), VideoFacts(1, 64, 48, 25, even_times(1, 25)))
     assert motion([still], 64, 48) == 0
 
 

@@ -142,6 +142,13 @@ def fingerprint(folder):
     return hashlib.sha256(json.dumps(listing).encode()).hexdigest()[:16]
 
 
+# How frames are stored. The rate is named only where one is chosen, so that results made before there was a choice stay
+# valid.
+FRAME_STORAGE = config["storage"]["format"]
+if config["frames"]["fps"] != "native":
+    FRAME_STORAGE += f" --fps {config['frames']['fps']}"
+
+
 # The options of the importer; true and false are written as in the config.
 def importing(wildcards):
     options = ["--importer", DATASET["importer"]]

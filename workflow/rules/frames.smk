@@ -18,7 +18,7 @@ rule frames:
         shards=config["shards"],
         width=config["frames"]["width"],
         height=config["frames"]["height"],
-        storage=config["storage"]["format"],
+        storage=FRAME_STORAGE,
         quality=config["storage"]["quality"],
     shell:
         "python -m stp --log {log:q} frames {input:q} --keep --shard {wildcards.shard} --shards {params.shards} --width {params.width} --height {params.height} --storage {params.storage} --quality {params.quality} -o {output:q}"
