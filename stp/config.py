@@ -258,6 +258,13 @@ def suits(value: Any, kind: Any) -> bool:
     return not isinstance(kind, type) or isinstance(value, kind)
 
 
+def check_range(key: str, values: Sequence[float], least: float, most: float) -> None:
+    """Raise UserError for an option that has a value outside of least..most; options have no entry in the schema."""
+    for value in values:
+        if not least <= value <= most:
+            raise UserError(f"config: option {key}: {value} is not allowed; allowed: {least} to {most}")
+
+
 def from_values(section: type, values: Mapping[str, Any], where: str) -> Any:
     """A dataclass from a mapping of plain values, as from JSON or YAML; lists become tuples.
 

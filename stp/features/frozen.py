@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from stp.config import Views
+from stp.config import Views, check_range
 from stp.data.modalities import MODALITIES
 from stp.data.shards import ClipFields
 from stp.features import Features
@@ -31,6 +31,10 @@ class FrozenOptions:
     input_size: int = 112  # pixels
     images: int = 16
     flow_fields: int = 5
+
+    def __post_init__(self) -> None:
+        check_range("images", [self.images], 1, 1000)
+        check_range("flow_fields", [self.flow_fields], 1, 100)
 
 
 @torch.inference_mode()

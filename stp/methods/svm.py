@@ -11,6 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
+from stp.config import check_range
 from stp.methods.shallow import shallow_method
 
 
@@ -25,6 +26,10 @@ class SvmOptions:
     parts: tuple[int, ...] = (1, 4)
     C: float = 0.01  # for few clips with many standardised features
     balance: Literal["none", "loss"] = "none"
+
+    def __post_init__(self) -> None:
+        check_range("parts", self.parts, 1, 1000)
+        check_range("C", [self.C], 1e-9, 1e9)
 
 
 def vector(options: SvmOptions, features: np.ndarray) -> np.ndarray:

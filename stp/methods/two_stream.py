@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from stp.config import check_range
 from stp.methods.network import network_method
 from stp.models.pyramid import TemporalPyramidNetwork
 from stp.sampling.segments import SegmentSampler
@@ -22,6 +23,9 @@ class TwoStreamOptions(NetworkOptions):
 
     flow_fields: int = 10
     subtract_mean_flow: bool = True  # from each field, to compensate the camera's motion
+
+    def __post_init__(self) -> None:
+        check_range("flow_fields", [self.flow_fields], 1, 100)
 
 
 class MeanFlowSubtracted(nn.Module):

@@ -1,5 +1,6 @@
 """Every method learns, is read again as it was written, repeats and resumes to the same bytes. A method is a row."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -140,3 +141,19 @@ def test_a_network_sees_one_modality() -> None:
             match=r"inputs: 'rgb\+of' is not a single modality, .* allowed are rgb, of, wof",
         ):
             method.check(method.run(name, kind, CLASSES, {}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "words"),
+    [
+        ("svm", {"parts": [0]}, "option parts: 0 is not allowed; allowed: 1 to 1000"),
+        ("svm", {"C": -1}, "option C: -1 is not allowed"),
+        ("svm", {"C": float("nan")}, "option C: nan is not allowed"),
+        ("two_stream", {"flow_fields": 0}, "option flow_fields: 0 is not allowed; allowed: 1 to 100"),
+    ],
+)
+def test_an_options_value_out_of_range_is_refused_before_anything_is_trained(
+    kind: str, values: dict[str, object], words: str
+) -> None:
+    with pytest.raises(UserError, match=re.escape(words)):
+        methods.find(kind).run(RunName("of", kind, 1), kind, ("a", "b"), values)
