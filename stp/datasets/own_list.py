@@ -1,12 +1,11 @@
 """A list of one's own: a csv file with a row per clip, for videos that lie in any folders."""
 
-import csv
-from collections.abc import Iterator
 from pathlib import Path
 
 from stp.data.index import Clip
 from stp.data.splits import WORDS
 from stp.errors import UserError
+from stp.system.tables import read_table
 from stp.video.decoding import VIDEO_SUFFIXES
 
 NEEDED = ("path", "label")
@@ -39,14 +38,24 @@ def find_clips(videos: Path, table: Path | None = None) -> list[Clip]:
         )
     if not videos.is_dir():
         raise UserError(f"dataset.path: folder '{videos}' does not exist; name the folder that paths are relative to")
+    if not table.is_file():
+        raise UserError(f"dataset.lists: file '{table}' does not exist; name the csv file of the clips")
+    names, rows = read_table(table)
+    _check_header(table, names)
     clips: list[Clip] = []
     lines: dict[str, int] = {}
-    for line, row in _rows(table):
-        clip = _clip(videos, row, f"{table}: line {line}")
+    coarser: dict[str, str] = {}
+    for line, row in rows:
+        where = f"{table}: line {line}"
+        clip = _clip(videos, dict.fromkeys(COLUMNS, "") | row, where)
         if clip.clip in lines:
             raise UserError(
-                f"{table}: line {line}: clip id '{clip.clip}' is that of line {lines[clip.clip]}, too; give each its "
-                "own in the column clip, or remove one"
+                f"{where}: clip id '{clip.clip}' is that of line {lines[clip.clip]}, too; give each its own in the "
+                "column clip, or remove one"
+            )
+        if clip.label and (other := coarser.setdefault(clip.label, clip.coarse)) != clip.coarse:
+            raise UserError(
+                f"{where}: coarse '{clip.coarse}', but the class '{clip.label}' has '{other}' above; give it one"
             )
         lines[clip.clip] = line
         clips.append(clip)
@@ -55,44 +64,12 @@ def find_clips(videos: Path, table: Path | None = None) -> list[Clip]:
     return clips
 
 
-def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows with the numbers of their lines; columns that are left out are empty."""
-    try:
-        text = table.read_bytes().decode("utf-8-sig")  # some programs write a byte order mark
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise UserError(
-            f"{table}: line {line} is not UTF-8; save the file as UTF-8 (in a spreadsheet: CSV UTF-8)"
-        ) from None
-    except OSError as error:
-        raise UserError(
-            f"dataset.lists: '{table}' cannot be read ({error.strerror}); name the csv file of the clips"
-        ) from None
-    reader = csv.reader(text.splitlines(keepends=True), strict=True)
-    try:
-        names = next(reader, [])
-        _check_header(table, names)
-        for cells in reader:
-            if not any(cells):
-                continue
-            if len(cells) != len(names):
-                raise UserError(
-                    f"{table}: line {reader.line_num} has {len(cells)} values for {len(names)} columns; put text with "
-                    "commas in double quotes"
-                )
-            yield reader.line_num, dict.fromkeys(COLUMNS, "") | dict(zip(names, cells, strict=True))
-    except csv.Error as error:
-        raise UserError(f"{table}: line {reader.line_num} is no line of a csv file ({error}); fix it") from None
-
-
 def _check_header(table: Path, names: list[str]) -> None:
-    """Raise UserError unless the names of the columns are those of `COLUMNS`, once each, with those needed."""
+    """Raise UserError unless the names of the columns are among `COLUMNS`, with those needed."""
     allowed = f"columns are {', '.join(COLUMNS)}, separated by commas; path and label are needed"
     for name in names:
         if name not in COLUMNS:
             raise UserError(f"{table}: line 1: column '{name}' is unknown; {allowed}")
-        if names.count(name) > 1:
-            raise UserError(f"{table}: line 1: column '{name}' is there twice; remove one")
     if missing := [name for name in NEEDED if name not in names]:
         raise UserError(f"{table}: line 1: column {' and '.join(missing)} is missing; {allowed}")
 

@@ -76,19 +76,26 @@ def test_grouped_and_official_folds_work_on_a_list(videos: Path) -> None:
         ("path;label\n", "list.csv: line 1: column 'path;label' is unknown; .* separated by commas"),
         ("path\n", "list.csv: line 1: column label is missing"),
         ("", "list.csv: line 1: column path and label is missing"),
-        ("path,label,path\n", "list.csv: line 1: column 'path' is there twice"),
+        ("path,label,path\n", "list.csv: line 1 names a column twice: path,label,path"),
         ("path,label\n", "list.csv: has no clips"),
         ("path,label\n\na.mp4,nod\nz.mp4,nod\n", "list.csv: line 4: path 'z.mp4': there is no such file below"),
         ("path,label\n,nod\n", "list.csv: line 2: path '': there is no such file"),
         ("path,label\nb.boxes.csv,nod\n", "list.csv: line 2: path 'b.boxes.csv' is no video by its name; allowed"),
         ("path,label\na.mp4,\n", "list.csv: line 2: label is empty; name the class"),
-        ("path,label\na.mp4,nod,1\n", "list.csv: line 2 has 3 values for 2 columns"),
+        ("path,label\na.mp4,nod,1\n", "list.csv: line 2 has 3 cells, but line 1 names 2 columns"),
         ("path,label,split\na.mp4,nod,val\n", "list.csv: line 2: split 'val': 'val' is none of train, test, unused"),
         ("path,label,boxes\na.mp4,nod,a.csv\n", "list.csv: line 2: boxes 'a.csv': there is no such file"),
         ("path,label\na.mp4,nod\n./a.mp4,nod\n", "line 3: clip id 'a' is that of line 2, too"),
+        (
+            "path,label,coarse\na.mp4,nod,head\nc.mp4,nod,arm\n",
+            "line 3: coarse 'arm', but the class 'nod' has 'head' ab",
+        ),
         ("path,label,clip\na.mp4,nod,../a\n", "list.csv: line 2: clip id '../a' has an empty or dotted part"),
-        ('path,label\n"a.mp4,nod\n', "list.csv: line 2 is no line of a csv file"),
-        ("path,label\na.mp4,nod\nc.mp4,größe\n".encode("latin-1"), "list.csv: line 3 is not UTF-8; save the file as"),
+        ('path,label\n"a.mp4,nod\n', "list.csv: line [23] cannot be read as csv"),
+        (
+            "path,label\na.mp4,nod\nc.mp4,größe\n".encode("latin-1"),
+            "list.csv: line 3 is not UTF-8 text; save the file with",
+        ),
     ],
 )
 def test_every_mistake_in_a_list_is_one_line_with_file_and_line(text: str | bytes, words: str, videos: Path) -> None:
@@ -102,7 +109,7 @@ def test_a_list_that_is_not_there_is_named(videos: Path) -> None:
         UserError, match=r"dataset.lists: importer 'list' needs a csv file with the columns path, label"
     ):
         find_clips("list", videos)
-    with pytest.raises(UserError, match=r"dataset.lists: '.*absent.csv' cannot be read \(No such file or directory\)"):
+    with pytest.raises(UserError, match=r"dataset.lists: file '.*absent.csv' does not exist"):
         find_clips("list", videos, videos / "absent.csv")
     with pytest.raises(UserError, match=r"dataset.path: folder '.*absent' does not exist"):
         find_clips("list", videos / "absent", videos)
