@@ -363,3 +363,9 @@ def test_subset_of_ma52_runs_to_the_table_and_a_submission(tmp_path: Path) -> No
         assert len(set(line[1:6])) == len(set(line[6:])) == 5
         assert all(0 <= int(word) < 52 for word in line[1:6])
         assert all(0 <= int(word) < 7 for word in line[6:])
+
+
+def test_a_list_in_another_encoding_asks_for_utf8(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("a.avi 1\né.avi 2\n", encoding="latin-1")
+    with pytest.raises(UserError, match=r"list.txt: line 2 is not UTF-8 text; save the file with the encoding UTF-8"):
+        read_list(tmp_path / "list.txt")

@@ -171,3 +171,10 @@ def test_boxes_survive_storing() -> None:
     for before, after in zip(boxes, extraction.rows_to_boxes(rows, 3), strict=True):
         assert np.array_equal(before, after)
     assert extraction.boxes_to_rows([np.empty((0, 4), np.float32)] * 3).shape == (0, 5)
+
+
+def test_a_video_that_is_gone_is_no_such_file(tmp_path: Path) -> None:
+    clip = Clip("a", str(tmp_path / "a.avi"), "nod", frames=60)
+    with pytest.raises(UserError, match=r"a.avi: no such file; bring the video back, or run stp index again"):
+        extraction.extract_frames((clip,), tmp_path / "rgb.h5", 32, 24)
+    assert not (tmp_path / "rgb.h5").exists()

@@ -15,6 +15,7 @@ from torchvision import models  # type: ignore[import-untyped]
 from stp.errors import UserError
 from stp.models import zoo
 from stp.models.backbones import build_backbone, inflate_first_convolution, weights_report
+from tests.damage import flipped
 
 TORCHVISION = ["resnet18", "mobilenet_v3_small", "squeezenet1_1", "shufflenet_v2_x0_5", "mnasnet0_5", "regnet_x_400mf"]
 
@@ -220,3 +221,21 @@ def test_report_names_file_and_tensors(tmp_path: Path) -> None:
     random = weights_report("torchvision/resnet18", "none", 1.0, 64)
     assert random.keys() == report.keys() - {"file", "file_sha256", "tensors_loaded", "tensors_left_out"}
     assert random["sha256"] != report["sha256"]
+
+
+def test_weights_of_a_damaged_file_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "own.pth"
+    torch.save(timm.create_model("test_resnet").state_dict(), path)
+    content = path.read_bytes()
+    path.write_bytes(flipped(content, 8 * (len(content) // 2)))
+    with pytest.raises(UserError, match=r"own.pth' is not a state dict that loads safely: wrong checksum of own/data/"):
+        build_backbone("test_resnet", 3, False, str(path))
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, suffix: str) -> None:
+    path, state = tmp_path / f"own{suffix}", timm.create_model("test_resnet").state_dict()
+    state["conv1.0.weight"][0, 0, 0, 0] = torch.nan
+    (save_file if suffix == ".safetensors" else torch.save)(state, path)
+    with pytest.raises(UserError, match=rf"own{suffix}' has NaN or infinite values in 'conv1.0.weight'"):
+        build_backbone("test_resnet", 3, False, str(path))

@@ -1,4 +1,3 @@
-import csv
 import hashlib
 import json
 import os
@@ -19,6 +18,7 @@ sys.path.insert(0, str(ROOT))
 from stp.config import fused_inputs
 from stp.config_check import checked_config, read_config
 from stp.errors import UserError
+from stp.system.tables import read_table
 
 try:
     for path in workflow.configfiles:  # Snakemake takes the last of keys given twice
@@ -205,8 +205,15 @@ def table_title(name):
 
 # The scores of those methods of a comparison that this config trains.
 def measured_scores(table):
-    with open(REPORTED / f"{table}.csv", encoding="utf-8", newline="") as file:
-        methods = {(row["streams"], row["variant"]) for row in csv.DictReader(file)}
+    try:
+        _, rows = read_table(REPORTED / f"{table}.csv")
+        methods = {(row["streams"], row["variant"]) for _, row in rows}
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+    except KeyError as error:
+        raise WorkflowError(
+            f"{REPORTED / f'{table}.csv'}: column {error} is missing"
+        ) from None
     trained = [
         scores_of(streams_of(streams, method), method)
         for streams, method in sorted(methods)
