@@ -5,7 +5,7 @@ CORES ?= all
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: table1 report test test-slurm check format format-check lint types bench config-docs pictures lock
+.PHONY: table1 report test test-slurm check format format-check lint types bench config-docs pictures lock audit
 
 table1: $(VENV)/installed
 	snakemake --cores $(CORES) results/table1.csv
@@ -60,3 +60,6 @@ $(VENV)/installed: envs/requirements.lock pyproject.toml
 lock:  # needs uv; the versions that must not move are in envs/constraints.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --extra dev \
 	  --constraints envs/constraints.txt --custom-compile-command "make lock" pyproject.toml -o envs/requirements.lock
+
+audit:  # needs pip-audit and its database's server: known faults of the locked packages
+	pip-audit --no-deps --disable-pip -r envs/requirements.lock

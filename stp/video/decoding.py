@@ -264,8 +264,15 @@ def _decode(path: str) -> Iterator[np.ndarray]:
     convert = VideoReformatter()
     for frame in _Reader(path).read():
         # This format and this filter give the same bytes as OpenCV's reader, of any pixel format.
-        image = convert.reformat(frame, format="bgr24", interpolation=Interpolation.BICUBIC, threads=1).to_ndarray()
-        yield _upright(image, _display_matrix(frame))
+        bgr = convert.reformat(frame, format="bgr24", interpolation=Interpolation.BICUBIC, threads=1)
+        yield _upright(_pixels(bgr), _display_matrix(frame))
+
+
+def _pixels(frame: VideoFrame) -> np.ndarray:
+    """The pixels of a BGR frame, uint8 (H, W, 3), not copied: its rows may lie apart."""
+    [plane] = frame.planes
+    rows = np.frombuffer(plane, np.uint8).reshape(frame.height, plane.line_size)
+    return rows[:, : 3 * frame.width].reshape(frame.height, frame.width, 3)
 
 
 def resize(frame: np.ndarray, width: int, height: int) -> np.ndarray:
