@@ -10,6 +10,7 @@ from stp.config import Flow, Frames, Scheme
 from stp.setup.survey import Survey
 
 GIB = 2**30
+RATES_DIFFER = 1.2  # times the lowest frame rate
 PAPER_SIZE = (Frames.width, Frames.height)  # pixels (section 4.1)
 SMALL_SIZE = (170, 128)  # half of it, for CPUs
 PAPER_BOUND = Flow.bound  # pixels/frame, of PAPER_SIZE
@@ -126,6 +127,14 @@ def cpu_minutes(survey: Survey, draft: Draft, processors: int) -> float:
     return (training + scoring + SECONDS_FLOW * area * survey.frames) / processors / 60
 
 
+def one_rate(survey: Survey) -> str:
+    """The line of `frames.fps` where the videos' rates differ so much that their flow does: the lowest; else nothing."""
+    rates = [video.facts.rate for video in survey.videos if video.facts.rate > 0]
+    if not rates or max(rates) < RATES_DIFFER * min(rates):
+        return ""
+    return f"  fps: {min(rates):.4g}  # the videos have {min(rates):.4g} to {max(rates):.4g}, and flow is in pixels/frame\n"
+
+
 def config_text(survey: Survey, draft: Draft, resources: Resources) -> str:
     """The text of the config file; keys that are left out have the paper's values."""
     bad = len(survey.bad)
@@ -150,7 +159,7 @@ dataset:
 frames:
   width: {draft.size[0]}  # pixels; {_size_words(draft.size)}
   height: {draft.size[1]}
-
+{one_rate(survey)}
 storage:
   format: {draft.storage}  # {draft.bytes / GIB:.2f} GiB of frames, flow and warped flow; \
 {resources.disk / GIB:.0f} GiB are free

@@ -1,5 +1,6 @@
 """stp init: the survey of a folder of videos, the choices, and the config."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,13 @@ def config_of(survey: Survey, resources: Resources, folder: str = "videos", moti
     config: dict[str, Any] = yaml.safe_load(config_text(survey, chosen, resources))
     jsonschema.validate(config, SCHEMA)
     return config
+
+
+def test_videos_of_different_rates_get_the_lowest() -> None:
+    slow, other = seen({"a": 2}).videos
+    fast = replace(other, facts=replace(other.facts, rate=50.0))
+    assert config_of(Survey((slow, fast)), CPU)["frames"]["fps"] == 30
+    assert "fps" not in config_of(Survey((slow, other)), CPU)["frames"]
 
 
 @pytest.mark.parametrize("resources", [CPU, GPU], ids=["cpu", "gpu"])
