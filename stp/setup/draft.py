@@ -128,11 +128,12 @@ def cpu_minutes(survey: Survey, draft: Draft, processors: int) -> float:
 
 
 def one_rate(survey: Survey) -> str:
-    """The line of `frames.fps` where the videos' rates differ so much that their flow does: the lowest; else nothing."""
+    """The line of `frames.fps`, the lowest rate, where the videos' rates differ so much that their flow does."""
     rates = [video.facts.rate for video in survey.videos if video.facts.rate > 0]
     if not rates or max(rates) < RATES_DIFFER * min(rates):
         return ""
-    return f"  fps: {min(rates):.4g}  # the videos have {min(rates):.4g} to {max(rates):.4g}, and flow is in pixels/frame\n"
+    lowest = f"{min(rates):.4g}"
+    return f"  fps: {lowest}  # the videos have {lowest} to {max(rates):.4g}, and flow is in pixels/frame\n"
 
 
 def config_text(survey: Survey, draft: Draft, resources: Resources) -> str:
