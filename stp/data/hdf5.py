@@ -4,7 +4,6 @@ Files get their names when they are complete and never change afterwards. So rea
 file systems do not grant.
 """
 
-import errno
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +13,9 @@ import h5py
 import numpy as np
 
 from stp.errors import UserError
-from stp.system.files import DiskFile, complete_file, is_system_error
+from stp.system.files import NO_LOCKS, DiskFile, complete_file, is_system_error
 
 DIGEST = "crc32"  # attribute of an array, uint32; files of version 0.1 have none
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class DigestError(ValueError):

@@ -7,6 +7,7 @@ from pathlib import Path
 from stp.data.index import Clip, Index
 from stp.data.shards import ClipFields, shard_modality
 from stp.errors import UserError
+from stp.system.files import clip_file_name
 
 EXPLAINED_WORDS = ("own", "predicted")  # values of explain.class that are no class
 
@@ -33,7 +34,7 @@ def check_named(named: Mapping[str, Sequence[str]], clips: Sequence[Clip]) -> No
 
 
 def chosen_clips(index: Index, names: Sequence[str], source: str) -> dict[str, Clip]:
-    """The clips of these ids, by the names of the files to write: `a/b` becomes `a__b`, and `<` becomes `＜`.
+    """The clips of these ids, by the names of the files to write (`clip_file_name`): `a/b` becomes `a__b`.
 
     Raises:
         UserError: an id is unknown (`source` is where ids are from), or two clips would have the same file name.
@@ -44,7 +45,7 @@ def chosen_clips(index: Index, names: Sequence[str], source: str) -> dict[str, C
         if name not in known:
             similar = difflib.get_close_matches(name, known, n=3) or list(known)[:3]
             raise UserError(f"clip '{name}' is not in {source}; clips are called as {', '.join(similar)}")
-        file = name.replace("/", "__").replace("<", "＜")  # < would be markup in pages that show names of files
+        file = clip_file_name(name)
         if file in chosen:
             raise UserError(
                 f"clips '{chosen[file].clip}' and '{name}' would both be written to {file}; give one of them"

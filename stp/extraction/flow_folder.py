@@ -15,6 +15,7 @@ from stp.extraction.pairs import FlowSettings
 from stp.extraction.recipe import shard_parameters
 from stp.extraction.writers import FORMATS, Append, FlowFile, write_chunks
 from stp.system.files import complete_file
+from stp.system.machine import check_room
 from stp.system.progress import progress
 from stp.system.tables import read_text
 from stp.system.versions import versions
@@ -140,7 +141,8 @@ def make_flow(sources: Sequence[Source], folder: FlowFolder, threads: int) -> No
     """Compute the flow of sources into a folder; what is complete there stays as it is.
 
     Raises:
-        UserError: an error of `claim`; or, at the end, the number of sources that cannot be read.
+        UserError: an error of `claim`; a disk that is too small; or, at the end, the number of sources that cannot be
+            read.
     """
     known = claim(folder, sources)
     missing = [source for source in sources if not folder.is_complete(source.name)]
@@ -150,6 +152,7 @@ def make_flow(sources: Sequence[Source], folder: FlowFolder, threads: int) -> No
     for reason in bad:
         log.warning("skipped %s", reason)
     if good:
+        check_flow_room([clip for _, clip in good], folder)
         known |= {source.name: _location(source) for source, _ in good}
         with complete_file(folder.path / "flow.json") as temporary:
             report = {"options": folder.options(), "versions": versions(), "sources": known}
@@ -157,6 +160,19 @@ def make_flow(sources: Sequence[Source], folder: FlowFolder, threads: int) -> No
         compute([clip for _, clip in good], folder, threads)
     if bad:
         raise UserError(f"{len(bad)} of {len(sources)} sources cannot be used and were skipped; the reasons are above")
+
+
+def check_flow_room(clips: Sequence[GreyClip], folder: FlowFolder) -> None:
+    """Raise a UserError if the flow of the clips cannot fit on the folder's disk."""
+    flow_format, step = FORMATS[folder.format], folder.settings.step
+    sizes: dict[tuple[int, int], int] = {}
+    for clip in clips:
+        size = clip.height, clip.width
+        sizes[size] = sizes.get(size, 0) + clip.pairs(step)
+    needed = sum(fields * flow_format.least_bytes(*size) for size, fields in sizes.items())
+    purpose = f"{folder.path}: {folder.format} files of the flow of {len(clips)} sources"
+    fix = "make room, name a folder on another disk, or choose another --format or a smaller --size"
+    check_room(len(folder.modalities) * needed, folder.path, purpose, fix)
 
 
 def compute(clips: Sequence[GreyClip], folder: FlowFolder, threads: int) -> None:

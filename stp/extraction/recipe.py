@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from stp.config import StorageFormat
-from stp.data.shards import RAW
+from stp.data.shards import RAW, least_bytes
 from stp.errors import UserError
 from stp.extraction.pairs import FlowSettings
 from stp.flow import TVL1Parameters, resolve_backend
@@ -35,9 +35,11 @@ class Recipe:
     fps: float | None = None  # frames per second; None: each video's own
 
     def bytes_needed(self, frames: int) -> int:
-        """Bytes that the fields of a video of `frames` frames take, if they are not compressed."""
-        channels = 3 + (2 if self.flow else 0) + (2 if self.flow and self.flow.detector else 0)
-        return frames * channels * self.width * self.height
+        """Bytes that the fields of a video of `frames` frames take; as JPEG, the fewest that they can take."""
+        flow_shape = (max(frames - 1, 1), 2, self.height, self.width)
+        streams = 0 if self.flow is None else 1 if self.flow.detector is None else 2
+        of_frames = least_bytes((frames, 3, self.height, self.width), self.frame_storage)
+        return of_frames + (streams and streams * least_bytes(flow_shape, self.flow_storage))
 
 
 def frame_parameters(width: int, height: int, fps: float | None = None) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Extraction: the clips of one shard, from video files to stored RGB frames, flow and warped flow."""
 
 import logging
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
@@ -13,19 +12,22 @@ import numpy as np
 from stp.config import StorageFormat
 from stp.data.boxes import read_boxes
 from stp.data.index import Clip
-from stp.data.shards import RAW, ClipFields, ShardWriter, StoredFields, read_extra, write_shard
+from stp.data.shards import RAW, ClipFields, ShardWriter, StoredFields, least_bytes, read_extra, write_shard
 from stp.errors import UserError
 from stp.extraction.engine import WriteChunk, write_flow
 from stp.extraction.pairs import FlowSettings
 from stp.extraction.recipe import Recipe, frame_parameters, shard_parameters
 from stp.extraction.reuse import SOURCE, Wanted, earlier, restore, source_of
 from stp.extraction.writers import clip_in_shard, write_chunks
+from stp.system.machine import check_room
 from stp.system.progress import progress
 from stp.video.clip import GreyClip
 from stp.video.decoding import UndecodableError, decode, examine_damaged_video, stored_size
 from stp.video.rate import frames_at
 
 log = logging.getLogger(__name__)
+
+MORE_ROOM = "make room, choose a folder on another disk, or store fields as JPEG"
 
 
 def extract_frames(
@@ -42,7 +44,8 @@ def extract_frames(
     of frame, x0, y0, x1, y1. Clips that an earlier `output` already had are taken over (`stp.extraction.reuse`).
 
     Raises:
-        UserError: a clip has no number of frames in the index, or another one than its video, or has no video.
+        UserError: a clip has no number of frames in the index, or another one than its video, or has no video; or the
+            disk is too small.
     """
     parameters = frame_parameters(width, height, fps)
     wanted = Wanted(output, "rgb", parameters, storage, {clip.clip: clip.digest for clip in clips})
@@ -50,6 +53,9 @@ def extract_frames(
         if before.whole:
             restore(output)
             return
+        # At another rate the number of frames is known only when a video is decoded.
+        needed = 0 if fps else sum(least_bytes((clip.frames, 3, height, width), storage) for clip in clips)
+        check_room(needed, output, f"{output}: frames of {len(clips)} clips", MORE_ROOM)
         with write_shard(output, "rgb", parameters, storage) as shard:
             for clip in progress(clips, desc="frames", unit="clip"):
                 if not before.take_over(clip.clip, shard):
@@ -92,18 +98,19 @@ def rows_to_boxes(rows: np.ndarray, frames: int) -> list[np.ndarray]:
     return [rows[rows[:, 0] == t, 1:] for t in range(frames)]
 
 
-def grey(frames: StoredFields) -> Iterator[np.ndarray]:
+def grey(frames: StoredFields | np.ndarray) -> Iterator[np.ndarray]:
     """The luma of RGB frames (T, 3, H, W) uint8, one by one: uint8 (H, W)."""
     for frame in frames:
         yield cv2.cvtColor(np.ascontiguousarray(frame.transpose(1, 2, 0)), cv2.COLOR_RGB2GRAY)
 
 
-def grey_clip(name: str, frames: StoredFields, rows: np.ndarray | None) -> GreyClip:
-    """A stored clip (T, 3, H, W) with its boxes; a single frame is given twice, so that the clip has a pair."""
-    boxes = None if rows is None else rows_to_boxes(rows, len(frames))
-    if len(frames) == 1:
-        frames, boxes = frames[[0, 0]], boxes and boxes * 2
-    return GreyClip(name, len(frames), frames.shape[2], frames.shape[3], lambda: grey(frames), boxes)
+def grey_clip(source: ClipFields, name: str, rows: np.ndarray | None) -> GreyClip:
+    """A stored clip of frames with its boxes; a single frame is given twice, so that the clip has a pair."""
+    length, _, height, width = source.shape(name)
+    boxes = None if rows is None else rows_to_boxes(rows, length)
+    if length == 1:
+        return GreyClip(name, 2, height, width, lambda: grey(source[name][[0, 0]]), boxes and boxes * 2)
+    return GreyClip(name, length, height, width, lambda: grey(source[name]), boxes)
 
 
 def extract_flow(
@@ -129,6 +136,9 @@ def extract_flow(
         bound: +-pixels/frame that map to 0..255.
         threads: CPU threads of TV-L1.
         storage: how the fields are stored.
+
+    Raises:
+        UserError: the frames cannot be read, or the disk is too small.
     """
     source, boxes, made_from = ClipFields([frames]), read_extra(frames, "boxes"), read_extra(frames, SOURCE)
     digests = {name: made_from[name].tobytes().hex() if name in made_from else "" for name in source.clips()}
@@ -145,6 +155,9 @@ def extract_flow(
             for path in outputs.values():
                 restore(path)
             return
+        clips = [grey_clip(source, name, boxes.get(name)) for name in source.clips()]
+        needed = sum(least_bytes((clip.pairs(settings.step), 2, clip.height, clip.width), storage) for clip in clips)
+        check_room(len(outputs) * needed, output, f"{output}: flow of {len(clips)} clips", MORE_ROOM)
         shards = {
             modality: stack.enter_context(write_shard(each.path, modality, each.parameters, storage))
             for modality, each in wanted.items()
@@ -153,7 +166,7 @@ def extract_flow(
         for modality, each in before.items():
             for name in same:
                 each.take_over(name, shards[modality])
-        clips = [grey_clip(name, source[name], boxes.get(name)) for name in source.clips() if name not in same]
+        clips = [clip for clip in clips if clip.name not in same]
 
         def open_clip(clip: GreyClip, pool: ThreadPoolExecutor) -> AbstractContextManager[WriteChunk]:
             pairs = clip.pairs(settings.step)
@@ -183,12 +196,8 @@ def make_fields(recipe: Recipe, clip: Clip, folder: Path, threads: int) -> dict[
     frames = clip.frames
     if recipe.fps:
         frames = len(frames_at(examine_damaged_video(clip.path).times, recipe.fps))
-    needed, free = recipe.bytes_needed(frames), shutil.disk_usage(folder).free
-    if needed > free:
-        raise UserError(
-            f"{clip.path}: frames and flow need up to {needed / 2**30:.1f} GiB in '{folder.parent}', where "
-            f"{free / 2**30:.1f} are free; name another folder by the environment variable TMPDIR"
-        )
+    purpose = f"{clip.path}: frames and flow"
+    check_room(recipe.bytes_needed(frames), folder, purpose, "name another folder by the environment variable TMPDIR")
     files = {modality: folder / f"{modality}.h5" for modality in ("rgb", "of", "wof")}
     extract_frames((clip,), files["rgb"], recipe.width, recipe.height, recipe.frame_storage, recipe.fps)
     if recipe.flow:

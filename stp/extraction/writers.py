@@ -34,7 +34,7 @@ class Fields:
     extras: Mapping[str, np.ndarray] = field(default_factory=dict)  # further arrays of n rows each
 
 
-Append = Callable[[Fields], None]
+Append = Callable[[Fields], object]
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,8 @@ def write_npy(file: FlowFile, pool: ThreadPoolExecutor) -> Iterator[Append]:
     }
     with complete_file(file.path) as temporary, temporary.open("wb") as array:
         np.lib.format.write_array_header_1_0(array, header)
-        yield lambda fields: np.ascontiguousarray(fields.flow).tofile(array)
+        # Not tofile(), whose error does not say that the disk is full.
+        yield lambda fields: array.write(np.ascontiguousarray(fields.flow).data)
 
 
 @contextmanager
@@ -150,16 +151,25 @@ def write_mp4(file: FlowFile, pool: ThreadPoolExecutor) -> Iterator[Append]:
 
 @dataclass(frozen=True)
 class FlowFormat:
-    """How flow is written; a folder has no suffix."""
+    """How flow is written; a folder has no suffix.
+
+    `least_bytes(height, width)` are the fewest that a field can take: formats that compress take fewest for no motion.
+    """
 
     suffix: str
     write: Callable[[FlowFile, ThreadPoolExecutor], AbstractContextManager[Append]]
+    least_bytes: Callable[[int, int], int]
+
+
+def two_still_images(height: int, width: int, suffix: str) -> int:
+    """Bytes of the images of a field without motion."""
+    return 2 * len(cv2.imencode(suffix, np.full((height, width), 128, np.uint8))[1])
 
 
 FORMATS = {
-    "h5": FlowFormat(".h5", write_h5),
-    "npy": FlowFormat(".npy", write_npy),
-    "png": FlowFormat("", partial(write_images, suffix=".png")),
-    "jpg": FlowFormat("", partial(write_images, suffix=".jpg")),
-    "mp4": FlowFormat(".mp4", write_mp4),
+    "h5": FlowFormat(".h5", write_h5, lambda height, width: 2 * height * width),
+    "npy": FlowFormat(".npy", write_npy, lambda height, width: 2 * height * width * np.dtype(np.float32).itemsize),
+    "png": FlowFormat("", partial(write_images, suffix=".png"), partial(two_still_images, suffix=".png")),
+    "jpg": FlowFormat("", partial(write_images, suffix=".jpg"), partial(two_still_images, suffix=".jpg")),
+    "mp4": FlowFormat(".mp4", write_mp4, lambda height, width: 0),  # a few bytes if nothing moves
 }

@@ -28,6 +28,7 @@ from numba import get_thread_id, njit, prange, types
 from numba.extending import intrinsic
 
 from stp.flow.parameters import TVL1Parameters
+from stp.system.compilation import compiled
 
 kernel = njit(fastmath=True, error_model="numpy")
 pixel_kernel = njit(fastmath=True, error_model="numpy", forceinline=True)  # inlined, so that loops over a row vectorise
@@ -603,7 +604,7 @@ def flow_of_pair(
     return flow
 
 
-@njit(fastmath=True, error_model="numpy", parallel=True, nogil=True, cache=True)
+@compiled(fastmath=True, error_model="numpy", parallel=True, nogil=True)
 def flow_of_pairs(
     previous: np.ndarray,
     following: np.ndarray,

@@ -87,7 +87,7 @@ def report(
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     with complete_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8", "backslashreplace")
 
 
 def save_figure(path: Path, predictions: Sequence[VideoPrediction], classes: tuple[str, ...]) -> None:

@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from stp import __version__
+from stp.system.files import grants_locks
 from stp.system.machine import existing, free_disk, process_memory, processors
 
 GIB = 2**30
@@ -74,6 +75,7 @@ def examine_machine(results: Path) -> list[Finding]:
         flow_finding(),
         *weights_findings(),
         *room_findings(results),
+        *lock_findings(results),
         slurm_finding(),
     ]
 
@@ -256,6 +258,18 @@ def room_findings(results: Path) -> Iterator[Finding]:
     short = free < DEMO_DISK
     fix = "make room, or name a results folder on another disk" if short else ""
     yield Finding("disk", f"{free / GIB:.1f} GiB free in {folder}", "0.5 GiB by the demo", fix, short)
+
+
+def lock_findings(results: Path) -> Iterator[Finding]:
+    """Whether files can be locked in the folder of the results and in the temporary folder; absent if all is well."""
+    folder, temporary = existing(results), Path(tempfile.gettempdir())
+    if os.access(folder, os.W_OK) and not grants_locks(folder):
+        demanded = os.environ.get("HDF5_USE_FILE_LOCKING", "").upper() in ("TRUE", "1")
+        fix = "set HDF5_USE_FILE_LOCKING=FALSE" + ("" if demanded else ", for other programs that read HDF5 there")
+        yield Finding("file locks", f"none in {folder}", "not needed for results", fix, blocking=demanded)
+    if not grants_locks(temporary):
+        fix = "set TMPDIR to a folder on a local disk: there jobs share GPUs and memory by locks"
+        yield Finding("file locks", f"none in {temporary}", "by jobs that share memory", fix)
 
 
 def slurm_finding() -> Finding:

@@ -1,10 +1,12 @@
 """Files and folders that appear under their final name only when they are complete."""
 
 import errno
+import fcntl
 import hashlib
 import io
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 from stp.errors import UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 LONGEST_NAME = 255  # bytes, on all common file systems
 
 
@@ -32,10 +35,29 @@ def shortened(name: str, longest: int) -> str:
     return encoded[: longest - len(end)].decode("utf-8", "ignore") + end
 
 
+def clip_file_name(clip: str) -> str:
+    """The name, without a suffix, of files on a clip: its id with __ for /, shortened to 200 bytes.
+
+    A < becomes ＜: it would be markup in pages that show names of files.
+    """
+    return shortened(clip.replace("/", "__").replace("<", "＜"), 200)
+
+
 def part_name(path: Path, suffix: str = "") -> Path:
     """The name beside `path` under which it is written: hidden, and never longer than file systems allow."""
     end = f".part{suffix}"
     return path.with_name(f".{shortened(path.name, LONGEST_NAME - 1 - len(end))}{end}")
+
+
+@contextmanager
+def full_disk_named(temporary: Path, path: Path) -> Iterator[None]:
+    """If the block says of `temporary`, or of no file, that the disk is full, say it of `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL and error.filename in (None, str(temporary)):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
 
 
 @contextmanager
@@ -49,30 +71,31 @@ def complete_file(path: Path, suffix: str = "") -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = part_name(path, suffix)
     try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        if error.errno in FULL and error.filename in (None, str(temporary)):
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
+        with full_disk_named(temporary, path):
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def complete_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path` to fill; on success it replaces `path`, on failure it is removed."""
+    """A temporary folder beside `path` to fill; on success it replaces `path`, on failure it is removed.
+
+    If the disk is full, the OSError names `path`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = part_name(path)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
-        yield temporary
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
+        with full_disk_named(temporary, path):
+            yield temporary
+            if path.exists():
+                shutil.rmtree(path)
+            os.replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -100,6 +123,16 @@ def visible_files(folder: Path) -> Iterator[Path]:
 
     real_folder = Path(os.path.realpath(folder))
     yield from below(folder, frozenset(map(str, (real_folder, *real_folder.parents))))
+
+
+def grants_locks(folder: Path) -> bool:
+    """True if files in a folder can be locked, which some network file systems refuse."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            return error.errno not in NO_LOCKS
+    return True
 
 
 class DiskFile(io.FileIO):

@@ -9,6 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from stp.errors import UserError
+from stp.system.files import NO_LOCKS
+
 log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_LOOKS = 2.0
@@ -24,12 +27,26 @@ def open_lock(path: Path) -> int:
     return file
 
 
+def lock(file: int, operation: int, path: Path) -> None:
+    """Lock an open file; raise a BlockingIOError if another process holds it, a UserError if no file can be locked."""
+    try:
+        fcntl.flock(file, operation)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        raise UserError(
+            f"{path}: its file system grants no locks, by which jobs share GPUs and memory; "
+            "set the environment variable TMPDIR to a folder on a local disk"
+        ) from None
+
+
 @contextmanager
 def one_at_a_time(purpose: str) -> Iterator[None]:
     """Let only one process of this machine into the block for this purpose at a time; others wait."""
-    file = open_lock(Path(tempfile.gettempdir()) / f"stp-{purpose}.lock")
+    path = Path(tempfile.gettempdir()) / f"stp-{purpose}.lock"
+    file = open_lock(path)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        lock(file, fcntl.LOCK_EX, path)
         yield
     finally:
         os.close(file)
@@ -46,9 +63,10 @@ def reserved_slot(gpus: Sequence[str], share: int, folder: Path) -> Iterator[int
     waiting = False
     while True:
         for gpu, place in places:
-            file = open_lock(folder / f"stp-gpu{gpus[gpu]}-{place}.lock")
+            path = folder / f"stp-gpu{gpus[gpu]}-{place}.lock"
+            file = open_lock(path)
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB, path)
             except BlockingIOError:
                 os.close(file)
                 continue
@@ -72,4 +90,6 @@ def taken_places(gpu: str, folder: Path) -> int:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 taken += 1
+            except OSError:  # no locks here
+                continue
     return taken

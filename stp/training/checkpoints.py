@@ -25,7 +25,7 @@ from stp.config import from_values
 from stp.data.index import Clip
 from stp.data.shards import ClipFields
 from stp.errors import UserError
-from stp.system.files import complete_file, is_system_error
+from stp.system.files import DiskFile, complete_file, is_system_error
 from stp.system.tables import read_text, row_check
 from stp.system.tensor_files import load_tensors
 from stp.system.versions import versions
@@ -127,8 +127,8 @@ class Checkpoints:
     def save(self, state: dict[str, Any]) -> None:
         """Write the state; the previous one stays until this one is complete."""
         began = time.monotonic()
-        with complete_file(self.path) as temporary:
-            torch.save({"key": self.key, **state}, temporary)
+        with complete_file(self.path) as temporary, DiskFile(temporary) as file:
+            torch.save({"key": self.key, **state}, file)
         self._last = time.monotonic()
         self._cost = self._last - began
 

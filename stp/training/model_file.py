@@ -11,7 +11,7 @@ import torch
 from stp.data.run_name import RunName
 from stp.errors import UserError
 from stp.models.state_dicts import first_line
-from stp.system.files import complete_file, is_system_error
+from stp.system.files import DiskFile, complete_file, is_system_error
 from stp.system.tensor_files import load_tensors, not_finite
 from stp.system.versions import versions
 from stp.training.run import Run
@@ -65,8 +65,8 @@ def write_model(path: Path, run: Run, weights: Mapping[str, Any], trained_on: Tr
     content |= {"clips": list(trained_on.clips), "weights": dict(weights)}
     if trained_on.fields is not None:
         content["fields"] = json.dumps(trained_on.fields, sort_keys=True)
-    with complete_file(path) as temporary:
-        torch.save(content, temporary)
+    with complete_file(path) as temporary, DiskFile(temporary) as file:
+        torch.save(content, file)
 
 
 def read_model(path: Path) -> ModelFile:

@@ -70,9 +70,18 @@ def even_times(frames: int, rate: float) -> tuple[float, ...]:
     return tuple(t / rate for t in range(frames + 1))
 
 
+def check_name(path: str) -> None:
+    """Raise an UndecodableError for a name that is not UTF-8: neither decoders nor reports could hold it."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise UndecodableError("the name is not UTF-8: rename the file or its folder") from None
+
+
 @contextmanager
 def _open(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container and its video stream; UndecodableError if there is none that can be decoded."""
+    check_name(path)
     if not Path(path).is_file():
         raise UndecodableError("is a folder" if Path(path).is_dir() else "no such file")
     options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}

@@ -12,7 +12,16 @@ import numpy as np
 
 from stp.errors import UserError
 from stp.video.clip import GreyClip
-from stp.video.decoding import UndecodableError, VideoFacts, decode_grey, even_times, examine_video, is_video, resize
+from stp.video.decoding import (
+    UndecodableError,
+    VideoFacts,
+    check_name,
+    decode_grey,
+    even_times,
+    examine_video,
+    is_video,
+    resize,
+)
 from stp.video.rate import frames_at, take
 
 log = logging.getLogger(__name__)
@@ -126,6 +135,7 @@ def examine(source: Source) -> VideoFacts:
     """
     if not source.images:
         return examine_video(str(source.path))
+    check_name(str(source.path))
     first = read_image(source.images[0])
     for path in source.images[1:]:
         height, width = read_image(path).shape[:2]

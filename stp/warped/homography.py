@@ -12,6 +12,8 @@ algebra library.
 import numpy as np
 from numba import njit
 
+from stp.system.compilation import compiled
+
 SAMPLES = np.random.default_rng(0).random((2000, 4))  # where in the list each sample's four correspondences lie, 0..1
 CONFIDENCE = 0.999999  # that a sample without outliers was drawn when the search ends; samples are cheap
 SMALLEST_TRIANGLE = 1e-4  # twice the area of three points of a sample, where the frame's longer side is 2
@@ -195,7 +197,7 @@ def refine(x: np.ndarray, y: np.ndarray, u: np.ndarray, v: np.ndarray, error: np
             break
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(nogil=True, error_model="numpy")
 def ransac(
     x: np.ndarray, y: np.ndarray, u: np.ndarray, v: np.ndarray, error: np.float32, samples: np.ndarray
 ) -> tuple[np.ndarray, int]:

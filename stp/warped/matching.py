@@ -6,9 +6,10 @@ Candidates are sorted by x, so that a search covers only the strip of the frame 
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
+from stp.system.compilation import compiled
 from stp.warped.keypoints import KeyPoints
 
 DISTANCE_BITS = np.uint64(32)  # a candidate's rank is its distance above these bits and its index in them:
@@ -28,7 +29,7 @@ def count_ones(typing_context: Any, word: Any) -> Any:
 ones: Any = intrinsic(count_ones)  # called with the word alone
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(nogil=True, error_model="numpy")
 def nearest_by_hamming(
     old: np.ndarray,
     old_words: np.ndarray,
@@ -58,7 +59,7 @@ def nearest_by_hamming(
     return matches
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "nsz"})
+@compiled(nogil=True, error_model="numpy", fastmath={"reassoc", "nsz"})
 def nearest_by_l2(
     old: np.ndarray,
     old_vectors: np.ndarray,

@@ -1,10 +1,11 @@
 """Warping of a frame by a homography."""
 
 import numpy as np
-from numba import njit
+
+from stp.system.compilation import compiled
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(nogil=True, error_model="numpy")
 def warp_rows(
     previous: np.ndarray,
     following: np.ndarray,

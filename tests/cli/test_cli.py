@@ -1,11 +1,14 @@
 """The command line: mistakes are one line and no traceback, and logs land where they are asked for."""
 
 import errno
+import logging
+import os
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import typer
@@ -14,6 +17,7 @@ from stp.cli.app import app, main
 from stp.cli.options import parse_fusion, parse_json
 from stp.config import Fusion
 from stp.errors import UserError
+from stp.system.logs import LogFile
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -77,3 +81,43 @@ def test_a_full_disk_is_no_error_of_the_program(
     assert end.value.code == 1
     expected = "a.h5: the disk is full (No space left on device); make room and run the command again"
     assert caplog.messages == [expected]
+
+
+def test_a_name_that_is_not_utf8_is_one_line(tmp_path: Path) -> None:
+    video = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.avi")
+    Path(video).write_bytes(b"x")
+    for arguments in (["flow", video, "-o", "out"], ["predict", video, "--run", "r"], ["flow", "a.avi", "-o", video]):
+        result = subprocess.run([sys.executable, "-m", "stp", *arguments], capture_output=True, text=True, cwd=tmp_path)
+        assert result.returncode == 1
+        assert result.stderr.count("\n") == 1
+        assert "caf\\udce9.avi': the name is not UTF-8: rename the file or its folder" in result.stderr
+
+
+def test_a_log_on_a_full_disk_is_said_once_and_the_command_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    handler = LogFile("/dev/full")
+    for _ in range(3):
+        handler.handle(logging.LogRecord("stp", logging.INFO, "", 0, "a line", None, None))
+    assert capsys.readouterr().err.splitlines() == [
+        "stp: WARNING: /dev/full: the log cannot be written ([Errno 28] No space left on device)"
+    ]
+    with pytest.raises(OSError, match="No space"):  # which logging ignores when the program ends
+        handler.close()
+
+
+def test_errors_of_files_are_one_line_and_others_are_reported(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("sys.argv", ["stp"])
+    for error, status, line in (
+        (OSError(errno.EIO, "Input/output error", "a.h5"), 1, "a.h5: Input/output error"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", b"b"), 1, "b: File name too long"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), 1, "the disk is full (Disk quota exceeded); make room"),
+        (OSError(errno.EINVAL, "Invalid argument"), 2, "unexpected error"),
+        (OSError("nothing is known"), 2, "unexpected error"),
+    ):
+        caplog.clear()
+        monkeypatch.setattr("stp.cli.app.app", Mock(side_effect=error))
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert end.value.code == status
+        assert caplog.messages[0].startswith(line)

@@ -366,3 +366,16 @@ def test_sizes_and_threads_of_the_command_line() -> None:
 def test_unknown_backend_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="flow backend: 'abacus' is unknown"):
         run(write_video(tmp_path / "a.avi"), "-o", tmp_path / "out", "--backend", "abacus")
+
+
+def test_names_that_are_not_utf8_or_very_long_stop_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "videos"
+    long = write_video(folder / f"{'x' * 251}.avi")
+    (folder / os.fsdecode(b"caf\xe9.avi")).write_bytes(long.read_bytes())
+    (folder / os.fsdecode(b"fra\xefmes")).mkdir()
+    cv2.imwrite(str(tmp_path / "1.png"), panned(1)[0])
+    (tmp_path / "1.png").rename(folder / os.fsdecode(b"fra\xefmes") / "1.png")
+    with pytest.raises(UserError, match="2 of 3 sources cannot be used"):
+        run(folder, "-o", tmp_path / "out")
+    assert sum("the name is not UTF-8: rename the file or its folder" in line for line in caplog.messages) == 2
+    assert files(tmp_path / "out") == ["flow.json", f"of/{'x' * 251}.h5"]

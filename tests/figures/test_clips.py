@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from stp.data.index import Clip, Index
+from stp.data.index import Clip, Index, write_index
 from stp.data.shards import ClipFields, write_shard
 from stp.figures.clips import first_of_classes, full_colour, images, moments, save_example
 from stp.flow.colours import colour_wheel
@@ -88,3 +88,13 @@ def test_unknown_clip_is_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
     assert result.stderr.startswith("stp: ERROR: clip 'nod/2' is not in ")
     assert result.stderr.count("\n") == 1
+
+
+def test_a_clip_whose_name_is_as_long_as_names_may_be_is_drawn(tmp_path: Path) -> None:
+    clip = Clip("nod/" + "x" * 251, str(tmp_path / "x.mp4"), "nod", frames=4)
+    write_index(tmp_path / "index.csv", [clip])
+    with write_shard(tmp_path / "rgb.h5", "rgb", {}) as shard:
+        shard.write(clip.clip, np.full((4, 3, 16, 16), 90, np.uint8))
+    done = stp("examples", str(tmp_path / "index.csv"), str(tmp_path / "rgb.h5"), "-o", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".mp4", ".pdf", ".png"]

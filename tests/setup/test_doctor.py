@@ -1,5 +1,6 @@
 """stp doctor: the report, limits of control groups, and what a missing part means."""
 
+import errno
 import fcntl
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,9 +9,10 @@ import pytest
 import torch
 
 from stp.cli.app import app
+from stp.errors import UserError
 from stp.setup import doctor
 from stp.setup.doctor import Finding, can_run, report
-from stp.system.gpu_slots import taken_places
+from stp.system.gpu_slots import one_at_a_time, taken_places
 from stp.system.machine import existing
 
 
@@ -131,3 +133,24 @@ def test_doctor_says_where_the_public_weights_belong(monkeypatch: pytest.MonkeyP
     path.parent.mkdir()
     path.write_bytes(b"half a file")
     assert next(doctor.weights_findings()).found == f"{path} is damaged"
+
+
+def test_folders_without_file_locks_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(doctor.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.delenv("HDF5_USE_FILE_LOCKING", raising=False)
+    assert list(doctor.lock_findings(tmp_path / "results")) == []
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    results, temporary = doctor.lock_findings(tmp_path / "results")
+    assert (results.found, results.used, results.blocking) == (f"none in {tmp_path}", "not needed for results", False)
+    assert results.fix.startswith("set HDF5_USE_FILE_LOCKING=FALSE, for other programs")
+    assert temporary.fix.startswith("set TMPDIR to a folder on a local disk")
+    monkeypatch.setenv("HDF5_USE_FILE_LOCKING", "TRUE")
+    results, _ = doctor.lock_findings(tmp_path / "results")
+    assert (results.fix, results.blocking) == ("set HDF5_USE_FILE_LOCKING=FALSE", True)
+    with pytest.raises(UserError, match=r"stp-memory.lock: its file system grants no locks.* TMPDIR"):
+        one_at_a_time("memory").__enter__()
+    assert taken_places("0", tmp_path) == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stp.system.files import DiskFile, complete_file, complete_folder
+from stp.system.files import DiskFile, clip_file_name, complete_file, complete_folder
 
 
 def test_a_file_appears_when_the_block_has_ended_well(tmp_path: Path) -> None:
@@ -88,3 +88,10 @@ def test_the_content_is_on_the_disk_before_the_file_has_its_name(
     with pytest.raises(OSError, match="Input/output"), complete_file(tmp_path / "a") as temporary:
         temporary.touch()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_on_a_clip_have_its_id_and_never_too_long_a_name() -> None:
+    assert clip_file_name("wave/a 1") == "wave__a 1"
+    long = [clip_file_name("wave/" + "é" * 300 + end) for end in "ab"]
+    assert len(set(long)) == 2
+    assert all(name.startswith("wave__é") and len(name.encode()) <= 200 for name in long)

@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT))
 from stp.config import fused_inputs
 from stp.config_check import checked_config, read_config
 from stp.errors import UserError
+from stp.system.files import clip_file_name
 from stp.system.tables import read_table
 
 try:

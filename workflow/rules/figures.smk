@@ -1,6 +1,6 @@
 EXPLAIN = config["explain"]
-# A file has the name of its clip, with __ for /.
-EXPLAINED = {clip.replace("/", "__"): clip for clip in EXPLAIN["clips"]}
+# The clips by the names of their files.
+EXPLAINED = {clip_file_name(clip): clip for clip in EXPLAIN["clips"]}
 EXPLAINING = expand(
     f"{RESULTS}/runs/{RUN}/model.pt",
     run_input=MODALITIES,
