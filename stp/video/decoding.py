@@ -280,7 +280,7 @@ def _decode(path: str) -> Iterator[np.ndarray]:
 def _pixels(frame: VideoFrame) -> np.ndarray:
     """The pixels of a BGR frame, uint8 (H, W, 3), not copied: its rows may lie apart."""
     [plane] = frame.planes
-    rows = np.frombuffer(plane, np.uint8).reshape(frame.height, plane.line_size)
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(frame.height, plane.line_size)
     return rows[:, : 3 * frame.width].reshape(frame.height, frame.width, 3)
 
 
