@@ -12,6 +12,7 @@ import hashlib
 import time
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -50,7 +51,7 @@ def main() -> None:
     block = np.random.default_rng(0).integers(0, 256, 1 << 26, dtype=np.uint8)
     rows = ["| digest | GB/s |", "|:--|--:|"]
     rows += [
-        f"| {name} | {block.nbytes / seconds(lambda d=of: d(block.data)) / 1e9:.2f} |" for name, of in DIGESTS.items()
+        f"| {name} | {block.nbytes / seconds(partial(of, block.data)) / 1e9:.2f} |" for name, of in DIGESTS.items()
     ]
     with TemporaryDirectory() as folder:
         path = Path(folder) / "rgb.h5"
