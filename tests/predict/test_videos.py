@@ -381,8 +381,9 @@ def test_mistakes_are_found_before_anything_is_computed(data: Data, tmp_path: Pa
 
 def test_a_disk_that_is_too_small_is_told_before_it_is_full(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     ensemble = load_ensemble([data.model("wof")], FUSION, Views(3, 1), CPU)
-    monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 27 * 7 * WIDTH * HEIGHT - 1})())
-    with pytest.raises(UserError, match=r"need up to 0.0 GiB in '.*', where .* name another folder by .* TMPDIR"):
+    needed = (27 * 3 + 26 * 2 * 2) * WIDTH * HEIGHT  # frames, and two streams of flow
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": needed - 1})())
+    with pytest.raises(UserError, match=r"need 0.4 MiB in '.*', where .* name another folder by .* TMPDIR"):
         predict_video(ensemble, Path(data.clips[0].path), CPU)
 
 
