@@ -5,7 +5,7 @@ CORES ?= all
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: table1 report test test-slurm check format format-check lint types bench config-docs pictures lock audit
+.PHONY: table1 report test campaign test-slurm check format format-check lint types bench config-docs pictures lock audit
 
 table1: $(VENV)/installed
 	snakemake --cores $(CORES) results/table1.csv
@@ -20,6 +20,9 @@ pictures: report  # of the README
 
 test: $(VENV)/installed
 	python -m pytest tests
+
+campaign: $(VENV)/installed  # up to 40 minutes; keeps its table in benchmarks/RESULTS.md
+	python -m tests.campaign.run --keep
 
 test-slurm: $(VENV)/installed  # needs root on a Debian without SLURM of its own; status 77 where it cannot run
 	python -m tests.slurm.run
