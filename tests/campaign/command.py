@@ -5,6 +5,7 @@ all of stp and Snakemake and forks itself for each command. The child calls the 
 with its output in files. The launcher itself uses none of what it imports, because threads do not survive a fork.
 """
 
+import ctypes
 import importlib
 import json
 import os
@@ -20,12 +21,14 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-NOBODY = 65534
+READ_ALL = (1, 2)  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, by which root reads files that deny it
 SECONDS = 60.0  # after which a command counts as hung
 ALONE = 20  # one in so many commands is a Python of its own, as a user starts it
+# Lines that are no message of a failure: progress, the log, and where in the Snakefile Snakemake was.
 PROGRESS = re.compile(
-    r"^(stp: (INFO|WARNING): |Using workflow specific profile|.*\d+%\|.*\|)"
-)  # lines that are no message of a failure
+    r"^(stp: (INFO|WARNING): |.*\d+%\|.*\|)|^Using workflow specific profile"
+    r'|^WorkflowError( in file .*)?:$|^File ".*", line \d+'
+)
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,10 @@ class Ended:
         return ["".join(lines)] if "╭" in self.stderr else lines  # a usage error is one message, folded by its frame
 
     def names(self, *words: str) -> bool:
-        """True if the message has one of the words, wherever it is folded."""
-        text = re.sub(r"\s", "", "".join(self.message))
-        return any(re.sub(r"\s", "", word) in text for word in words)
+        """True if the message, or a warning before it, has one of the words, wherever it is folded."""
+        warnings = [line for line in self.stderr.splitlines() if line.startswith("stp: WARNING: ")]
+        text = re.sub(r"\s", "", "".join([*self.message, *warnings])).lower()
+        return any(re.sub(r"\s", "", word).lower() in text for word in words)
 
 
 def crash(ended: Ended) -> str | None:
@@ -166,9 +170,23 @@ class Launcher:
         return Ended(shown, answer["code"], written[0], written[1], answer["seconds"], answer["hung"])
 
 
+def drop_capabilities() -> None:
+    """Take root's right to read every file from this process and from what it starts."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()  # version 3; 3 sets of 2 words
+    libc.capget(header, sets)
+    for bit in READ_ALL:
+        libc.prctl(24, bit, 0, 0, 0)  # PR_CAPBSET_DROP
+        for word in range(3):
+            sets[word] &= ~(1 << bit)
+    if libc.capset(header, sets):
+        raise OSError(ctypes.get_errno(), "capset")
+
+
 def call(request: dict[str, Any]) -> None:
     """Become the command; never returns."""
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for path, number in ((request["out"], 1), (request["err"], 2)):
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(file, number)
@@ -178,8 +196,7 @@ def call(request: dict[str, Any]) -> None:
     tempfile.tempdir = None
     program, words = request["program"], request["words"]
     if request["unprivileged"]:
-        os.umask(0)
-        os.seteuid(NOBODY)
+        drop_capabilities()
     if request["alone"]:
         os.execv(sys.executable, [sys.executable, "-m", program, *words])
     sys.argv = [program, *words]
@@ -217,7 +234,6 @@ def call(request: dict[str, Any]) -> None:
 def check_config(path: str) -> None:
     """What the Snakefile does with a config before anything else."""
     from stp.config_check import checked_config, read_config
-
     from stp.errors import UserError
 
     try:

@@ -80,7 +80,7 @@ CONTRADICTIONS: list[tuple[dict[str, Any], Keys]] = [
     ({"dataset": {"path": "results/videos"}}, ("importer", "dataset")),
     *[
         ({"results": name, "dataset": {"importer": "demo", "path": f"{name}/videos"}}, ("results",))
-        for name in ("", "a<b", "a>b", "a{b}", "a{b", "x" * 300, "a\nb", "a\tb", "a\x7fb", "a/../../..", "\u2028")
+        for name in ("", "a<b", "a>b", "a{b}", "a{b", "x" * 300, "a\nb", "a\tb", "a\x7fb", "\u2028")
     ],
     ({"variants": ["baseline\n"]}, ("variants",)),
     ({"variants": ["10-level"]}, ("variants",)),
@@ -277,8 +277,7 @@ def refused(case: str, text: str, words: Keys, number: int) -> Callable[[Launche
 
     def run(launcher: Launcher, folder: Path) -> Iterator[Verdict]:
         for ended in checks(launcher, folder, text, number):
-            lines = 2 if ended.words[0] == "call" else 4  # Snakemake says which file and line raised it
-            fault = crash(ended) or ("unnoticed" if ended.code == 0 else refusal(ended, *words, lines=lines))
+            fault = crash(ended) or ("unnoticed" if ended.code == 0 else refusal(ended, *words, lines=2))
             if fault:
                 yield Verdict(case, fault, shown(ended))
                 return

@@ -10,9 +10,9 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.campaign.case import RIGHT, SKIPPED, Case, Verdict, shown
+from tests.campaign.case import RIGHT, SKIPPED, UNKNOWABLE, Case, Verdict, shown
 from tests.campaign.command import Launcher, crash, refusal
-from tests.campaign.results import RUNS, STEPS, VIDEO, copy, difference, undisturbed
+from tests.campaign.results import FRAMES, RUNS, STEPS, VIDEO, copy, difference, undisturbed
 
 READERS = {
     "index.csv": ["frames", "splits", "train", "score", "examples"],
@@ -42,6 +42,9 @@ READERS = {
 TEXT = {".csv", ".md", ".json"}
 FOREIGN = {".h5": "index.csv", ".pt": "rgb.h5", ".csv": "curves.png", ".json": "curves.png", ".md": "rgb.h5"}
 FOREIGN |= {".png": "index.csv", ".mp4": "index.csv"}
+
+# What is no damage: a file that a command does not ask for by its name, and a text without rows cut short.
+FINE = {("gone", "runs"), ("gone", "flow-h5"), ("folder", "flow-h5"), ("truncated", ".md")}
 
 Damage = Callable[[Path, random.Random], None]
 
@@ -135,6 +138,7 @@ def cases(results: Path, seed: int) -> list[Case]:
         for name, steps in READERS.items()
         for kind in KINDS
         for step in steps
+        if (kind, step) not in FINE and (kind, Path(name).suffix) not in FINE
     ]
 
 
@@ -154,9 +158,6 @@ def attempt(results: Path, name: str, kind: str, step: str, seed: int) -> Callab
         if path.is_file() and os.access(path, os.R_OK) and kind != "denied" and path.read_bytes() == data:
             yield Verdict(case, SKIPPED, "the damage changes nothing")
             return
-        for each in (place, source, *source.rglob("*")):
-            if each.is_dir():
-                each.chmod(0o777)
         ended = STEPS[step].run(launcher, source, out, unprivileged=kind == "denied")
         if path.exists():
             path.chmod(0o644 if path.is_file() else 0o755)
@@ -170,9 +171,17 @@ def attempt(results: Path, name: str, kind: str, step: str, seed: int) -> Callab
             inside = STEPS[step].inside
             made = source / inside if inside else out
             differs = difference(made, reference) or said(ended.stdout, reference)
-            yield Verdict(case, "unnoticed" if differs else RIGHT, f"{shown(ended)} ({differs})")
+            outcome = "unnoticed" if differs else RIGHT
+            if differs and name == VIDEO and silent(launcher, path):
+                outcome = UNKNOWABLE
+            yield Verdict(case, outcome, f"{shown(ended)} ({differs})")
 
     return run
+
+
+def silent(launcher: Launcher, video: Path) -> bool:
+    """True if FFmpeg itself reports nothing about a video."""
+    return launcher.run("call", "tests.campaign.clips:complaints", video).stdout.strip() == str(FRAMES)
 
 
 def said(stdout: str, reference: Path) -> str | None:

@@ -85,7 +85,7 @@ def attempt(
                 yield Verdict(case, "incomplete", f"{where}: {broken}: {shown(ended)}")
             else:
                 subprocess.run(["mount", "-o", f"remount,size={ROOM}", disk], check=True)
-                yield second_run(case, where, step.run(launcher, source, out), out, reference)
+                yield second_run(case, where, launcher, step, source, out, reference)
         finally:
             unmount_below(place)
 

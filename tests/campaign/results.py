@@ -19,7 +19,8 @@ import numpy as np
 
 from tests.campaign.command import ROOT, Ended, Kill, Launcher
 
-DEMO = ["--clips-per-class", 2, "--frames", 16, "--width", 64, "--height", 48, "--actors", 2]
+FRAMES = 16
+DEMO = ["--clips-per-class", 2, "--frames", FRAMES, "--width", 64, "--height", 48, "--actors", 2]
 SIZE = ["--width", 64, "--height", 48]
 STREAM = {"epochs": 2, "learning_rate": 0.01}
 SETTINGS = {"backbone": "convnet", "weights": "none", "width": 0.25, "input_size": 32, "partial_bn": False}
@@ -50,7 +51,6 @@ class Step:
     def run(self, launcher: Launcher, source: Path, out: Path, **options: Any) -> Ended:
         """Run it in the folder `source`."""
         out.mkdir(parents=True, exist_ok=True)
-        out.chmod(0o777)
         return launcher.stp(*self.words(out), cwd=source, **options)
 
 
@@ -133,7 +133,7 @@ STEPS = {
         Step(
             "predict",
             lambda out: [
-                *["predict", VIDEO, "--run", "runs/rgb/baseline", *VIEWS, "--threads", 1],
+                *["predict", VIDEO, "--run", RUNS[0], "--run", RUNS[1], *VIEWS, "--threads", 1],
                 *["--csv", out / "predicted.csv"],
             ],
         ),
