@@ -44,8 +44,9 @@ class Ended:
 
     @property
     def message(self) -> list[str]:
-        """The lines on standard error that are neither progress nor log lines; usage errors without their frame."""
-        lines = [re.sub(r"^[│╭╰─╮╯ ]+|[│╭╰─╮╯ ]+$", "", line).strip() for line in self.stderr.splitlines()]
+        """The lines of an error that are neither progress nor log lines; usage errors without their frame."""
+        said = self.stdout + self.stderr if self.words[0] == "snakemake" else self.stderr  # dry runs use the former
+        lines = [re.sub(r"^[│╭╰─╮╯ ]+|[│╭╰─╮╯ ]+$", "", line).strip() for line in said.splitlines()]
         usage = re.compile(r"^(Usage: |Try '|Error$)")
         lines = [line for line in lines if line and not PROGRESS.match(line) and not usage.match(line)]
         return ["".join(lines)] if "╭" in self.stderr else lines  # a usage error is one message, folded by its frame
