@@ -9,6 +9,7 @@ python -m tests.campaign.run --sample                   two minutes of it
 import argparse
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -108,6 +109,7 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="NAME", help="the cases whose names begin so")
     parser.add_argument("--keep", action="store_true", help="keep the table in benchmarks/RESULTS.md")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("campaign: terminated"))  # so that nothing stays mounted
     began = time.monotonic()
     parts = options.part or [part for part in PARTS if options.only.split("/")[0] in ("", part)]
     found = campaign(parts, options.seed, options.sample, options.only)
