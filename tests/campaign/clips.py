@@ -153,7 +153,9 @@ def variants(kind: Kind) -> dict[str, Variant]:
         "plain": Variant(),
         "sound": Variant(sound=1.2),
         "long sound": Variant(sound=3),
-        "single": Variant(frames=1),
+        "single": Variant(
+            frames=1, sound=1 if kind.container == "mpegts" else 0
+        ),  # FFmpeg needs some packets to see TS
         "fast": Variant(rate=60 if "mpeg" in kind.encoder or kind.container == "flv" else 120, frames=60),
         "uneven": Variant(times=uneven),
         "late": Variant(times=tuple(2000 + 40 * i for i in range(30))),
@@ -210,6 +212,8 @@ def encode(path: Path, kind: Kind, variant: Variant) -> None:
         if sound:
             sound.codec_context.bit_rate = 64_000
         other: Any = second_stream(container, kind, variant) if variant.second else None
+        if variant.second:
+            stream.disposition = av.stream.Disposition.default
         cover: Any = cover_stream(container) if variant.cover else None
         for i in range(variant.frames):
             for track, number, size in ((stream, i, (width, height)), (other, 255 - i, (48, 36))):
@@ -296,7 +300,7 @@ def write_named(path: str, kind: str, variant: str) -> None:
         else:
             write_clip(Path(path), found, variants(found)[variant])
     except (ValueError, av.error.FFmpegError) as error:
-        raise SystemExit(f"FFmpeg cannot write {kind} {variant}: {error}") from None
+        raise SystemExit(str(error)) from None
 
 
 def complaints(path: str) -> None:

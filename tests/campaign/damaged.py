@@ -164,7 +164,8 @@ def attempt(results: Path, name: str, kind: str, step: str, seed: int) -> Callab
         if fault := crash(ended):
             yield Verdict(case, fault, shown(ended))
         elif ended.code != 0:
-            fault = refusal(ended, file, path.name)
+            near = [path.parent.name] if kind == "gone" else []  # what is not there, what lies beside it may name
+            fault = refusal(ended, file, path.name, *near)
             yield Verdict(case, fault or RIGHT, shown(ended))
         else:
             reference = undisturbed(launcher, results, step)

@@ -164,34 +164,22 @@ def on_pages(case: str, raw: bytes) -> Callable[[Launcher, Path], Iterator[Verdi
     return run
 
 
-def make_pages(launcher: Launcher, folder: Path, name: str) -> Ended | None:
+def make_pages(launcher: Launcher, folder: Path, name: str, figures: bool = True) -> Ended | None:
     """Tables, figures and paper.html of a class and a skipped clip of a name; the command that failed, or None."""
     make_scores(folder, name)
     scores = [f"{run}.h5" for run in score_names()]
     (folder / "skipped.csv").write_text(f"clip,path,reason\n{quoted(name)},{quoted(name)},{quoted(name)}\n")
     shutil.copy(ROOT / "config/reported/table2.csv", folder / "reported.csv")
-    reported = ["--reported", "reported.csv"]
+    reported, skipped = ["--reported", "reported.csv"], ["--skipped", "skipped.csv", "--long", "long.csv"]
+    drawn = [["confusion", *scores, "-o", "confusion"], ["classes", *scores, *reported, "-o", "classes"]]
+    shown = ["table1.md", "metrics.md", "table2.md", *(["confusion.png"] if figures else [])]
     for words in (
-        [
-            "table1",
-            *scores,
-            "--skipped",
-            "skipped.csv",
-            "-o",
-            "table1.csv",
-            "--long",
-            "long.csv",
-            "--text",
-            "table1.md",
-        ],
+        ["table1", *scores, *skipped, "-o", "table1.csv", "--text", "table1.md"],
         ["metrics", *scores, "-o", "metrics.csv", "--text", "metrics.md"],
-        ["comparison", *scores, *reported, "--data", name, "-o", "table2.csv", "--text", "table2.md"],
-        ["confusion", *scores, "-o", "confusion"],
-        ["classes", *scores, *reported, "-o", "classes"],
-        ["paper", "table1.md", "metrics.md", "table2.md", "confusion.png", "--title", name, "-o", "paper.html"],
+        ["comparison", *scores, *reported, f"--data={name}", "-o", "table2.csv", "--text", "table2.md"],
+        *(drawn if figures else []),
+        ["paper", *shown, f"--title={name}", "-o", "paper.html"],
     ):
-        if name.startswith("-"):
-            words = [f"{word}={name}" if word in ("--data", "--title") else word for word in words if word != name]
         ended = launcher.stp(*words, cwd=folder)
         if crash(ended) or ended.code:
             return ended
@@ -276,7 +264,7 @@ def chromium(launcher: Launcher, folder: Path) -> Iterator[Verdict]:
             place = folder / name.replace(" ", "-")
             place.mkdir()
             try:
-                ended = make_pages(launcher, place, raw.decode())
+                ended = make_pages(launcher, place, raw.decode(), figures=False)
             except UnicodeDecodeError:
                 continue
             if ended:

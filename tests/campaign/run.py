@@ -73,6 +73,8 @@ def try_all(parts: dict[str, list[Case]], folder: Path) -> dict[str, list[Verdic
                 began = time.monotonic()
                 found[part] = [each for some in pool.map(verdicts, enumerate(cases)) for each in some]
                 say(f"{part}: {len(found[part])} tried in {time.monotonic() - began:.0f} s")
+                for verdict in faults({part: found[part]}):
+                    print(verdict, flush=True)
         return found
     finally:
         for launcher in opened:
@@ -113,8 +115,6 @@ def main() -> int:
     began = time.monotonic()
     parts = options.part or [part for part in PARTS if options.only.split("/")[0] in ("", part)]
     found = campaign(parts, options.seed, options.sample, options.only)
-    for verdict in faults(found):
-        print(verdict)
     for reason in sorted({verdict.detail for each in found.values() for verdict in each if verdict.outcome == SKIPPED}):
         say(f"skipped: {reason}")
     sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))

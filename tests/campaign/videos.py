@@ -44,7 +44,8 @@ def healthy(kind: Kind) -> Callable[[Launcher, Path], Iterator[Verdict]]:
             written = write(launcher, path, kind, name)
             if written.code:  # the encoder or the container refuses this variant
                 path.unlink(missing_ok=True)
-                yield Verdict(f"videos/{kind}/{name}", SKIPPED, written.stderr.strip())
+                said = written.stderr.strip() or f"ended with {written.code}"
+                yield Verdict(f"videos/{kind}/{name}", SKIPPED, f"FFmpeg cannot write {kind} {name}: {said}")
             else:
                 made[name] = variant
         write_plain(folder / "videos/class/known.avi")  # so that the class is never empty
