@@ -49,15 +49,16 @@ class Case:
     name: str
     run: Try
 
-    def verdicts(self, launcher: Launcher, folder: Path) -> list[Verdict]:
-        """The verdicts; an error of the case itself is one, too. The folder is gone afterwards."""
+    def verdicts(self, launcher: Launcher, folder: Path, leave: bool = False) -> list[Verdict]:
+        """The verdicts; an error of the case itself is one, too. The folder is gone afterwards unless `leave`."""
         folder.mkdir(parents=True)
         try:
             return list(self.run(launcher, folder))
         except Exception as error:
             return [Verdict(self.name, "campaign", f"{type(error).__name__}: {error}")]
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            if not leave:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def shown(ended: Ended) -> str:

@@ -47,7 +47,7 @@ def kinds() -> list[Kind]:
     mkv = timed | {"live", "second"}
     fast = {"preset": "ultrafast"}
     h265 = fast | {"x265-params": "log-level=none"}
-    av1 = {"preset": "12"}
+    av1 = {"preset": "12", "crf": "30", "svtav1-params": "lp=1"}  # one thread: the same bytes each time
     vpx = {"deadline": "realtime", "cpu-used": "8"}
     b = frozenset({"bframes"})
     found = [
@@ -59,7 +59,7 @@ def kinds() -> list[Kind]:
         Kind("avi", "avi", "ffv1", "pcm_s16le"),
         Kind("avi", "avi", "libx264", "libmp3lame", frozenset(), options=fast),
         Kind("mp4", "mp4", "libx264", "aac", mov | b, options={"preset": "veryfast"}),
-        Kind("mp4", "mp4", "libx265", "aac", mov, options=h265),
+        Kind("mp4", "mp4", "libx265", "aac", mov - {"second"}, options=h265),
         Kind("mp4", "mp4", "mpeg4", "aac", mov | b),
         Kind("mp4", "mp4", "libsvtav1", "aac", timed, options=av1),
         Kind("mp4", "mp4", "libvpx-vp9", "aac", timed, options=vpx),
@@ -73,7 +73,7 @@ def kinds() -> list[Kind]:
         *[Kind("mkv", "matroska", name, "libopus", mkv) for name in ("mpeg4", "ffv1")],
         Kind("mkv", "matroska", "mpeg2video", "libopus", mkv - timed),
         Kind("mkv", "matroska", "libx264", "libopus", mkv | b, options={"preset": "veryfast"}),
-        Kind("mkv", "matroska", "libx265", "libopus", mkv, options=h265),
+        Kind("mkv", "matroska", "libx265", "libopus", mkv - {"second"}, options=h265),
         Kind("mkv", "matroska", "libvpx", "libopus", mkv, options=vpx),
         Kind("mkv", "matroska", "libvpx-vp9", "libopus", mkv, options=vpx),
         Kind("mkv", "matroska", "libsvtav1", "libopus", mkv, options=av1),
@@ -199,7 +199,9 @@ def encode(path: Path, kind: Kind, variant: Variant) -> None:
         stream: Any = container.add_stream(kind.encoder, rate=variant.rate, options=kind.options)
         stream.width, stream.height, stream.pix_fmt = width, height, kind.pixels
         context = stream.codec_context
-        context.gop_size, context.bit_rate = 12, 600_000
+        context.gop_size = 12
+        if kind.encoder != "libsvtav1":  # it has a quality instead
+            context.bit_rate = 600_000
         context.max_b_frames = variant.bframes
         context.time_base = Fraction(1, 1000) if variant.times else Fraction(1, variant.rate)
         if kind.encoder not in ("libsvtav1", "prores_ks"):

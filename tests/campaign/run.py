@@ -3,6 +3,7 @@
 python -m tests.campaign.run                            everything; the table goes to benchmarks/RESULTS.md
 python -m tests.campaign.run --part videos --part names
 python -m tests.campaign.run --only damaged/index.csv   the cases whose names begin so, to see one again
+python -m tests.campaign.run --only videos/avi-mjpeg/cut-2 --leave      and its files stay
 python -m tests.campaign.run --sample                   two minutes of it
 """
 
@@ -37,17 +38,23 @@ LAUNCHERS = 2
 
 
 def chosen(parts: Sequence[str], results: Path, seed: int, sample: bool, only: str) -> dict[str, list[Case]]:
-    """The cases of each part: all, a seeded sample, or those whose names begin with `only`."""
+    """The cases of each part: all, a seeded sample, or those whose names begin with `only` (or that of a verdict)."""
     found = {}
     for part in parts:
-        cases = [case for case in PARTS[part](results, seed) if case.name.startswith(only)]
+        cases = [case for case in PARTS[part](results, seed) if is_of(case, only)]
         if sample and len(cases) > SAMPLE[part]:
             cases = random.Random(seed).sample(cases, SAMPLE[part])
         found[part] = cases
     return found
 
 
-def try_all(parts: dict[str, list[Case]], folder: Path) -> dict[str, list[Verdict]]:
+def is_of(case: Case, only: str) -> bool:
+    """True if the name of a case begins with `only`, or if a case of many verdicts holds the one of this name."""
+    many = case.name.rpartition("/")[0] + "/" if case.name.startswith("videos/") else None
+    return case.name.startswith(only) or (many is not None and only.startswith(many))
+
+
+def try_all(parts: dict[str, list[Case]], folder: Path, leave: bool = False) -> dict[str, list[Verdict]]:
     """The verdicts of each part, in the order of the cases; two cases are tried at a time."""
     results = folder / "results"
     launchers: SimpleQueue[Launcher] = SimpleQueue()
@@ -63,7 +70,7 @@ def try_all(parts: dict[str, list[Case]], folder: Path) -> dict[str, list[Verdic
             number, case = numbered
             launcher = launchers.get()
             try:
-                return case.verdicts(launcher, folder / f"case{number}")
+                return case.verdicts(launcher, folder / f"{case.name.partition('/')[0]}{number}", leave)
             finally:
                 launchers.put(launcher)
 
@@ -81,15 +88,20 @@ def try_all(parts: dict[str, list[Case]], folder: Path) -> dict[str, list[Verdic
             launcher.close()
 
 
-def campaign(parts: Sequence[str], seed: int, sample: bool = False, only: str = "") -> dict[str, list[Verdict]]:
-    """Try the cases in a temporary folder, of which nothing is left."""
+def campaign(
+    parts: Sequence[str], seed: int, sample: bool = False, only: str = "", leave: bool = False
+) -> dict[str, list[Verdict]]:
+    """Try the cases in a temporary folder, of which nothing is left unless `leave` asks for it."""
     folder = Path(tempfile.mkdtemp(prefix="stp-campaign-")).resolve()
     folder.chmod(0o755)  # for commands that run without root's rights
     try:
-        return try_all(chosen(parts, folder / "results", seed, sample, only), folder)
+        return try_all(chosen(parts, folder / "results", seed, sample, only), folder, leave)
     finally:
         disks.unmount_below(folder)
-        shutil.rmtree(folder, ignore_errors=True)
+        if leave:
+            say(f"the files are in {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def faults(found: dict[str, list[Verdict]]) -> list[Verdict]:
@@ -109,12 +121,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sample", action="store_true", help="a seeded sample of two minutes")
     parser.add_argument("--only", default="", metavar="NAME", help="the cases whose names begin so")
+    parser.add_argument("--leave", action="store_true", help="leave the files of the cases, to look at them")
     parser.add_argument("--keep", action="store_true", help="keep the table in benchmarks/RESULTS.md")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("campaign: terminated"))  # so that nothing stays mounted
     began = time.monotonic()
     parts = options.part or [part for part in PARTS if options.only.split("/")[0] in ("", part)]
-    found = campaign(parts, options.seed, options.sample, options.only)
+    found = campaign(parts, options.seed, options.sample, options.only, options.leave)
     for reason in sorted({verdict.detail for each in found.values() for verdict in each if verdict.outcome == SKIPPED}):
         say(f"skipped: {reason}")
     sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
