@@ -33,7 +33,7 @@ PARTS: dict[str, Callable[[Path, int], list[Case]]] = {
     "names": names.cases,
 }
 ON_RESULTS = {"damaged", "kills", "disks"}
-SAMPLE = {"videos": 3, "configs": 60, "damaged": 60, "kills": 6, "disks": 6, "names": 6}
+SAMPLE = {"videos": 3, "configs": 40, "damaged": 40, "kills": 5, "disks": 5, "names": 6}
 LAUNCHERS = 2
 
 
