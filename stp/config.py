@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from stp.errors import UserError
 
 OnBadVideo = Literal["error", "skip", "use"]
-Scheme = Literal["random", "grouped", "leave_one_group_out", "official"]
+Scheme = Literal["random", "balanced", "grouped", "leave_one_group_out", "official"]
 Semantics = Literal["opencv-cpu", "opencv-cuda"]
 Detector = Literal["orb", "sift"]
 FusionSpace = Literal["scores", "probabilities"]

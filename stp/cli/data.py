@@ -175,9 +175,19 @@ def splits(
 ) -> None:
     """Divide the clips into folds."""
     from stp.data.index import read_index
-    from stp.data.splits import make_folds, write_fold
+    from stp.data.splits import group_shares, make_folds, write_fold
 
     table = read_index(index_file)
     folds = make_folds(table, scheme, len(outputs), seed)
+    if scheme in ("random", "balanced") and (shares := group_shares(table, folds)):
+        harm = (
+            ": a stream that recognises groups (people, places) is pushed below chance; splits.scheme balanced avoids "
+            "it where every group has a clip of each class for each fold, grouped always"
+        )
+        log.info(
+            "a test clip's class has %.1f %% of its group's training clips and %.1f %% of all its group's clips%s",
+            *shares,
+            harm if shares[0] < 0.99 * shares[1] else "",
+        )
     for path, words in zip(outputs, folds, strict=True):
         write_fold(path, table, words)

@@ -1,7 +1,10 @@
 """Splits: which clips train and which test in each fold, written as csv before any training."""
 
 import csv
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +13,9 @@ from stp.data.index import Index
 from stp.errors import UserError
 from stp.system.files import complete_file
 from stp.system.tables import read_table
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 WORDS = ("train", "test", "unused", "hidden")
 
@@ -20,6 +26,8 @@ def make_folds(index: Index, scheme: Scheme, folds: int, seed: int) -> list[list
     Clips whose label is hidden neither train nor test and are `hidden` in every fold. The schemes divide the others:
 
     random                stratified by class, as evenly as the classes allow (paper section 4.1: random thirds)
+    balanced              like random, and as evenly in every group and every class of a group, so that who acts says
+                          nothing about the class; groups are on both sides of a fold (`balanced_folds`)
     grouped               like random, but no group (actor, recording) is on both sides of a fold
     leave_one_group_out   fold k tests the k-th group in the order of names; a test side may lack a class
     official              by the index's `split` column, which has one word for each fold
@@ -67,9 +75,12 @@ def _drawn_folds(index: Index, scheme: Scheme, folds: int, seed: int) -> list[li
             f"splits.folds: {folds} folds need {folds} clips of every class, but '{rare}' has {counts.min()}: "
             "lower splits.folds, add clips or remove the class"
         )
-    # Imported here, because training and scoring read folds and would wait a second for scikit-learn.
+    # Imported here, because training and scoring read folds and would wait a second for scikit-learn and SciPy.
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+    if scheme == "balanced":
+        numbers = balanced_folds(index, folds, seed)
+        return [["test" if number == fold else "train" for number in numbers] for fold in range(folds)]
     if scheme == "random":
         chosen = StratifiedKFold(folds, shuffle=True, random_state=seed).split(labels, labels)
     else:
@@ -82,6 +93,77 @@ def _drawn_folds(index: Index, scheme: Scheme, folds: int, seed: int) -> list[li
         tested = set(test.tolist())
         words.append(["test" if i in tested else "train" for i in range(len(labels))])
     return words
+
+
+def balanced_folds(index: Index, folds: int, seed: int) -> list[int]:
+    """The fold that tests each clip, 0..folds - 1, so that groups and classes are spread evenly together.
+
+    Every class of every group, every group, every class and the whole have the same number of clips in each fold, or
+    numbers that differ by one. Such folds always exist: one share of n / folds of every cell, a class of a group, meets
+    all these limits, the table of cells is a transportation problem, whose limits whole numbers can meet where shares
+    do, and what is left for the other folds is the same problem again. Random costs of the cells choose one of the
+    solutions. The folds depend on the seed and on ids, groups and labels of the clips, not on the clips' order.
+
+    Raises:
+        UserError: a clip has no group.
+    """
+    _groups(index, "balanced")
+    rng = np.random.default_rng(seed)
+    cells: dict[tuple[str, str], list[int]] = {}  # clips by group and class
+    for i in sorted(
+        range(len(index.clips)), key=lambda i: (index.clips[i].group, index.clips[i].label, index.clips[i].clip)
+    ):
+        cells.setdefault((index.clips[i].group, index.clips[i].label), []).append(i)
+    queues = [rng.permutation(clips).tolist() for clips in cells.values()]
+    sums = _sums(list(cells))
+    numbers = [0] * len(index.clips)
+    for fold in range(folds):
+        taken = _share(np.array([len(queue) for queue in queues]), sums, folds - fold, rng)
+        for queue, count in zip(queues, taken, strict=True):
+            for _ in range(count):
+                numbers[queue.pop()] = fold
+    return numbers
+
+
+def _sums(cells: Sequence[tuple[str, str]]) -> "csr_array":
+    """The cells, groups, classes and the whole, a row each with 1 for every cell (group, class) in it."""
+    from scipy.sparse import csr_array
+
+    sets = [[("cell", cell), ("group", cell[0]), ("class", cell[1]), ("whole", "")] for cell in cells]
+    number = {name: row for row, name in enumerate(dict.fromkeys(name for names in sets for name in names))}
+    rows = [number[name] for names in sets for name in names]
+    columns = np.repeat(np.arange(len(cells)), 4)
+    return csr_array((np.ones(len(rows)), (rows, columns)))
+
+
+def _share(counts: np.ndarray, sums: "csr_array", parts: int, rng: np.random.Generator) -> list[int]:
+    """Clips of each cell for one of `parts` folds: of every sum, its number over `parts`, rounded up or down."""
+    from scipy.optimize import LinearConstraint, milp
+
+    totals = sums @ counts
+    limits = LinearConstraint(sums, totals // parts, -(-totals // parts))
+    solution = milp(rng.random(len(counts)), integrality=np.ones(len(counts)), constraints=limits)
+    return [round(value) for value in solution.x]
+
+
+def group_shares(index: Index, folds: Sequence[Sequence[str]]) -> tuple[float, float] | None:
+    """How folds divide the classes within groups: two shares in percent, means over all tests of clips with groups.
+
+    The first is the share of a test clip's class among the training clips of its group, the second among all clips of
+    its group. If the first is lower, a network that recognises groups, such as people or places, learns from them to
+    name other classes than the right one. None if no test clip has clips of its group to train from.
+    """
+    trained, whole = [], []
+    every = Counter((clip.group, clip.label) for clip in index.clips)
+    size = Counter(clip.group for clip in index.clips)
+    for words in folds:
+        clips = [clip for clip, word in zip(index.clips, words, strict=True) if word == "train"]
+        cell, group = Counter((clip.group, clip.label) for clip in clips), Counter(clip.group for clip in clips)
+        for clip, word in zip(index.clips, words, strict=True):
+            if word == "test" and clip.group and group[clip.group]:
+                trained.append(cell[clip.group, clip.label] / group[clip.group])
+                whole.append(every[clip.group, clip.label] / size[clip.group])
+    return (100 * float(np.mean(trained)), 100 * float(np.mean(whole))) if trained else None
 
 
 def _groups(index: Index, scheme: Scheme) -> list[str]:

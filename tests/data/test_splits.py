@@ -1,5 +1,7 @@
 """Folds: every clip is tested once, classes are even, groups stay whole."""
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stp.data.index import Clip, Index
-from stp.data.splits import Scheme, make_folds, read_fold, write_fold
+from stp.cli.app import app
+from stp.data.index import Clip, Index, write_index
+from stp.data.splits import Scheme, group_shares, make_folds, read_fold, write_fold
+from stp.datasets.demo import CLASSES
 from stp.errors import UserError
 from tests.damage import flipped, outcome
 
@@ -51,6 +55,108 @@ def test_grouped_folds_keep_groups_on_one_side(groups: int, seed: int) -> None:
         assert all(len(words) == 1 for words in sides.values())
 
 
+def counts_of_tests(index: Index, folds: list[list[str]], key: Callable[[Clip], object]) -> dict[object, list[int]]:
+    """Number of test clips of every fold, for each value of `key`."""
+    counts: dict[object, list[int]] = {key(clip): [0] * len(folds) for clip in index.clips}
+    for fold, words in enumerate(folds):
+        for clip, word in zip(index.clips, words, strict=True):
+            counts[key(clip)][fold] += word == "test"
+    return counts
+
+
+KEYS: list[Callable[[Clip], object]] = [
+    lambda clip: (clip.group, clip.label),
+    lambda clip: clip.group,
+    lambda clip: clip.label,
+    lambda clip: "all",
+]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data(), st.integers(2, 5), st.integers(0, 100))
+def test_balanced_folds_are_even_in_every_group_and_class_and_both_together(
+    data: st.DataObject, folds: int, seed: int
+) -> None:
+    classes, groups = data.draw(st.integers(2, 5)), data.draw(st.integers(1, 6))
+    sizes = st.lists(st.integers(0, 7), min_size=groups, max_size=groups)
+    table = [data.draw(sizes) for _ in range(classes)]
+    clips = [
+        Clip(f"{label}-{group}-{i}", "", f"c{label}", f"g{group}")
+        for label, row in enumerate(table)
+        for group, number in enumerate(row)
+        for i in range(number + (folds if group == 0 else 0))  # no class has fewer clips than there are folds
+    ]
+    index = Index(tuple(clips))
+    words = make_folds(index, "balanced", folds, seed)
+    for i in range(len(clips)):
+        assert sorted(fold[i] for fold in words) == ["test"] + ["train"] * (folds - 1)
+    for key in KEYS:
+        for name, tested in counts_of_tests(index, words, key).items():
+            assert max(tested) - min(tested) <= 1, name
+    shuffled = data.draw(st.permutations(range(len(clips))))
+    again = make_folds(Index(tuple(clips[i] for i in shuffled)), "balanced", folds, seed)
+    assert again == [[fold[i] for i in shuffled] for fold in words]  # whatever the order of the index
+
+
+def demo_index() -> Index:
+    """The demo's clips, by the names of its files: every actor plays every class equally often."""
+    clips = [Clip(f"{label}_{n}", "", label, f"a{n % 6:02d}") for label in CLASSES for n in range(36)]
+    return Index(tuple(clips))
+
+
+def test_every_actor_of_the_demo_plays_every_class_twice_in_each_balanced_fold() -> None:
+    index = demo_index()
+    for seed in range(5):
+        counts = counts_of_tests(index, make_folds(index, "balanced", 3, seed), KEYS[0])
+        assert len(counts) == 6 * 7
+        assert set(map(tuple, counts.values())) == {(2, 2, 2)}
+    assert make_folds(index, "balanced", 3, 0) == make_folds(index, "balanced", 3, 0)
+    assert make_folds(index, "balanced", 3, 0) != make_folds(index, "balanced", 3, 1)
+
+
+def test_a_tests_class_is_rarer_among_its_groups_training_clips_in_random_folds_but_not_in_balanced_ones() -> None:
+    index = demo_index()
+    trained, whole = group_shares(index, make_folds(index, "random", 3, 0)) or (0, 0)
+    assert whole == pytest.approx(100 / 7)
+    assert trained < 13
+    assert group_shares(index, make_folds(index, "balanced", 3, 0)) == pytest.approx((100 / 7, 100 / 7))
+
+
+def test_shares_within_groups_by_hand() -> None:
+    clips = [Clip(str(i), "", name[0], name[1]) for i, name in enumerate(["ag", "bg", "ag", "bg", "ah"])]
+    index = Index(tuple(clips))
+    # Group g has a b a b: the first fold tests its first a and trains b a b, the second tests its first b and trains a.
+    folds = [["test", "train", "train", "train", "train"], ["unused", "test", "train", "unused", "test"]]
+    assert group_shares(index, folds) == pytest.approx((100 * (1 / 3 + 0) / 2, 50))  # group h has no training clip
+    assert group_shares(make_index({"a": 4, "b": 4}), [["test", "train"] * 4]) is None  # groups are not known
+    assert group_shares(demo_index(), make_folds(demo_index(), "grouped", 3, 0)) is None  # no group is on both sides
+
+
+@pytest.mark.parametrize(
+    ("scheme", "groups", "words"),
+    [
+        ("random", 4, r"a test clip's class has .* pushed below chance; splits.scheme balanced avoids it"),
+        (
+            "balanced",
+            4,
+            r"a test clip's class has 50.0 % of its group's training clips and 50.0 % of all its group's clips$",
+        ),
+        ("grouped", 4, ""),
+        ("random", 0, ""),
+    ],
+)
+def test_what_a_groups_training_clips_say_of_its_tests_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, scheme: str, groups: int, words: str
+) -> None:
+    write_index(tmp_path / "index.csv", make_index({"a": 12, "b": 12}, groups).clips)
+    outputs = [str(tmp_path / f"fold{fold}.csv") for fold in (1, 2, 3)]
+    with caplog.at_level("INFO", "stp"):
+        app(["splits", str(tmp_path / "index.csv"), *outputs, "--scheme", scheme], standalone_mode=False)
+    found = [record.getMessage() for record in caplog.records if "test clip" in record.getMessage()]
+    assert len(found) == bool(words)
+    assert all(re.search(words, line) for line in found)
+
+
 def test_splits_depend_on_the_seed_alone() -> None:
     index = make_index({"a": 20, "b": 20})
     assert make_folds(index, "random", 3, 1) == make_folds(index, "random", 3, 1)
@@ -66,7 +172,7 @@ def test_official_folds_are_the_indexs() -> None:
         make_folds(index, "official", 3, 0)
 
 
-@pytest.mark.parametrize("scheme", ["random", "grouped", "leave_one_group_out", "official"])
+@pytest.mark.parametrize("scheme", ["random", "balanced", "grouped", "leave_one_group_out", "official"])
 def test_clips_whose_label_is_hidden_take_no_part(scheme: Scheme) -> None:
     known = [Clip(f"{group}{label}", "", label, group, "train;test") for group in "xyz" for label in "ab"]
     known = [replace(clip, split="test;train") if clip.group == "x" else clip for clip in known]
@@ -82,6 +188,13 @@ def test_clips_whose_label_is_hidden_take_no_part(scheme: Scheme) -> None:
 def test_rare_class_is_named() -> None:
     with pytest.raises(UserError, match=r"'b' has 2: lower splits.folds"):
         make_folds(make_index({"a": 9, "b": 2}), "random", 3, 0)
+
+
+def test_balanced_needs_groups() -> None:
+    with pytest.raises(UserError, match="'balanced' needs a group for every clip of the index; use 'random'"):
+        make_folds(make_index({"a": 9, "b": 9}), "balanced", 3, 0)
+    with pytest.raises(UserError, match=r"'b' has 2: lower splits.folds"):
+        make_folds(make_index({"a": 9, "b": 2}, groups=2), "balanced", 3, 0)
 
 
 def test_grouped_needs_groups() -> None:
