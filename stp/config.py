@@ -168,11 +168,13 @@ class Views:
 class Fusion:
     """Weighted average of streams: the weight of each modality (paper section 4.1), and what is averaged.
 
-    TSN averages scores before softmax; `probabilities` averages after it.
+    TSN averages scores before softmax; `probabilities` averages after it. `learned` adds fusions whose weights are
+    fitted for each fold on the clips that the other folds test (`stp.evaluation.learned`).
     """
 
     space: FusionSpace = "scores"
     weights: Mapping[str, float] = field(default_factory=lambda: {"rgb": 1.0, "of": 1.5, "wof": 1.0})
+    learned: bool = False
 
 
 @dataclass(frozen=True)
@@ -446,6 +448,7 @@ def _check(config: Config) -> None:
         raise UserError(
             "config: compute.compile: always, beside compute.micro_batch_videos; use never, or 0 micro-batch videos"
         )
+    _check_fusion(config)
     if config.submission != "none":
         if config.splits.folds != 1:
             raise UserError(
@@ -458,6 +461,20 @@ def _check(config: Config) -> None:
                 f"{', '.join(config.variants)}"
             )
     _check_explained(config)
+
+
+def _check_fusion(config: Config) -> None:
+    """Raise UserError if fusions shall be learned, and there is nothing to learn from or nothing to fuse."""
+    if config.fusion.learned and config.splits.folds == 1:
+        raise UserError(
+            "config: fusion.learned: true with splits.folds 1; weights are fitted on clips that other folds test: use "
+            "more folds, or fusion.learned: false"
+        )
+    if config.fusion.learned and not fused_inputs(config.modalities):
+        raise UserError(
+            f"config: fusion.learned: true, but of the modalities {', '.join(config.modalities)} no two are fused; "
+            f"fusions are {', '.join('+'.join(streams) for streams in FUSED)}"
+        )
 
 
 def _check_demo(demo: Demo) -> None:

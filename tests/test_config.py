@@ -131,6 +131,11 @@ def test_streams_and_fusion_weights_take_what_is_left_out_from_the_defaults() ->
             {"demo": {"frames": 500, "width": 1280}, "dataset": {"importer": "demo", "path": "results/videos"}},
             "config: demo: frames x width x height: 500 x 1280 x 96 are 61440000 pixels",
         ),
+        ({"fusion": {"learned": True}, "splits": {"folds": 1}}, "config: fusion.learned: true with splits.folds 1;"),
+        (
+            {"fusion": {"learned": True}, "modalities": ["rgb", "wof"]},
+            "config: fusion.learned: true, but of the modalities rgb, wof no two are fused; fusions are rgb+of, of+wof",
+        ),
         ({"submission": "3-level"}, "config: submission: '3-level' with splits.folds 3"),
         ({"submission": "9-level", "splits": {"folds": 1}}, "config: submission: '9-level' is not trained"),
         ({"explain": {"clips": ["a/b", "a__b"]}}, "config: explain.clips: two of them"),

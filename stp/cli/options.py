@@ -42,6 +42,10 @@ WEIGHTS = ",".join(f"{name}={weight:g}" for name, weight in Fusion().weights.ite
 Weights = Annotated[str, typer.Option(help=f"Weight of each stream, such as {WEIGHTS}.")]
 Space = Annotated[FusionSpace, typer.Option(help="What is averaged: scores before softmax, or probabilities.")]
 
+Learned = Annotated[
+    bool, typer.Option("--learned", help="Rows of fusions, too, whose weights are fitted on other folds' test scores.")
+]
+
 Keep = Annotated[
     bool,
     typer.Option(
@@ -75,7 +79,7 @@ def parse_options(texts: list[str]) -> dict[str, str]:
     return options
 
 
-def parse_fusion(weights: str, space: FusionSpace) -> Fusion:
+def parse_fusion(weights: str, space: FusionSpace, learned: bool = False) -> Fusion:
     """`rgb=1,of=1.5` -> the fusion; UserError for anything else."""
     try:
         parsed = {name: float(value) for name, value in (part.split("=") for part in weights.split(","))}
@@ -83,7 +87,7 @@ def parse_fusion(weights: str, space: FusionSpace) -> Fusion:
         raise UserError(f"--weights: '{weights}' is not of the form {WEIGHTS}") from None
     if "" in parsed or min(parsed.values()) <= 0:
         raise UserError(f"--weights: '{weights}' must give positive weights of modalities, such as {WEIGHTS}")
-    return Fusion(space, parsed)
+    return Fusion(space, parsed, learned)
 
 
 def parse_size(text: str) -> tuple[int, int]:

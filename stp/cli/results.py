@@ -11,6 +11,7 @@ from stp.cli.app import app
 from stp.cli.options import (
     WEIGHTS,
     ExistingFiles,
+    Learned,
     Output,
     Reported,
     Space,
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("stp")
 
 
-def predict_all(paths: list[Path], weights: str, space: Space) -> "list[Predictions]":
+def predict_all(paths: list[Path], weights: str, space: Space, learned: bool = False) -> "list[Predictions]":
     """Predictions of every input and variant that the scores files allow."""
     from stp.evaluation.fused import predict
 
-    fusion = parse_fusion(weights, space)
+    fusion = parse_fusion(weights, space, learned)
     return predict(read_all_scores(paths, fusion), fusion)
 
 
@@ -59,20 +60,26 @@ def table1(
     skipped: Annotated[Path | None, typer.Option(help="csv of clips that were skipped, for the notes.")] = None,
     weights: Weights = WEIGHTS,
     space: Space = Fusion.space,
+    learned: Learned = False,
 ) -> None:
     """Fuse streams and write the paper's Table 1 from the scores of all runs."""
     from stp.data.index import read_skipped
     from stp.evaluation import table1 as tables
+    from stp.evaluation.fused import predict
     from stp.evaluation.markdown import table1_notes
     from stp.evaluation.metrics import summarise
+    from stp.evaluation.significance import below_chance, below_chance_notes
     from stp.system.files import complete_file
 
-    fusion = parse_fusion(weights, space)
+    fusion = parse_fusion(weights, space, learned)
     runs = read_all_scores(scores, fusion)
     folds = tables.fold_accuracies(runs, fusion)
     summary = summarise(folds)
     rows = read_skipped(skipped) if skipped else []
-    notes = table1_notes(runs, fusion, [f"{row['clip']} ({row['reason']})" for row in rows])
+    warnings = below_chance_notes(below_chance(predict(runs, fusion)))
+    for words in warnings:
+        log.warning(words)
+    notes = [*warnings, *table1_notes(runs, fusion, [f"{row['clip']} ({row['reason']})" for row in rows])]
     with complete_file(long) as temporary:
         tables.long_table(folds).to_csv(temporary, index=False)
     write_table(output, tables.table1(summary), text, tables.table1_text(summary, notes))
@@ -99,17 +106,32 @@ def comparison(
 
 
 @app.command()
+def fusion(
+    scores: ExistingFiles,
+    output: Output,
+    text: Text,
+    space: Space = Fusion.space,
+) -> None:
+    """Write the weights of learned fusions, fitted for each fold on the test scores of all other folds."""
+    from stp.evaluation.fusion_table import fusion_table, fusion_text
+
+    table = fusion_table(read_all_scores(scores, Fusion(space)), space)
+    write_table(output, table, text, fusion_text(table))
+
+
+@app.command()
 def metrics(
     scores: ExistingFiles,
     output: Output,
     text: Text,
     weights: Weights = WEIGHTS,
     space: Space = Fusion.space,
+    learned: Learned = False,
 ) -> None:
     """Fuse streams and write accuracy, top-5 accuracy and F1 scores of every input and variant."""
     from stp.evaluation.metrics import fold_metrics, metrics_table, metrics_text
 
-    table = metrics_table(fold_metrics(predict_all(scores, weights, space)))
+    table = metrics_table(fold_metrics(predict_all(scores, weights, space, learned)))
     write_table(output, table, text, metrics_text(table))
 
 
@@ -124,11 +146,12 @@ def statistics(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the resamples.")] = Statistics.seed,
     weights: Weights = WEIGHTS,
     space: Space = Fusion.space,
+    learned: Learned = False,
 ) -> None:
     """Fuse streams and write spreads, bootstrap intervals and McNemar's tests against the baseline."""
     from stp.evaluation.significance import statistics_notes, statistics_table, statistics_text
 
-    predictions = predict_all(scores, weights, space)
+    predictions = predict_all(scores, weights, space, learned)
     table = statistics_table(predictions, resamples, seed)
     notes = statistics_notes(table, min(item.seed for item in predictions), resamples, seed)
     write_table(output, table, text, statistics_text(table, notes))

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from stp.config import FUSED, Fusion
+from stp.config import FUSED, Fusion, FusionSpace
 from stp.data.run_name import RunName, method_order
 from stp.errors import UserError
+from stp.evaluation.learned import learned_weights
 from stp.evaluation.scores import Scores, fuse
 
 
@@ -99,6 +100,7 @@ def _check_complete(runs: Sequence[RunName]) -> None:
             )
 
 
+LEARNED = ", learned"  # behind the names of inputs that are fused with learned weights
 STREAMS = FUSED[-1]  # the single streams, in the order of Table 1's rows
 
 
@@ -116,8 +118,10 @@ def inputs_of(groups: Sequence[dict[str, Scores]]) -> list[tuple[str, ...]]:
 def predict(scores: Sequence[Scores], fusion: Fusion) -> list[Predictions]:
     """Predictions of every input that has all its streams, in the order of Table 1's rows, then method, fold and seed.
 
+    Those of learned fusions come last, if `fusion.learned`.
+
     Raises:
-        UserError: as for `group_by_fold`.
+        UserError: as for `group_by_fold`; a fold's weights cannot be learned.
     """
     found = []
     groups = group_by_fold(scores)
@@ -129,6 +133,30 @@ def predict(scores: Sequence[Scores], fusion: Fusion) -> list[Predictions]:
             first, values = chosen[0], fuse(chosen, fusion)
             where = (input_name("+".join(streams)), method, fold, seed)
             found.append(Predictions(*where, first.classes, first.coarse, first.clips, first.labels, values))
+    if fusion.learned:
+        found += [predictions for predictions, _ in learned_fusions(scores, fusion.space)]
+    return found
+
+
+def learned_fusions(scores: Sequence[Scores], space: FusionSpace) -> list[tuple[Predictions, dict[str, float]]]:
+    """Predictions of every fused input with learned weights, and these weights by stream.
+
+    An input is called such as RGB+OF, learned; the order is that of `predict`.
+
+    Raises:
+        UserError: as for `group_by_fold`; a fold's weights cannot be learned (`stp.evaluation.learned`).
+    """
+    found = []
+    groups = group_by_fold(scores)
+    for streams in FUSED:
+        fused = {key: [runs[name] for name in streams] for key, runs in groups.items() if set(streams) <= set(runs)}
+        for (method, fold, seed), own in fused.items():
+            others = [runs for key, runs in fused.items() if (key[0], key[2]) == (method, seed) and key[1] != fold]
+            weights = learned_weights(own, others, space)
+            values = np.tensordot(weights, np.stack([stream.fused_values(space) for stream in own]), 1)
+            first, where = own[0], (input_name("+".join(streams)) + LEARNED, method, fold, seed)
+            predictions = Predictions(*where, first.classes, first.coarse, first.clips, first.labels, values)
+            found.append((predictions, dict(zip(streams, weights.tolist(), strict=True))))
     return found
 
 

@@ -49,6 +49,11 @@ def table1_notes(runs: Sequence[Scores], fusion: Fusion, skipped: Sequence[str])
         + ", ".join(f"{k.upper()} {v:g}" for k, v in fusion.weights.items())
         + ".",
     ]
+    if fusion.learned:
+        notes.append(
+            "Learned: the same average with weights fitted for each fold on the clips that the other folds test, by "
+            "cross entropy, none below 0; fusion.csv has them."
+        )
     if any(method_order(item.run.method) > (1, 3) for item in runs):
         notes.append(
             "Level 4 needs 8 parts, which 4 sub-segments cannot give (the paper does not say how): there K = 8 "

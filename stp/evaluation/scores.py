@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 from scipy.special import softmax
 
-from stp.config import Fusion
+from stp.config import Fusion, FusionSpace
 from stp.data.hdf5 import offset, read_hdf5, write_hdf5
 from stp.data.run_name import RunName
 from stp.errors import UserError
@@ -37,6 +37,11 @@ class Scores:
         mean: np.ndarray = self.values.mean(1)
         return mean
 
+    def fused_values(self, space: FusionSpace) -> np.ndarray:
+        """What a fusion averages: the video scores, or the probabilities that they give; float (clips, classes)."""
+        values = self.video_scores()
+        return softmax(values, axis=1) if space == "probabilities" else values
+
 
 def fuse(streams: Sequence[Scores], fusion: Fusion) -> np.ndarray:
     """Weighted average of the streams' video scores: float (clips, classes); a single stream needs no weight.
@@ -51,9 +56,7 @@ def fuse(streams: Sequence[Scores], fusion: Fusion) -> np.ndarray:
             raise UserError(
                 f"scores of {other.run} and of {first.run} are of other clips, classes, folds or seeds; run both again"
             )
-    values = [stream.video_scores() for stream in streams]
-    if fusion.space == "probabilities":
-        values = [softmax(value, axis=1) for value in values]
+    values = [stream.fused_values(fusion.space) for stream in streams]
     shares = np.array([1.0] if len(streams) == 1 else [weight_of(stream.run.input, fusion) for stream in streams])
     return np.average(values, axis=0, weights=shares)
 

@@ -1,4 +1,4 @@
-"""Statistics for the tables: how certain a class accuracy is, and whether a variant differs from the baseline.
+"""Statistics for the tables: how certain a class accuracy is, and whether it differs from the baseline or from chance.
 
 Three spreads are given side by side, because they answer different questions: between folds (different test and
 training clips), between seeds (the same data, trained again), and a bootstrap over test clips (the same networks).
@@ -11,10 +11,11 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from stp.errors import UserError
-from stp.evaluation.fused import Predictions, clip_outcomes, clip_shares
+from stp.evaluation.fused import LEARNED, Predictions, clip_outcomes, clip_shares
 from stp.evaluation.markdown import table_text, version_note, with_deviation
 from stp.evaluation.metrics import fold_metrics, summarise
 
+DOUBT = 0.01  # a corrected p below this is beyond doubt
 DRAWS_AT_ONCE = 2**22  # clips drawn at once: the resamples in memory then take about 100 MB
 
 
@@ -63,6 +64,78 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> tuple[int, int, float]:
     return only_first, only_second, float(p)
 
 
+def holm(p: np.ndarray) -> np.ndarray:
+    """Holm's correction of the p of several tests, float (tests,).
+
+    If all whose corrected p is below a level are called effects, one or more is wrong with at most that probability.
+    """
+    order = np.argsort(p)
+    corrected = np.empty(len(p))
+    corrected[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
+    return corrected
+
+
+def _blind_hits(predictions: Sequence[Predictions]) -> tuple[int, int, float]:
+    """Clips that a method recognises, clips tested, and how many it would recognise blindly, as `below_chance` says."""
+    lowest = min(item.seed for item in predictions)
+    seen: set[str] = set()
+    recognised, tested, blind = 0, 0, 0.0
+    for item in sorted((item for item in predictions if item.seed == lowest), key=lambda item: item.fold):
+        first = np.array([clip not in seen for clip in item.clips])
+        seen.update(item.clips)
+        labels, predicted = item.labels[first], item.classes_predicted()[first]
+        number = len(item.classes)
+        recognised, tested = recognised + int((labels == predicted).sum()), tested + len(labels)
+        hits = np.bincount(labels, minlength=number) @ np.bincount(predicted, minlength=number) / max(1, len(labels))
+        blind += float(hits)
+    return recognised, tested, blind
+
+
+def below_chance(predictions: Sequence[Predictions]) -> pd.DataFrame:
+    """One row per input and variant, which says whether it recognises fewer clips than if it did not look at them.
+
+    clips           test clips, each counted once: by the lowest seed, in the first fold that tests it
+    recognised      how many of them are recognised
+    chance          percent that would be recognised if, in each fold, the same predictions were dealt to the clips at
+                    random: the sum over classes of share among the labels x share among the predictions
+    p_below_chance  exact binomial test of `recognised` against `chance`, one-sided, corrected over all rows (`holm`)
+
+    Chance is that of the method's own predictions, because any other would blame methods that know something. Of 90
+    clips of one class and 10 of another, a method that recognises 70 % of each is below the best constant (90 %) and
+    below guessing by the classes' frequencies (82 %), but its own predictions, 66 and 34, dealt at random, have 62.8 %.
+    A constant is at chance, whichever class it names. Where classes are even, every such chance is 1 / classes. The
+    hits of such a deal vary as a binomial's do, or less. Clips count as independent.
+    """
+    groups: dict[tuple[str, str], list[Predictions]] = {}
+    for item in predictions:
+        groups.setdefault((item.input, item.method), []).append(item)
+    rows = []
+    for key, items in groups.items():
+        recognised, tested, blind = _blind_hits(items)
+        p = binomtest(recognised, tested, min(1, blind / tested), alternative="less").pvalue
+        rows.append((*key, tested, recognised, 100 * blind / tested, p))
+    columns = ["input", "variant", "clips", "recognised", "chance", "p_below_chance"]
+    table = pd.DataFrame(rows, columns=columns)
+    corrected = holm(table["p_below_chance"].to_numpy())
+    return table.assign(p_below_chance=[float(f"{p:.4g}") for p in corrected]).round({"chance": 4})
+
+
+def below_chance_notes(table: pd.DataFrame) -> list[str]:
+    """A note on the rows of `below_chance` that are below chance beyond doubt, with reason and cure; none without."""
+    named = [
+        f"{row['input']}, {row['variant']} ({row['recognised']} of {row['clips']} clips where chance is "
+        f"{row['chance'] * row['clips'] / 100:.1f}; p = {row['p_below_chance']:.1g})"
+        for row in table[table["p_below_chance"] < DOUBT].to_dict("records")
+    ]
+    if not named:
+        return []
+    return [
+        f"Below chance beyond doubt: {'; '.join(named)}. The usual reason: people or places are on both sides of the "
+        "folds, so that the input recognises them and names those of their classes that it was trained on. The cure: "
+        "give clips their groups, and use splits.scheme grouped or balanced. Fused, such an input does harm."
+    ]
+
+
 def _first_outcomes(outcomes: pd.DataFrame) -> pd.Series:
     """The outcome of each clip with the lowest seed, in the first fold that tests it: bool (recognised) by clip."""
     lowest = outcomes[outcomes["seed"] == outcomes["seed"].min()]
@@ -108,6 +181,8 @@ def statistics_table(predictions: Sequence[Predictions], resamples: int, seed: i
     pooled, low, high              class accuracy of the pooled clips of all folds, and its 95 % bootstrap interval;
                                    a clip counts with the share of its tests (seeds, and folds that test it) that
                                    recognised it
+    recognised, chance, p_below_chance
+                                   as in `below_chance`
     only_baseline, only_variant, p McNemar's exact test against the baseline of the same input: numbers of clips that
                                    only one of them recognises, and p; only the lowest seed and the first fold that
                                    tests a clip are used, because the tests of a clip are not independent
@@ -131,31 +206,38 @@ def statistics_table(predictions: Sequence[Predictions], resamples: int, seed: i
     )
     means = summary[["input", "variant", "class_accuracy", "fold_std", "seed_std"]]
     table = means.merge(table, on=["input", "variant"], validate="one_to_one")
+    table = table.merge(below_chance(predictions).drop(columns="clips"), on=["input", "variant"], validate="one_to_one")
     table["p"] = [float(f"{p:.4g}") for p in table["p"]]
     figures = ["class_accuracy", "fold_std", "seed_std", "pooled", "low", "high"]
-    return table[["input", "variant", "clips", *figures, "only_baseline", "only_variant", "p"]].round(
+    against_chance = ["recognised", "chance", "p_below_chance"]
+    return table[["input", "variant", "clips", *figures, "only_baseline", "only_variant", "p", *against_chance]].round(
         dict.fromkeys(figures, 4)
     )
 
 
 def statistics_notes(table: pd.DataFrame, trained_from: int, resamples: int, seed: int) -> list[str]:
-    """Notes on the paper's claim, the 3-level pyramid against the baseline, and then on the columns.
+    """Notes on inputs below chance, the paper's claim, the 3-level pyramid against the baseline, and on the columns.
 
     `trained_from` is the seed of the networks that are tested; `resamples` and `seed` belong to the bootstrap.
     """
-    claims = table[(table["variant"] == "3-level") & table["p"].notna()]
+    papers = ~table["input"].str.endswith(LEARNED)
+    claims = table[(table["variant"] == "3-level") & table["p"].notna() & papers]
     notes = [
         f"{row.input}, 3-level against baseline: {row.only_variant} clips are recognised by 3-level only, "
         f"{row.only_baseline} by the baseline only, p = {row.p:.2g}."
         for row in claims.tail(1).itertuples()
     ]
     return [
+        *below_chance_notes(table),
         *notes,
         f"95 % interval: percentiles of {resamples} bootstrap resamples (seed {seed}) of the pooled test clips; it "
         "does not cover what other training data or another seed would change.",
         "p: McNemar's exact test, two-sided, of the variant against the baseline of the same input. It compares "
         f"clip by clip, so it concerns accuracy over all clips; networks of seed {trained_from}; not corrected for the "
         "number of rows.",
+        "Chance: the accuracy over all clips if the input's predictions in a fold were dealt to its clips at random; p "
+        f"below chance: exact binomial test, one-sided, that it is lower than that; networks of seed {trained_from}; "
+        "corrected for the number of rows (Holm).",
         version_note(),
     ]
 
@@ -177,6 +259,8 @@ def statistics_text(table: pd.DataFrame, notes: Sequence[str]) -> str:
             "Only baseline": table["only_baseline"],
             "Only variant": table["only_variant"],
             "p": ["" if np.isnan(p) else f"{p:.2g}" for p in table["p"]],
+            "Chance": [f"{value:.1f}" for value in table["chance"]],
+            "p below chance": [f"{p:.2g}" for p in table["p_below_chance"]],
         }
     )
     if table["seed_std"].isna().all():

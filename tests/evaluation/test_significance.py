@@ -23,7 +23,10 @@ from stp.evaluation.comparison import (
 from stp.evaluation.fused import Predictions
 from stp.evaluation.metrics import METRICS, fold_metrics, measure, metrics_table, metrics_text, summarise
 from stp.evaluation.significance import (
+    below_chance,
+    below_chance_notes,
     bootstrap_intervals,
+    holm,
     mcnemar,
     statistics_notes,
     statistics_table,
@@ -156,6 +159,87 @@ def test_statistics_of_two_folds_and_seeds() -> None:
     text = statistics_text(table, notes)
     assert "93.8 ± 8.8" in text
     assert "± seeds" in text
+
+
+def guesses(labels: list[int], predicted: list[int], variant: str = "baseline", seed: int = 0) -> Predictions:
+    """Predictions of an input RGB whose ten classes are numbered."""
+    clips, classes = tuple(f"clip{i}" for i in range(len(labels))), tuple("abcdefghij")
+    return Predictions("RGB", variant, 1, seed, classes, (), clips, np.array(labels), np.eye(10)[predicted])
+
+
+EVEN = [i % 10 for i in range(217)]  # 21 or 22 clips of each of ten classes
+
+
+def test_an_input_that_recognises_the_place_is_below_chance() -> None:
+    """217 clips of ten classes, of which 4 are recognised: all others are taken for the class of a neighbour."""
+    wrong = guesses(EVEN, [label if i < 4 else (label + 1) % 10 for i, label in enumerate(EVEN)])
+    right = guesses(EVEN, EVEN, "3-level")
+    table = below_chance([wrong, right])
+    assert table["clips"].tolist() == [217, 217]
+    assert table["recognised"].tolist() == [4, 217]
+    assert table["chance"][0] == pytest.approx(10, abs=0.1)
+    chance = table["chance"][0] / 100
+    tail = sum(comb(217, k) * chance**k * (1 - chance) ** (217 - k) for k in range(5))
+    assert table["p_below_chance"][0] == pytest.approx(2 * tail, rel=1e-3)  # of two rows
+    assert table["p_below_chance"][1] == 1
+    (note,) = below_chance_notes(table)
+    assert note.startswith("Below chance beyond doubt: RGB, baseline (4 of 217 clips where chance is 21.7; p = ")
+    assert "3-level" not in note
+    assert "splits.scheme grouped or balanced" in note
+    statistics = statistics_table([wrong, right], 10, 0)
+    columns = ["input", "variant", "clips", "recognised", "chance", "p_below_chance"]
+    assert statistics[columns].equals(table)
+    assert note in statistics_notes(statistics, 0, 10, 0)
+    assert "p below chance" in statistics_text(statistics, [])
+
+
+@pytest.mark.parametrize("rare", [0, 1])
+def test_a_constant_is_at_chance_whichever_class_it_names(rare: int) -> None:
+    table = below_chance([guesses([0] * 90 + [1] * 10, [rare] * 100)])
+    assert table["recognised"][0] == table["chance"][0] == (90, 10)[rare]
+    assert table["p_below_chance"][0] > 0.5
+    assert below_chance_notes(table) == []
+    absent = below_chance([guesses([0] * 90 + [1] * 10, [7] * 100)])  # a class that no clip has
+    assert (absent["recognised"][0], absent["chance"][0], absent["p_below_chance"][0]) == (0, 0, 1)
+
+
+def test_even_recalls_of_uneven_classes_are_not_below_chance() -> None:
+    """70 of 100, which is less than the largest class's 90 and than the 82 of guessing by the classes' frequencies."""
+    predicted = [0] * 63 + [1] * 27 + [1] * 7 + [0] * 3
+    table = below_chance([guesses([0] * 90 + [1] * 10, predicted)])
+    assert table["recognised"][0] == 70
+    assert table["chance"][0] == pytest.approx(0.66 * 90 + 0.34 * 10)
+    assert table["p_below_chance"][0] > 0.9
+
+
+def test_chance_is_that_of_each_fold() -> None:
+    """A constant of each fold, whose classes are uneven the other way round, is at chance: 2 of 20 in both."""
+    first = guesses([0] * 18 + [1] * 2, [1] * 20)
+    clips = tuple(f"other{i}" for i in range(20))
+    second = replace(guesses([1] * 18 + [0] * 2, [0] * 20), fold=2, clips=clips)
+    table = below_chance([first, second])
+    assert (table["recognised"][0], table["chance"][0]) == (4, 10)
+    assert table["p_below_chance"][0] > 0.5
+
+
+def test_a_clip_of_several_folds_and_seeds_counts_once_against_chance() -> None:
+    items = [guesses([0, 1], [0, 0]), replace(guesses([0, 1], [1, 0]), fold=2), guesses([0, 1], [1, 0], seed=1)]
+    table = below_chance(items)
+    assert table[["clips", "recognised", "chance"]].to_numpy().tolist() == [[2, 1, 50]]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holms_correction_is_that_of_the_plain_statement(values: list[float]) -> None:
+    """A test is rejected at a level if all with lower p are, and its p times the tests not yet rejected is below it."""
+    ordered, highest = sorted(values), 0.0
+    expected: dict[float, list[float]] = {}
+    for place, p in enumerate(ordered):
+        highest = max(highest, min(1, (len(values) - place) * p))
+        expected.setdefault(p, []).append(highest)
+    corrected = holm(np.array(values))
+    for p, found in zip(values, corrected, strict=True):
+        assert any(found == pytest.approx(one) for one in expected[p])
+    assert holm(np.array([0.01, 0.04, 0.03])).tolist() == pytest.approx([0.03, 0.06, 0.06])
 
 
 def test_a_clip_that_several_folds_test_counts_once() -> None:

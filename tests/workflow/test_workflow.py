@@ -284,6 +284,13 @@ def test_other_fusion_weights_need_no_training(finished: Path) -> None:
     assert jobs(result) == FROM_SCORES, result.stdout
 
 
+def test_learned_fusion_needs_no_training_and_adds_a_table(finished: Path) -> None:
+    fusion = {"space": "probabilities", "learned": True}
+    result = snakemake(finished, TINY | {"fusion": fusion}, "--dry-run", "--quiet", "rules")
+    tables = {"table1": 1, "metrics": 1, "statistics": 1, "fusion": 1, "paper": 1, "config_page": 1, "table_page": 4}
+    assert jobs(result) == tables, result.stdout
+
+
 def test_other_schedule_of_flow_retrains_flow_alone(finished: Path) -> None:
     training = TINY["training"] | {"flow": {"epochs": 2}}
     result = snakemake(finished, TINY | {"training": training}, "--dry-run", "--quiet", "rules")

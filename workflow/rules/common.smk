@@ -40,7 +40,8 @@ REPORTED = ROOT / "config/reported"
 COMPARISONS = config["comparison"]
 KNOWN_COMPARISONS = sorted(path.stem for path in REPORTED.glob("*.csv"))
 
-TABLES = ["table1", *COMPARISONS, "statistics", "metrics"]
+LEARNED = ["fusion"] if config["fusion"]["learned"] else []
+TABLES = ["table1", *COMPARISONS, "statistics", "metrics", *LEARNED]
 SHARDS = range(config["shards"])
 FOLDS = range(1, config["splits"]["folds"] + 1)
 SEEDS = config["training"]["seeds"]
@@ -172,6 +173,12 @@ def fusion_options(wildcards):
         f"{name}={weight}" for name, weight in config["fusion"]["weights"].items()
     )
     return f"--weights {weights} --space {config['fusion']['space']}"
+
+
+# Of the tables that have rows of learned fusions, too. Nothing is added where there are none, so that tables made
+# before there was a choice stay valid.
+def learned_options(wildcards):
+    return fusion_options(wildcards) + (" --learned" if LEARNED else "")
 
 
 def scores_of(inputs, methods, name="scores"):

@@ -24,7 +24,7 @@ rule table1:
         "../../envs/environment.yaml"
     threads: 1
     params:
-        fusion=fusion_options,
+        fusion=learned_options,
     shell:
         "python -m stp --log {log:q} table1 {input.scores:q} --skipped {input.skipped:q} {params.fusion} -o {output.table:q} --long {output.long:q} --text {output.text:q}"
 
@@ -118,7 +118,7 @@ rule metrics:
         "../../envs/environment.yaml"
     threads: 1
     params:
-        fusion=fusion_options,
+        fusion=learned_options,
     shell:
         "python -m stp --log {log:q} metrics {input:q} {params.fusion} -o {output.table:q} --text {output.text:q}"
 
@@ -142,11 +142,37 @@ rule statistics:
         "../../envs/environment.yaml"
     threads: 1
     params:
-        fusion=fusion_options,
+        fusion=learned_options,
         resamples=config["statistics"]["resamples"],
         seed=config["statistics"]["seed"],
     shell:
         "python -m stp --log {log:q} statistics {input:q} {params.fusion} --resamples {params.resamples} --seed {params.seed} -o {output.table:q} --text {output.text:q}"
+
+
+if LEARNED:
+
+    rule fusion:
+        input:
+            scores_of(MODALITIES, VARIANTS),
+        output:
+            table=report(
+                f"{RESULTS}/fusion.csv",
+                category="1 Tables",
+                labels={"table": "Fusion (csv)"},
+                caption="../report/tables.rst",
+            ),
+            text=f"{RESULTS}/fusion.md",
+        log:
+            f"{RESULTS}/logs/fusion.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/fusion.tsv"
+        conda:
+            "../../envs/environment.yaml"
+        threads: 1
+        params:
+            space=config["fusion"]["space"],
+        shell:
+            "python -m stp --log {log:q} fusion {input:q} --space {params.space} -o {output.table:q} --text {output.text:q}"
 
 
 # The methods of the config on the same clips and folds, beside the baseline and the proposed pyramid.
