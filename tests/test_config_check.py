@@ -168,7 +168,10 @@ def test_a_value_of_another_kind_names_its_key(path: tuple[str, ...]) -> None:
         ),
         ({"fusion": {"weights": {"rgb": float("nan")}}}, "config: fusion.weights.rgb: nan is not allowed"),
         ({"flow": {"bound": float("inf")}}, "config: flow.bound: inf is not allowed; give a finite number"),
-        ({"comparison": ["table4"]}, "config: comparison: 'table4' is none of ma52, table2, table3, the files of"),
+        (
+            {"comparison": ["table4"]},
+            "config: comparison: 'table4' is none of ma52, table1, table2, table3, the files of",
+        ),
         ({"model": {"backbone": "res{x}"}}, "config: model.backbone: 'res{x}' has {, which Snakemake replaces"),
         ({"explain": {"clips": ["a/<b"]}}, "config: explain.clips[0]: 'a/<b' has <, which Snakemake replaces"),
         ({"explain": {"clips": ["a/" + "b" * 250]}}, "is too long; names may have 200 bytes, paths 2000"),

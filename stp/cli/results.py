@@ -61,10 +61,15 @@ def table1(
     weights: Weights = WEIGHTS,
     space: Space = Fusion.space,
     learned: Learned = False,
+    reported: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="csv of the figures that others report of these data."),
+    ] = None,
 ) -> None:
     """Fuse streams and write the paper's Table 1 from the scores of all runs."""
     from stp.data.index import read_skipped
     from stp.evaluation import table1 as tables
+    from stp.evaluation.comparison import read_reported
     from stp.evaluation.fused import predict
     from stp.evaluation.markdown import table1_notes
     from stp.evaluation.metrics import summarise
@@ -82,7 +87,8 @@ def table1(
     notes = [*warnings, *table1_notes(runs, fusion, [f"{row['clip']} ({row['reason']})" for row in rows])]
     with complete_file(long) as temporary:
         tables.long_table(folds).to_csv(temporary, index=False)
-    write_table(output, tables.table1(summary), text, tables.table1_text(summary, notes))
+    printed = read_reported(reported) if reported else None
+    write_table(output, tables.table1(summary), text, tables.table1_text(summary, notes, printed))
 
 
 @app.command()
@@ -155,6 +161,33 @@ def statistics(
     table = statistics_table(predictions, resamples, seed)
     notes = statistics_notes(table, min(item.seed for item in predictions), resamples, seed)
     write_table(output, table, text, statistics_text(table, notes))
+
+
+@app.command()
+def claims(
+    scores: ExistingFiles,
+    output: Output,
+    text: Text,
+    reported: Annotated[
+        list[Path],
+        typer.Option(
+            exists=True, dir_okay=False, help="csv of what the paper prints: table1.csv, table2.csv and table3.csv."
+        ),
+    ],
+    weights: Weights = WEIGHTS,
+    space: Space = Fusion.space,
+) -> None:
+    """Fuse streams and test each claim of the paper whose runs are given."""
+    from stp.evaluation.claims import TABLES, claims_notes, claims_table, claims_text
+    from stp.evaluation.comparison import read_reported
+
+    paths = {path.stem: path for path in reported}
+    if missing := [name for name in TABLES if name not in paths]:
+        raise UserError(f"--reported: {missing[0]}.csv is missing; give {', '.join(f'{name}.csv' for name in TABLES)}")
+    printed = {name: read_reported(paths[name]) for name in TABLES}
+    predictions = predict_all(scores, weights, space)
+    table = claims_table(predictions, printed)
+    write_table(output, table, text, claims_text(table, claims_notes(table, predictions, printed)))
 
 
 @app.command()
@@ -288,10 +321,10 @@ def submission(
     weights: Weights = WEIGHTS,
     space: Space = Fusion.space,
 ) -> None:
-    """Fuse the streams' scores of hidden clips (score --set hidden) and write the five likeliest labels of each.
+    """Fuse the streams' scores of hidden clips (score --set hidden) and write the five likeliest actions of each.
 
-    The csv has one row per clip with the numbers of actions and of coarser classes (body parts). A coarser class's
-    probability is the sum of its actions' probabilities. Numbers follow the order of the index.
+    The csv has one row per clip with the numbers of actions and of their coarser classes (body parts), likeliest action
+    first. Numbers follow the order of the index.
     """
     from stp.evaluation.submission import submission_table
     from stp.system.files import complete_file

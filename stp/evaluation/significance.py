@@ -136,10 +136,10 @@ def below_chance_notes(table: pd.DataFrame) -> list[str]:
     ]
 
 
-def _first_outcomes(outcomes: pd.DataFrame) -> pd.Series:
-    """The outcome of each clip with the lowest seed, in the first fold that tests it: bool (recognised) by clip."""
+def first_tests(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """The test of each clip with the lowest seed, in the first fold that tests it: label and correct (bool) by clip."""
     lowest = outcomes[outcomes["seed"] == outcomes["seed"].min()]
-    return lowest.drop_duplicates("clip").set_index("clip")["correct"].astype(bool)
+    return lowest.drop_duplicates("clip").set_index("clip")[["label", "correct"]].astype({"correct": bool})
 
 
 def against(
@@ -151,7 +151,7 @@ def against(
     """
     if other is None or other is outcomes:
         return None, None, None
-    first, second = _first_outcomes(other), _first_outcomes(outcomes)
+    first, second = first_tests(other)["correct"], first_tests(outcomes)["correct"]
     if not first.index.equals(second.index):
         raise UserError(f"scores of {name} and of {other_name} are of other folds; give the same folds of both")
     return mcnemar(first.to_numpy(), second.to_numpy())

@@ -1,6 +1,7 @@
 """Table 1: accuracies of every input and variant over the folds (paper section 4.2), and their confusion matrices."""
 
 from collections.abc import Sequence
+from math import nan
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ from sklearn.metrics import confusion_matrix
 
 from stp.config import Fusion
 from stp.data.run_name import method_order
-from stp.evaluation.fused import group_by_fold, predict
+from stp.evaluation.fused import group_by_fold, input_name, predict
 from stp.evaluation.markdown import table_text, with_deviation
 from stp.evaluation.metrics import KEYS, fold_metrics, summarise
 from stp.evaluation.scores import Scores, fuse
@@ -37,11 +38,25 @@ def table1(summary: pd.DataFrame) -> pd.DataFrame:
     return _by_variant(summary, summary["class_accuracy"].round(2))
 
 
-def table1_text(summary: pd.DataFrame, notes: Sequence[str]) -> str:
-    """Table 1 as Markdown: mean class accuracy and standard deviation over folds, with notes."""
+def table1_text(summary: pd.DataFrame, notes: Sequence[str], reported: pd.DataFrame | None = None) -> str:
+    """Table 1 as Markdown: mean class accuracy and standard deviation over folds, with notes.
+
+    With `reported` figures (`stp.evaluation.comparison.read_reported`), the reported class accuracy of the same input
+    and variant stands beside, in brackets.
+    """
     figures = zip(summary["class_accuracy"], summary["class_accuracy_std"], strict=True)
     cells = pd.Series([with_deviation(*figure) for figure in figures], summary.index)
     caption = "Mean class accuracy over the folds in %, ± standard deviation of the folds."
+    if reported is not None:
+        reported = reported[reported["metric"] == "class_accuracy"].dropna(subset="reported")
+        keys = zip(reported["streams"].map(input_name), reported["variant"], strict=True)
+        printed = {
+            key: f" ({with_deviation(value, nan)})" for key, value in zip(keys, reported["reported"], strict=True)
+        }
+        cells += [printed.get(key, "") for key in zip(summary["input"], summary["variant"], strict=True)]
+        sources = zip(reported["source"].str.rstrip("."), reported["data"], strict=True)
+        words = "; ".join(dict.fromkeys(f"{source}, of {data}" for source, data in sources))
+        caption, notes = f"{caption} In brackets what is reported.", [f"In brackets: {words}.", *notes]
     return table_text("Table 1", caption, _by_variant(summary, cells), notes)
 
 

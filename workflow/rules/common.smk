@@ -37,11 +37,15 @@ DATA = f"{DATASET['importer']} ({RESULTS})"
 
 # Published results, a file for each comparison; found from this file, because the workflow may be a module.
 REPORTED = ROOT / "config/reported"
-COMPARISONS = config["comparison"]
-KNOWN_COMPARISONS = sorted(path.stem for path in REPORTED.glob("*.csv"))
+# Those of Table 1 stand in Table 1 itself.
+COMPARISONS = [name for name in config["comparison"] if name != "table1"]
+PRINTED = [str(REPORTED / "table1.csv")] if "table1" in config["comparison"] else []
+KNOWN_COMPARISONS = sorted(
+    path.stem for path in REPORTED.glob("*.csv") if path.stem != "table1"
+)
 
 LEARNED = ["fusion"] if config["fusion"]["learned"] else []
-TABLES = ["table1", *COMPARISONS, "statistics", "metrics", *LEARNED]
+TABLES = ["table1", *COMPARISONS, "claims", "statistics", "metrics", *LEARNED]
 SHARDS = range(config["shards"])
 FOLDS = range(1, config["splits"]["folds"] + 1)
 SEEDS = config["training"]["seeds"]
@@ -179,6 +183,13 @@ def fusion_options(wildcards):
 # before there was a choice stay valid.
 def learned_options(wildcards):
     return fusion_options(wildcards) + (" --learned" if LEARNED else "")
+
+
+# The reported figures, too, are named only where they are shown.
+def table1_options(wildcards):
+    return " ".join(
+        [learned_options(wildcards), repeated("--reported", PRINTED)]
+    ).strip()
 
 
 def scores_of(inputs, methods, name="scores"):
