@@ -139,12 +139,14 @@ def claims_table(predictions: Sequence[Predictions], reported: Mapping[str, pd.D
         if not {claim.first, claim.second} <= outcomes.keys():
             continue
         sides, names = (claim.first, claim.second), [" ".join(side) for side in (claim.first, claim.second)]
+        test: Sequence[object]
         if claim.by_class:
-            classes, *test = _by_class(outcomes[claim.first], outcomes[claim.second])
-            ours = [100 * number / classes for number in test[:2]]
+            classes, behind, ahead, p = _by_class(outcomes[claim.first], outcomes[claim.second])
+            test = behind, ahead, p
+            ours = [100 * behind / classes, 100 * ahead / classes]
             theirs = [float("nan"), 100 * AHEAD / CLASSES]
         else:
-            test = list(against(outcomes[claim.first], outcomes[claim.second], *reversed(names)))
+            test = against(outcomes[claim.first], outcomes[claim.second], *reversed(names))
             ours = [measured[side] for side in sides]
             theirs = [printed.get((claim.printed_in, *side), float("nan")) for side in sides]
         reported_figures = (*theirs, theirs[1] - theirs[0], claim.printed_in)
