@@ -176,6 +176,7 @@ def claims(
     ],
     weights: Weights = WEIGHTS,
     space: Space = Fusion.space,
+    learned: Learned = False,
 ) -> None:
     """Fuse streams and test each claim of the paper whose runs are given."""
     from stp.evaluation.claims import TABLES, claims_notes, claims_table, claims_text
@@ -185,7 +186,7 @@ def claims(
     if missing := [name for name in TABLES if name not in paths]:
         raise UserError(f"--reported: {missing[0]}.csv is missing; give {', '.join(f'{name}.csv' for name in TABLES)}")
     printed = {name: read_reported(paths[name]) for name in TABLES}
-    predictions = predict_all(scores, weights, space)
+    predictions = predict_all(scores, weights, space, learned)
     table = claims_table(predictions, printed)
     write_table(output, table, text, claims_text(table, claims_notes(table, predictions, printed)))
 

@@ -5,14 +5,15 @@ A claim says that one input and method recognises more than another. The figures
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import nan
 
 import numpy as np
 import pandas as pd
 
 from stp.config import FUSED
-from stp.evaluation.fused import Predictions, clip_outcomes, input_name
+from stp.evaluation.fused import LEARNED, Predictions, clip_outcomes, input_name
 from stp.evaluation.markdown import table_text, version_note, with_deviation
 from stp.evaluation.metrics import fold_metrics, summarise
 from stp.evaluation.significance import against, first_tests, holm, mcnemar
@@ -74,7 +75,18 @@ def _claims() -> list[Claim]:
     ]
 
 
+def _learned(run: tuple[str, str]) -> tuple[str, str]:
+    """The same run with learned weights, where its input is fused."""
+    return (f"{run[0]}{LEARNED}" if "+" in run[0] else run[0]), run[1]
+
+
 CLAIMS = tuple(_claims())
+# The claims about fusing, and the one about TSN, also of fusions with learned weights, if there are any.
+LEARNED_CLAIMS = tuple(
+    replace(claim, words=f"{claim.words}; learned weights", first=_learned(claim.first), second=_learned(claim.second))
+    for claim in CLAIMS
+    if "+" in claim.second[0] and (claim.first[0] != claim.second[0] or claim.printed_in == "table2")
+)
 TABLES = tuple(dict.fromkeys(claim.printed_in for claim in CLAIMS if not claim.by_class))
 COLUMNS = (
     *("claim", "input", "first", "second"),
@@ -106,8 +118,13 @@ def _by_class(first: pd.DataFrame, second: pd.DataFrame) -> tuple[int, int, int,
     return len(ahead), *mcnemar(behind, ahead)
 
 
+def _claims_of(predictions: Sequence[Predictions]) -> tuple[Claim, ...]:
+    """CLAIMS, and those of learned fusions if there are any among the predictions."""
+    return CLAIMS + (LEARNED_CLAIMS if any(item.input.endswith(LEARNED) for item in predictions) else ())
+
+
 def claims_table(predictions: Sequence[Predictions], reported: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row per claim whose two runs are among the predictions, in the order of CLAIMS.
+    """One row per claim whose two runs are among the predictions, in the order of CLAIMS, then of LEARNED_CLAIMS.
 
     `reported` has the figures (`stp.evaluation.comparison.read_reported`) of the tables that TABLES names.
 
@@ -135,7 +152,7 @@ def claims_table(predictions: Sequence[Predictions], reported: Mapping[str, pd.D
         for row in rows[rows["metric"] == "class_accuracy"].to_dict("records")
     }
     rows = []
-    for claim in CLAIMS:
+    for claim in _claims_of(predictions):
         if not {claim.first, claim.second} <= outcomes.keys():
             continue
         sides, names = (claim.first, claim.second), [" ".join(side) for side in (claim.first, claim.second)]
@@ -144,11 +161,13 @@ def claims_table(predictions: Sequence[Predictions], reported: Mapping[str, pd.D
             classes, behind, ahead, p = _by_class(outcomes[claim.first], outcomes[claim.second])
             test = behind, ahead, p
             ours = [100 * behind / classes, 100 * ahead / classes]
-            theirs = [float("nan"), 100 * AHEAD / CLASSES]
+            theirs = [nan, 100 * AHEAD / CLASSES]
         else:
             test = against(outcomes[claim.first], outcomes[claim.second], *reversed(names))
             ours = [measured[side] for side in sides]
-            theirs = [printed.get((claim.printed_in, *side), float("nan")) for side in sides]
+            theirs = [
+                printed.get((claim.printed_in, name.removesuffix(LEARNED), method), nan) for name, method in sides
+            ]
         reported_figures = (*theirs, theirs[1] - theirs[0], claim.printed_in)
         rows.append((claim.words, claim.second[0], *names, *reported_figures, *ours, ours[1] - ours[0], *test))
     table = pd.DataFrame(rows, columns=list(COLUMNS[:-2])).astype(
@@ -173,7 +192,8 @@ def claims_notes(
         for name, rows in reported.items()
     ]
     present = {(item.input, item.method) for item in predictions}
-    absent = dict.fromkeys(side for claim in CLAIMS for side in (claim.first, claim.second) if side not in present)
+    claims = _claims_of(predictions)
+    absent = dict.fromkeys(side for claim in claims for side in (claim.first, claim.second) if side not in present)
     notes = [
         f"Reported by Mi and Wang 2019 ({'; '.join(data)}); measured here, means over folds and seeds. Inputs are "
         "compared with the 3 levels that the paper proposes, and a fusion with the part that is the paper's best.",
@@ -186,9 +206,11 @@ def claims_notes(
         f"{AHEAD} of {CLASSES} classes. That row has percent of the classes in which one of them is ahead, and its "
         "test counts classes.",
     ]
+    if claims != CLAIMS:
+        notes.append("Learned weights are not the paper's, whose figures stand beside them.")
     if absent:
         notes.append(
-            f"{len(CLAIMS) - len(table)} claims are left out, because their runs are not trained here: "
+            f"{len(claims) - len(table)} claims are left out, because their runs are not trained here: "
             f"{', '.join(' '.join(side) for side in absent)}."
         )
     return [*notes, "The paper's claims about other methods are left out; Tables 2 and 3 have them.", version_note()]
@@ -205,7 +227,7 @@ def _figures(table: pd.DataFrame, kind: str) -> list[str]:
     for first, second, difference in zip(
         *(table[f"{kind}_{part}"] for part in ("first", "second", "difference")), strict=True
     ):
-        both = " → ".join(with_deviation(value, float("nan")) for value in (first, second) if not np.isnan(value))
+        both = " → ".join(with_deviation(value, nan) for value in (first, second) if not np.isnan(value))
         found.append(both if np.isnan(difference) else f"{both} ({difference:+.1f})")
     return found
 

@@ -1,6 +1,7 @@
 """The paper's claims, on made-up predictions whose verdicts are known, and the paper's figures against its words."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +177,23 @@ def test_a_claim_whose_runs_are_not_trained_is_left_out_and_its_runs_are_named()
     assert f"{len(CLAIMS) - 14} claims are left out" in note
     assert "RGB 4-level" in note
     assert "RGB 3-level" not in note
+
+
+def test_learned_fusions_are_claims_of_their_own() -> None:
+    runs = everything()
+    learned = [replace(item, input=f"{item.input}, learned") for item in runs if "+" in item.input]
+    table, plain = claims_table([*runs, *learned], REPORTED), claims_table(runs, REPORTED)
+    assert table["claim"].tolist()[: len(plain)] == plain["claim"].tolist()
+    rows = table.iloc[len(plain) :]
+    assert list(zip(rows["first"], rows["second"], strict=True)) == [
+        ("OF 3-level", "RGB+OF, learned 3-level"),
+        ("OF 3-level", "OF+WOF, learned 3-level"),
+        ("OF 3-level", "RGB+OF+WOF, learned 3-level"),
+        ("RGB+OF, learned 3-level", "RGB+OF+WOF, learned 3-level"),
+        ("OF+WOF, learned 3-level", "RGB+OF+WOF, learned 3-level"),
+        ("RGB+OF+WOF, learned baseline", "RGB+OF+WOF, learned 3-level"),
+    ]
+    assert rows["reported_difference"].tolist() == [0.8, 1.6, 1.9, 1.1, 0.3, 4.0]
 
 
 def test_no_claim_at_all_is_a_table_without_rows() -> None:

@@ -171,7 +171,7 @@ rule claims:
         "../../envs/environment.yaml"
     threads: 1
     params:
-        fusion=fusion_options,
+        fusion=learned_options,
     shell:
         "python -m stp --log {log:q} claims {input.scores:q} --reported {input.reported[0]:q} --reported {input.reported[1]:q} --reported {input.reported[2]:q} {params.fusion} -o {output.table:q} --text {output.text:q}"
 
