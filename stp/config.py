@@ -20,11 +20,13 @@ Detector = Literal["orb", "sift"]
 FusionSpace = Literal["scores", "probabilities"]
 Residence = Literal["auto", "always", "never"]
 Compilation = Literal["auto", "always", "never"]
+Sampling = Literal["starts", "clips"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Balance = Literal["none", "sampling", "loss"]
 
 FUSED = (("rgb", "of"), ("of", "wof"), ("rgb", "of", "wof"))  # rows of Table 1 (paper section 4.1)
 MOST_FPS = 1000  # frames per second
+LATER = {"balance": "none", "sampling": "starts"}  # settings that versions had without having the keys
 FLOW = ("of", "wof")  # modalities that one job computes together
 DEMO_PIXELS = 50_000_000  # of a whole clip, which is drawn in some 2 GB
 PYRAMID = re.compile(r"baseline|([1-9])-level")  # names listed in `variants`: the methods of stp/methods/pyramid.py
@@ -99,9 +101,13 @@ class Splits:
 
 @dataclass(frozen=True)
 class Pyramid:
-    """Segments per training video (N), frames per segment (L), its sub-segments (K), and frames per sub-segment."""
+    """Segments per training video (N), frames per segment (L), its sub-segments (K), and frames per sub-segment.
+
+    `sampling` is where training segments start (`stp.sampling.segments`).
+    """
 
     segments: int = 3
+    sampling: Sampling = "starts"
     segment_length: int = 20
     subsegments: int = 4
     subsegment_length: int = 5
@@ -374,16 +380,18 @@ class Config:
         if entry.method == "pyramid":
             short = ("segment_length", "subsegments") if name == "baseline" else ()
             own = {key: value for key, value in _plain(self.pyramid).items() if key not in short} | own
-        return without_balance(_plain(self.model) | training | own)
+        return without_later(_plain(self.model) | training | own)
 
 
-def without_balance(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings without the keys that say how classes are balanced, if they are not: then they change no result.
+def without_later(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without later keys whose value is what versions did that had no such keys.
 
-    Runs of versions that had no such keys have these settings, too.
+    Runs of those versions have these settings, too, and need not be trained again.
     """
-    balanced = settings.get("balance", "none") != "none"
-    return {key: value for key, value in settings.items() if balanced or key not in ("balance", "balance_power")}
+    left_out = {key for key, value in LATER.items() if settings.get(key) == value}
+    if "balance" in left_out:
+        left_out.add("balance_power")
+    return {key: value for key, value in settings.items() if key not in left_out}
 
 
 SECTIONS: dict[str, type] = {

@@ -75,7 +75,7 @@ def test_settings_have_the_numbers_of_the_schema(path: str, name: str, modality:
         given = values.get("training", {}).get(stream, {})
         filled["training"][stream] = schema_defaults({"$ref": f"#/$defs/{stream}"}) | given
     unused = {"seeds", "checkpoint_minutes", "tensorboard", "flow" if modality == "rgb" else "rgb"}
-    unused |= {"balance", "balance_power"}
+    unused |= {"balance", "balance_power", "sampling"}
     unused |= {"segment_length", "subsegments"} if name == "baseline" else set()
     expected = filled["pyramid"] | filled["model"] | filled["training"]
     expected = {key: value for key, value in expected.items() if key not in unused}

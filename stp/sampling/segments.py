@@ -1,14 +1,17 @@
 """Sampling in time: where the segments of a video start, and which stored fields belong to their sub-segments.
 
-A video of `length` fields has max(1, length - L + 1) possible starts for a segment of L. As in TSN (Wang et al. 2016),
-these starts are divided evenly, not the fields. A video shorter than a segment repeats its last field.
+A video of `length` fields has max(1, length - L + 1) possible starts for a segment of L. Training segments start at
+random places. By the sampling `starts`, as in TSN (Wang et al. 2016), the possible starts are divided evenly, and there
+is one segment in each part. By `clips`, as the paper's section 3.1 reads, the video is divided evenly into clips, and
+each segment lies within its clip; a clip shorter than a segment has one that begins with it. Test segments are spread
+evenly over the possible starts. A video shorter than a segment repeats its last field.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from stp.config import Pyramid
+from stp.config import Pyramid, Sampling
 from stp.errors import UserError
 
 
@@ -25,6 +28,7 @@ class SegmentSampler:
     subsegments: int = Pyramid.subsegments
     subsegment_length: int = Pyramid.subsegment_length
     stack: int = 1
+    sampling: Sampling = Pyramid.sampling
 
     def __post_init__(self) -> None:
         if self.subsegment_length > self.segment_length:
@@ -44,8 +48,9 @@ class SegmentSampler:
         return tuple((2 * room * k + gaps) // (2 * gaps) for k in range(self.subsegments))
 
     def draw(self, length: int, rng: np.random.Generator) -> np.ndarray:
-        """Fields of N segments, int64 (N * K, stack): one random start in each of N even divisions of the starts."""
-        starts = training_starts(length, self.segments, self.segment_length, rng)
+        """Fields of N segments that start at random places: int64 (N * K, stack)."""
+        draw = training_starts if self.sampling == "starts" else starts_in_clips
+        starts = draw(length, self.segments, self.segment_length, rng)
         return subsegment_fields(self._subsegments(starts).reshape(-1), self.stack, length)
 
     def spread(self, length: int, segments: int) -> np.ndarray:
@@ -67,6 +72,13 @@ def training_starts(length: int, segments: int, segment_length: int, rng: np.ran
     starts = _starts(length, segment_length)
     edges = np.arange(segments + 1) * starts // segments
     return rng.integers(edges[:-1], np.maximum(edges[1:], edges[:-1] + 1))
+
+
+def starts_in_clips(length: int, segments: int, segment_length: int, rng: np.random.Generator) -> np.ndarray:
+    """A random start in each of `segments` even divisions of the video, so that the segment ends in it: (segments,)."""
+    edges = np.arange(segments + 1) * length // segments
+    last = np.minimum(np.maximum(edges[1:] - segment_length, edges[:-1]), _starts(length, segment_length) - 1)
+    return rng.integers(np.minimum(edges[:-1], last), last + 1)
 
 
 def even_starts(length: int, segments: int, segment_length: int) -> np.ndarray:

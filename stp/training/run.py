@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from stp.config import FLOW_STREAM, RGB_STREAM, Balance, Model, Precision, Stream, Training, is_flow, without_balance
+from stp.config import FLOW_STREAM, RGB_STREAM, Balance, Model, Precision, Stream, Training, is_flow, without_later
 from stp.data.modalities import MODALITIES, Modality
 from stp.data.run_name import RunName
 from stp.errors import UserError
@@ -29,7 +29,7 @@ class Run:
             "variant": name.method,
             "fold": name.fold,
             "classes": self.classes,
-            "settings": without_balance(asdict(self.options)),
+            "settings": without_later(asdict(self.options)),
             "seed": name.seed,
         }
 

@@ -22,7 +22,7 @@ from tests.runs import make_run
 LENGTHS = (1, 4, 19, 20, 21, 1000)
 
 
-def run_of(method: str, run_input: str = "of", **options: int) -> Run:
+def run_of(method: str, run_input: str = "of", **options: object) -> Run:
     return make_run(f"{run_input}/{method}/fold1/seed0", ("a", "b"), **options)
 
 
@@ -37,6 +37,31 @@ def test_level_4_spreads_8_overlapping_subsegments_over_the_same_segment() -> No
     chosen = pyramid.sampler(run_of("4-level"))
     assert chosen.subsegment_starts == (0, 2, 4, 6, 9, 11, 13, 15)
     assert chosen.subsegment_starts[-1] + chosen.subsegment_length == chosen.segment_length
+
+
+def test_segments_start_where_the_sampling_says() -> None:
+    rng = np.random.default_rng(0)
+    drawn = {
+        name: np.array([SegmentSampler(3, 20, 4, 5, sampling=name).draw(90, rng)[::4, 0] for _ in range(4000)])
+        for name in ("starts", "clips")
+    }
+    ranges = {name: list(zip(starts.min(0), starts.max(0), strict=True)) for name, starts in drawn.items()}
+    assert ranges == {"starts": [(0, 22), (23, 46), (47, 70)], "clips": [(0, 10), (30, 40), (60, 70)]}
+
+
+@given(st.integers(1, 200), st.integers(1, 8), st.integers(1, 40))
+def test_a_segment_lies_in_its_clip_or_begins_with_it(length: int, segments: int, segment_length: int) -> None:
+    starts = sampling.starts_in_clips(length, segments, segment_length, np.random.default_rng(0))
+    for number, start in enumerate(starts):
+        first, end = number * length // segments, (number + 1) * length // segments
+        assert first <= start <= end - segment_length or start == min(first, max(0, length - segment_length))
+
+
+def test_the_sampling_is_recorded_unless_it_is_that_of_versions_without_the_key() -> None:
+    assert "sampling" not in run_of("3-level").values()["settings"]
+    assert run_of("3-level", sampling="clips").values()["settings"]["sampling"] == "clips"
+    assert pyramid.sampler(run_of("3-level", sampling="clips")).sampling == "clips"
+    assert pyramid.sampler(run_of("baseline", sampling="clips")).sampling == "clips"
 
 
 @pytest.mark.parametrize("name", ["0-level", "three", "10-level", ""])
