@@ -23,6 +23,7 @@ from stp.system.machine import check_room
 from stp.system.progress import progress
 from stp.video.clip import GreyClip
 from stp.video.decoding import UndecodableError, decode, examine_damaged_video, stored_size
+from stp.video.identity import has_changed
 from stp.video.rate import frames_at
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,8 @@ def write_frames(clip: Clip, shard: ShardWriter, width: int, height: int, fps: f
     """Decode a clip into an open shard, as `extract_frames` does."""
     if not clip.frames:
         raise UserError(f"{clip.path}: the index lacks its number of frames; make the index with stp index")
+    if has_changed(clip):
+        raise UserError(f"{clip.path}: the video or its boxes have changed since the index; run stp index again")
     try:
         numbers = frames_at(examine_damaged_video(clip.path).times, fps) if fps else range(clip.frames)
         shard.create(clip.clip, (len(numbers), 3, height, width))

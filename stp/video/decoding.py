@@ -5,9 +5,9 @@ files that were trimmed, or that hold longer sound than pictures, declare frames
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,12 @@ import av
 import cv2
 import numpy as np
 from av.container import InputContainer
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
+
+from stp.video.containers import breaks_off, hole
 
 # fmt: off
 VIDEO_SUFFIXES = frozenset({
@@ -28,14 +31,14 @@ VIDEO_SUFFIXES = frozenset({
 # fmt: on
 # FFmpeg's names. Playlists are not among them: they would read other files, or the network.
 CONTAINERS = "asf,avi,dv,flv,h264,hevc,m4v,matroska,mov,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg"
-STRICT = "crccheck+bitstream+buffer+careful"  # FFmpeg: errors that have not been seen in the wild in healthy files
+# What FFmpeg calls "careful": errors that have not been seen in the wild in healthy files.
+STRICT = {"err_detect": "crccheck+bitstream+buffer+careful+explode"}
 FRAMES_AWAY = 2  # frames that a whole video may lack of its declared duration: muxers round
 SECONDS_AWAY = 0.1  # the same in seconds, for the sound's packets
-TRANSPORT_PACKETS = (188, 192, 204)  # bytes of a packet of a transport stream, which declares no duration
 SQUARE = 0.02  # pixels that differ less from squares are meant to be squares: encoders round the shape of the picture
 
 # FFmpeg's own lines name no file. They are the reasons given for damaged videos, and are shown nowhere else.
-av.logging.set_level(av.logging.WARNING)
+av.logging.set_level(av.logging.INFO)
 av.logging.set_skip_repeated(False)  # lines would be held back, and counted with the next video's
 logging.getLogger("libav").addHandler(logging.NullHandler())
 logging.getLogger("libav").propagate = False
@@ -79,8 +82,12 @@ def check_name(path: str) -> None:
 
 
 @contextmanager
-def _open(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The container and its video stream; UndecodableError if there is none that can be decoded."""
+def _open(path: str) -> Iterator[tuple[InputContainer, VideoStream, str]]:
+    """The container, its first video stream that is no cover, and what its reader said about holes while it opened.
+
+    Raises:
+        UndecodableError: there is no such stream, or it cannot be decoded.
+    """
     check_name(path)
     if not Path(path).is_file():
         raise UndecodableError("is a folder" if Path(path).is_dir() else "no such file")
@@ -92,15 +99,20 @@ def _open(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
         except (av.FFmpegError, OSError) as error:
             raise UndecodableError(f"cannot be opened as a video ({_words(error)})") from None
     with container:
-        stream = container.streams.best("video")
-        if not isinstance(stream, VideoStream):
+        videos = [s for s in container.streams.video if Disposition.attached_pic not in s.disposition]
+        if not videos:
             raise UndecodableError("has no pictures")
+        stream = videos[0]
         if stream.codec_context is None:
             unknown = [text.splitlines()[0] for _, _, text in lines if "codec" in text]
             raise UndecodableError(f"cannot be decoded ({unknown[-1] if unknown else 'unknown codec'})")
         stream.codec_context.thread_count = 1
-        stream.codec_context.options = {"err_detect": STRICT}
-        yield container, stream
+        yield container, stream, _hole(lines)
+
+
+def _hole(lines: Sequence[tuple[int, str, str]]) -> str:
+    """The first of FFmpeg's lines about bytes that are missing or wrong within the file; empty if there is none."""
+    return next((text.strip() for _, _, text in lines if hole(text)), "")
 
 
 def _words(error: Exception) -> str:
@@ -112,10 +124,13 @@ def _words(error: Exception) -> str:
 
 
 class _Reader:
-    """Reads the frames of a video, and keeps what its decoder and its packets say about damage."""
+    """Reads the frames of a video, and keeps what its decoder and its container say about damage.
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    A `strict` one finds more damage, and then fewer frames.
+    """
+
+    def __init__(self, path: str, strict: bool = False) -> None:
+        self.path, self.strict = path, strict
         self.damage: list[str] = []  # what was noticed, in order
         self.frames = 0  # so far
         self.rate = 0.0  # frames per second by the container; 0 where it does not say
@@ -123,28 +138,40 @@ class _Reader:
 
     def read(self) -> Iterator[VideoFrame]:
         """The frames in the order in which they are shown, damaged ones too."""
-        with _open(self.path) as (container, stream):
+        with _open(self.path) as (container, stream, words):
+            self._note(words)
+            if self.strict:
+                stream.codec_context.options = STRICT
             self.rate = float(stream.guessed_rate or 0)
             self.aspect = float(stream.sample_aspect_ratio or 1)
+            ends: dict[int, float] = {}  # seconds, of the packets of each stream so far
+            own = 0
             packets = container.demux()
-            ends: dict[int, int] = {}  # of the packets of each stream so far, in its own unit of time
-            while True:
-                try:
-                    packet = next(packets)
-                except StopIteration:
-                    break
-                except av.FFmpegError as error:
-                    self._note(_words(error))
-                    return
-                if packet.pts is not None:
-                    number = packet.stream.index
-                    ends[number] = max(ends.get(number, 0), packet.pts + (packet.duration or 0))
+            while packet := self._next(packets):
+                if packet.pts is not None and packet.time_base:
+                    number, end = packet.stream.index, (packet.pts + (packet.duration or 0)) * packet.time_base
+                    ends[number] = max(ends.get(number, 0.0), float(end))
                 if packet.stream.index == stream.index:
+                    own += bool(packet.size)
                     if packet.is_corrupt:
                         self._note("the file breaks off within it")
                     yield from self._decode(stream, packet)
-            bases = {item.index: float(item.time_base or 0) for item in container.streams}
-            self._check_end(container, max((end * bases[number] for number, end in ends.items()), default=0.0))
+            if container.format.name == "avi" and own < sum(bool(entry.size) for entry in stream.index_entries):
+                self.damage.append("packets that its index lists are missing")
+            self._check_end(container, max(ends.values(), default=0.0))
+
+    def _next(self, packets: Iterator[Any]) -> Any:
+        """The next packet; None at the end, or where the container can be read no further."""
+        with av.logging.Capture() as lines:
+            try:
+                packet = next(packets, None)
+            except IndexError:  # PyAV's, at the end of a file in which streams have appeared on the way
+                packet = None
+            except av.FFmpegError as error:
+                self._note(_words(error))
+                packet = None
+        self._note(_hole(lines))
+        return packet
 
     def _decode(self, stream: VideoStream, packet: Any) -> Iterator[VideoFrame]:
         name, frames = stream.codec_context.codec.name, []
@@ -164,8 +191,8 @@ class _Reader:
             yield frame
 
     def _check_end(self, container: InputContainer, end: float) -> None:
-        """Note a file that ends within a packet, or at `end` seconds, before the duration that its header declares."""
-        if container.format.name == "mpegts" and all(container.size % size for size in TRANSPORT_PACKETS):
+        """Note a file that ends before its declared size, or, at `end` seconds, before its declared duration."""
+        if breaks_off(self.path, container.format.name):
             self.damage.append("the file breaks off at its end")
         if not container.duration or not self.frames:
             return
@@ -177,7 +204,8 @@ class _Reader:
             self.damage.append(f"ends after {reached:.2f} of {declared:.2f} seconds")
 
     def _note(self, words: str) -> None:
-        self.damage.append(f"frame {self.frames + 1} is damaged ({words})")
+        if words:
+            self.damage.append(f"frame {self.frames + 1} is damaged ({words})")
 
 
 def examine_video(path: str) -> VideoFacts:
@@ -199,7 +227,19 @@ def examine_damaged_video(path: str) -> VideoFacts:
     Raises:
         UndecodableError: there is no such file, it is no video, or none of its frames decodes.
     """
-    reader = _Reader(path)
+    try:
+        facts = _examine(path, strict=True)
+        damage = facts.damage
+        if not damage:
+            return facts
+    except UndecodableError as error:
+        damage = str(error)
+    # Strictness costs frames, so those of a damaged video are counted without it.
+    return replace(_examine(path, strict=False), damage=damage)
+
+
+def _examine(path: str, strict: bool) -> VideoFacts:
+    reader = _Reader(path, strict)
     stamps: list[float | None] = []
     size, frame = (0, 0), None
     for frame in reader.read():

@@ -9,7 +9,7 @@ from stp.data.index import Clip
 from stp.video.checking import BadVideo, check_video
 
 DECODERS = ("av", "opencv-contrib-python-headless")
-DIGITS = 16  # 64 bits
+DIGITS, DECODER_DIGITS = 16, 4  # hexadecimal, of content and of versions
 
 
 def _decoders() -> str:
@@ -24,16 +24,25 @@ def _decoders() -> str:
 
 
 def content_digest(clip: Clip) -> str:
-    """16 hexadecimal digits that stand for the bytes of a clip's video and boxes, and the decoders' versions.
+    """16 hexadecimal digits for the bytes of a clip's video and boxes, and 4 for the decoders' versions.
 
     Neither the path nor the time of writing counts. Raises an OSError if a file cannot be read.
     """
-    parts = [_decoders()]
+    parts = []
     for path in (clip.path, clip.boxes):
         if path:
             with open(path, "rb") as file:
                 parts.append(hashlib.file_digest(file, "sha256").hexdigest())
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:DIGITS]
+    content, decoders = (hashlib.sha256(text.encode()).hexdigest() for text in ("\n".join(parts), _decoders()))
+    return content[:DIGITS] + decoders[:DECODER_DIGITS]
+
+
+def has_changed(clip: Clip) -> bool:
+    """True if a clip's video or boxes have other bytes than when its digest was made; False if one cannot be read."""
+    try:
+        return clip.digest != "" and content_digest(clip)[:DIGITS] != clip.digest[:DIGITS]
+    except OSError:
+        return False  # whoever reads it next says what is wrong
 
 
 def check_changed(clip: Clip, known: Mapping[str, int]) -> Clip | BadVideo:

@@ -1,5 +1,6 @@
 """Extraction of a shard: frames, flow and warped flow of clips of any length."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ from stp.extraction import pairs as clip_batches
 from stp.extraction import stages as extraction
 from stp.extraction.pairs import FlowSettings
 from stp.flow import quantise, tvl1
+from stp.video.identity import content_digest
 from tests.data.test_index import write_video
 from tests.video import clips as numbered
 
@@ -89,6 +91,20 @@ def test_frames_of_a_video_that_changed_since_the_index_are_refused(tmp_path: Pa
     with pytest.raises(UserError, match="9 frames, but the index says 12"):
         extraction.extract_frames((Clip("a", str(video), "x", frames=12),), tmp_path / "1.h5", 32, 24)
     assert not (tmp_path / "1.h5").exists()
+
+
+def test_a_video_that_changed_without_changing_its_length_is_refused(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "a.mp4", frames=9)
+    clip = Clip("a", str(video), "x", frames=9)
+    clip = replace(clip, digest=content_digest(clip))
+    extraction.extract_frames((clip,), tmp_path / "0.h5", 32, 24)
+    # Other versions of the decoders are no change of the video.
+    extraction.extract_frames((replace(clip, digest=f"{clip.digest[:16]}0000"),), tmp_path / "1.h5", 32, 24)
+    content = bytearray(video.read_bytes())
+    content[len(content) // 2] ^= 1
+    video.write_bytes(content)
+    with pytest.raises(UserError, match=r"a.mp4: the video or its boxes have changed since the index; run stp index"):
+        extraction.extract_frames((clip,), tmp_path / "2.h5", 32, 24)
 
 
 def test_frames_of_a_missing_video_are_refused_by_its_name(tmp_path: Path) -> None:

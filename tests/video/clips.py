@@ -32,11 +32,15 @@ def write(
     frames: int = 20,
     rate: int = 25,
     milliseconds: Sequence[int] = (),
+    ticks: Sequence[int] = (),
     sound: float = 0.0,
     options: dict[str, str] | None = None,
     aspect: Fraction = Fraction(1),
 ) -> Path:
-    """Write `frames` pictures; their times are even unless given, and sound of that many seconds is beside them."""
+    """Write `frames` pictures, with sound of that many seconds beside them.
+
+    Their times are even unless they are given, in milliseconds or in ticks of the rate.
+    """
     suffix = path.suffix.lstrip(".")
     with av.open(str(path), "w", format=FORMATS.get(suffix, suffix)) as container:
         stream: Any = container.add_stream(codec, rate=1000 if milliseconds else rate, options=options or {})
@@ -49,7 +53,7 @@ def write(
             voice.codec_context.layout = "mono"
         unit = Fraction(1, 1000) if milliseconds else Fraction(1, rate)
         stream.codec_context.time_base = unit
-        for number, time in zip(range(frames), milliseconds or range(frames), strict=True):
+        for number, time in zip(range(frames), milliseconds or ticks or range(frames), strict=True):
             frame = av.VideoFrame.from_ndarray(picture(number), format="bgr24")
             frame.pts, frame.time_base = time, unit
             container.mux(stream.encode(frame))
