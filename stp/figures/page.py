@@ -37,6 +37,8 @@ def _figure(path: Path) -> str:
 def _table(path: Path) -> str:
     """A Markdown file with its heading, table and notes; words stay words, without links, images and other markup."""
     text = html.escape(read_text(path), quote=False)
+    if not text.strip():
+        raise UserError(f"{path}: is empty; make the table again")
     renderer = markdown.Markdown(extensions=["tables", "sane_lists"])
     renderer.ESCAPED_CHARS.append("&")  # which begins the escaped <, > and &
     escapes: Registry = Registry()

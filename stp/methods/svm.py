@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from stp.config import check_range
+from stp.errors import UserError
 from stp.methods.shallow import shallow_method
 
 
@@ -34,6 +35,11 @@ class SvmOptions:
 
 def vector(options: SvmOptions, features: np.ndarray) -> np.ndarray:
     """Means of the clip's parts: features of its images (images, D) -> (sum(parts) * D,)."""
+    if len(features) < max(options.parts):
+        raise UserError(
+            f"methods: option parts has {max(options.parts)}, but the features are of {len(features)} images; "
+            "give features.frozen.images as many, or fewer parts"
+        )
     means = [piece.mean(0) for part in options.parts for piece in np.array_split(features, part)]
     return np.concatenate(means)
 

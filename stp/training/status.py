@@ -43,6 +43,8 @@ class RunStatus:
 
 def _read_rows(path: Path, growing: bool) -> tuple[dict[str, str], ...]:
     """The complete rows of a log, which may still be growing; none if there is no log yet."""
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder, not the log of a training; move it away")
     return tuple(read_rows(path, SHOWN, growing)) if path.is_file() else ()
 
 

@@ -7,6 +7,7 @@ HOLES = (
     "as first byte of an EBML number",
     "ff asf skip 0 (unknown stream)",
     "freeing incomplete packet",
+    "Invalid repeated frame header OBU",
     "Packet mismatch",
 )
 TRANSPORT_PACKETS = (188, 192, 204)  # bytes of a packet of a transport stream, which declares no size

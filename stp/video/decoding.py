@@ -147,7 +147,7 @@ class _Reader:
             ends: dict[int, float] = {}  # seconds, of the packets of each stream so far
             own = 0
             packets = container.demux()
-            while packet := self._next(packets):
+            while (packet := self._next(packets)) is not None:
                 if packet.pts is not None and packet.time_base:
                     number, end = packet.stream.index, (packet.pts + (packet.duration or 0)) * packet.time_base
                     ends[number] = max(ends.get(number, 0.0), float(end))

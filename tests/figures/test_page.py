@@ -13,6 +13,7 @@ from stp.config import Fusion
 from stp.data.run_name import RunName
 from stp.evaluation.markdown import plain_text, table1_notes, table_text
 from stp.evaluation.scores import Scores
+from stp.errors import UserError
 from stp.figures.page import paper_page
 from stp.figures.plots import save_confusion
 
@@ -94,3 +95,9 @@ def test_lines_of_a_name_are_one_line_and_plain_words_are_left_alone() -> None:
     assert plain_text("a\nb\t c\r\nd") == "a b c d"
     assert plain_text("wave/wave_01 (60 of 93 frames), TSN + x.y-z!") == "wave/wave_01 (60 of 93 frames), TSN + x.y-z!"
     assert plain_text("[x](y) <b> a|b") == "\\[x\\](y) \\<b\\> a\\|b"
+
+
+def test_an_empty_table_is_no_part_of_a_page(tmp_path: Path) -> None:
+    (tmp_path / "table1.md").write_text("\n")
+    with pytest.raises(UserError, match=r"table1.md: is empty; make the table again"):
+        paper_page([tmp_path / "table1.md"], "title")

@@ -26,6 +26,11 @@ def test_a_clips_vector_is_its_mean_and_those_of_its_four_parts() -> None:
     assert svm.vector(SvmOptions(parts=(2,)), features).tolist() == [4, 1, 4, 5]
 
 
+def test_more_parts_than_images_are_refused() -> None:
+    with pytest.raises(UserError, match=r"option parts has 4, but the features are of 2 images"):
+        svm.vector(SvmOptions(), np.ones((2, 3), np.float32))
+
+
 @pytest.mark.parametrize("classes", [2, 3])
 def test_a_pipeline_is_restored_from_its_arrays(classes: int) -> None:
     rng = np.random.default_rng(0)

@@ -139,6 +139,12 @@ def test_a_damaged_log_is_one_line_for_the_table_of_runs(tmp_path: Path, kind: s
             run_statuses(tmp_path, NOW)
 
 
+def test_a_folder_in_place_of_a_log_is_named(tmp_path: Path) -> None:
+    (tmp_path / "runs/of/3-level/fold1/seed0/log.csv").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"log.csv: is a folder, not the log of a training"):
+        run_statuses(tmp_path)
+
+
 def test_a_state_that_is_seldom_kept_is_not_taken_for_dead(tmp_path: Path) -> None:
     under_way(tmp_path, "of/3-level/fold1/seed0", NOW - 60 * 50, minutes=30)
     assert status(tmp_path).status == "training"
