@@ -11,9 +11,9 @@ import pytest
 
 from stp.config import Fusion
 from stp.data.run_name import RunName
+from stp.errors import UserError
 from stp.evaluation.markdown import plain_text, table1_notes, table_text
 from stp.evaluation.scores import Scores
-from stp.errors import UserError
 from stp.figures.page import paper_page
 from stp.figures.plots import save_confusion
 
