@@ -169,6 +169,8 @@ def save_timeline(path: Path, videos: Mapping[str, tuple[np.ndarray, np.ndarray]
             axes.set_ylabel("probability in %")
         all_axes[-1, 0].set_xlabel("seconds, middle of the window")
         figure.legend(*all_axes[0, 0].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
-        with complete_file(path) as temporary:
-            figure.savefig(temporary, format="png", dpi=150)
-        plt.close(figure)
+        try:
+            with complete_file(path) as temporary:
+                figure.savefig(temporary, format="png", dpi=150)
+        finally:
+            plt.close(figure)

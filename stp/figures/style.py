@@ -112,7 +112,9 @@ def save_figure(stem: Path, figure: Figure, title: str, parameters: Mapping[str,
         "png": {"Title": title, "Description": text, "Software": None},
         "pdf": {"Title": title, "Subject": text, "CreationDate": None},
     }
-    for kind, metadata in kinds.items():
-        with complete_file(stem.with_name(f"{stem.name}.{kind}")) as temporary:
-            figure.savefig(temporary, format=kind, dpi=300, metadata=metadata)
-    plt.close(figure)
+    try:
+        for kind, metadata in kinds.items():
+            with complete_file(stem.with_name(f"{stem.name}.{kind}")) as temporary:
+                figure.savefig(temporary, format=kind, dpi=300, metadata=metadata)
+    finally:
+        plt.close(figure)

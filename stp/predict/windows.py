@@ -45,7 +45,7 @@ def windows(times: Sequence[float], length: float, stride: float) -> list[Window
     chosen = [window(i * stride, i * stride + length) for i in range(number)] or [Window(0, frames)]
     if chosen[-1].first + chosen[-1].frames < frames:
         chosen.append(window(end - length, end + 1))
-    return list({window.first: window for window in reversed(chosen)}.values())[::-1]
+    return list({window.first: window for window in chosen}.values())
 
 
 def pieces(chosen: Sequence[Window], most: int = PIECE_FRAMES) -> Iterator[list[Window]]:

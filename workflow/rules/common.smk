@@ -99,6 +99,11 @@ def folder_of_run(kind, model):
     return str(results / kind / run.relative_to(results / "runs"))
 
 
+# Text that stands in a shell command as it is. A variable in braces would not be found where the workflow is a module.
+def literal(text):
+    return shlex.quote(text).replace("{", "{{").replace("}", "}}")
+
+
 # An option, once for each value.
 def repeated(option, values):
     return shlex.join([word for value in values for word in (option, str(value))])

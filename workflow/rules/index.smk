@@ -63,4 +63,6 @@ rule index:
         ),
         on_bad_video=config["on_bad_video"],
     shell:
-        "python -m stp --log {log:q} index {params.path:q} {params.importing} --keep --on-bad-video {params.on_bad_video} --named {CHECKED_NAMES:q} --threads {threads} -o {output.index:q} --skipped {output.skipped:q}"
+        "python -m stp --log {log:q} index {params.path:q} {params.importing} --keep --on-bad-video {params.on_bad_video} --named "
+        + literal(CHECKED_NAMES)
+        + " --threads {threads} -o {output.index:q} --skipped {output.skipped:q}"

@@ -96,7 +96,9 @@ rule paper:
     params:
         data=DATA,
     shell:
-        "python -m stp --log {log:q} paper {input:q} --title {params.data:q} --config {CONFIG_TEXT:q} -o {output:q}"
+        "python -m stp --log {log:q} paper {input:q} --title {params.data:q} --config "
+        + literal(CONFIG_TEXT)
+        + " -o {output:q}"
 
 
 # A page of each table for the report, which can show pages and pictures, but neither csv nor Markdown.
@@ -146,4 +148,6 @@ rule config_page:
     params:
         data=DATA,
     shell:
-        "python -m stp --log {log:q} paper --title {params.data:q} --config {CONFIG_TEXT:q} -o {output:q}"
+        "python -m stp --log {log:q} paper --title {params.data:q} --config "
+        + literal(CONFIG_TEXT)
+        + " -o {output:q}"

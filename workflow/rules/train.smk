@@ -39,7 +39,11 @@ rule weights:
         input_size=config["model"]["input_size"],
         written=written(config["model"]["weights"]),
     shell:
-        "python -m stp --log {log:q} weights --backbone {params.backbone:q} --weights {params.weights:q} --width {params.width} --input-size {params.input_size} --settings {CHECKED_PYRAMID:q} {CHECKED_VARIANTS} --methods {CHECKED_METHODS:q} -o {output:q}"
+        "python -m stp --log {log:q} weights --backbone {params.backbone:q} --weights {params.weights:q} --width {params.width} --input-size {params.input_size} --settings "
+        + literal(CHECKED_PYRAMID)
+        + f" {CHECKED_VARIANTS} --methods "
+        + literal(CHECKED_METHODS)
+        + " -o {output:q}"
 
 
 rule train:
