@@ -10,6 +10,10 @@ HOLES = (
     "Invalid repeated frame header OBU",
     "Packet mismatch",
 )
+# Codecs, by FFmpeg's names, of which every packet is a frame. Others have packets that show nothing.
+FRAME_A_PACKET = frozenset(
+    {"ffv1", "flv", "h263", "huffyuv", "mjpeg", "mpeg1video", "mpeg2video", "msmpeg4v2", "msmpeg4", "wmv1", "wmv2"}
+)
 TRANSPORT_PACKETS = (188, 192, 204)  # bytes of a packet of a transport stream, which declares no size
 ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # GUID of the object that describes the file
 ASF_SIZE, ASF_FLAGS, ASF_BROADCAST = 40, 88, 1  # places in that object, and the flag by which it declares no size

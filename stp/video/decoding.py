@@ -21,7 +21,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
-from stp.video.containers import breaks_off, hole
+from stp.video.containers import FRAME_A_PACKET, breaks_off, hole
 
 # fmt: off
 VIDEO_SUFFIXES = frozenset({
@@ -156,8 +156,10 @@ class _Reader:
                     if packet.is_corrupt:
                         self._note("the file breaks off within it")
                     yield from self._decode(stream, packet)
-            if container.format.name == "avi" and own < sum(bool(entry.size) for entry in stream.index_entries):
-                self.damage.append("packets that its index lists are missing")
+            if container.format.name == "avi":
+                every = stream.codec_context.codec.name in FRAME_A_PACKET
+                if own < sum(bool(entry.size) for entry in stream.index_entries) or (every and self.frames < own):
+                    self.damage.append("frames that its index lists are missing")
             self._check_end(container, max(ends.values(), default=0.0))
 
     def _next(self, packets: Iterator[Any]) -> Any:

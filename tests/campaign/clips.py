@@ -308,7 +308,7 @@ def write_named(path: str, kind: str, variant: str) -> None:
 def complaints(path: str) -> None:
     """Print what FFmpeg reports when it reads a video as strictly as it can, and the number of frames.
 
-    A damage that it does not report here cannot be noticed by any program that reads the video through it.
+    A damage that it does not report here cannot be noticed by a program that reads the video through it on one thread.
     """
     av.logging.set_level(av.logging.WARNING)
     with av.logging.Capture(local=False) as said:
@@ -316,6 +316,7 @@ def complaints(path: str) -> None:
         try:
             with av.open(path, options={"err_detect": "explode", "fflags": "-discardcorrupt"}) as container:
                 stream = container.streams.video[0]
+                stream.codec_context.thread_count = 1
                 stream.codec_context.options = {"err_detect": "explode+crccheck+bitstream+buffer+careful"}
                 for packet in container.demux(stream):
                     words = "corrupt packet" if packet.is_corrupt else words
