@@ -9,6 +9,8 @@ import cv2
 
 from stp.system.files import complete_file
 
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg's own lines name no file
+
 
 @contextmanager
 def video_writer(

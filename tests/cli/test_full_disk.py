@@ -66,6 +66,7 @@ def test_a_full_disk_is_one_line_that_names_the_file(
     small_disk: Callable[[int], Path],
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for module in (flow_folder, stages):  # as if another program filled the disk meanwhile
@@ -77,6 +78,7 @@ def test_a_full_disk_is_one_line_that_names_the_file(
         command = command.replace(word, str(folder))
     (line,) = errors(caplog, monkeypatch, *command.split())
     assert "the disk is full" in line
+    assert "moov atom" not in capfd.readouterr().err  # as FFmpeg says of an mp4
     assert file in line.split(": ")[0]
     left = [path for path in disk.rglob("*") if path.is_file()]
     assert not [path for path in left if path.name.startswith(".")]
