@@ -5,10 +5,14 @@ import fcntl
 import hashlib
 import io
 import os
+import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from itertools import count
 from pathlib import Path
 
 from stp.errors import UserError
@@ -16,6 +20,9 @@ from stp.errors import UserError
 FULL = (errno.ENOSPC, errno.EDQUOT)
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 LONGEST_NAME = 255  # bytes, on all common file systems
+MACHINE = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+PARTS = count()
+LEFT_PART = re.compile(r"^\..*\.(?P<machine>[0-9a-f]{6})-(?P<process>\d+)-\d+\.part(\.\w+)?$", re.DOTALL)
 
 
 def is_system_error(error: Exception) -> bool:
@@ -44,9 +51,34 @@ def clip_file_name(clip: str) -> str:
 
 
 def part_name(path: Path, suffix: str = "") -> Path:
-    """The name beside `path` under which it is written: hidden, and never longer than file systems allow."""
-    end = f".part{suffix}"
+    """A new name beside `path` under which it is written: hidden, and never longer than file systems allow.
+
+    No two writers share one, so that a job that was given up but still runs cannot write into the file of the next.
+    """
+    end = f".{MACHINE}-{os.getpid()}-{next(PARTS)}.part{suffix}"
     return path.with_name(f".{shortened(path.name, LONGEST_NAME - 1 - len(end))}{end}")
+
+
+@cache  # once a folder and process: folders may hold many files
+def remove_left_parts(folder: Path) -> None:
+    """Remove what processes of this machine that were killed have left in a folder."""
+    for entry in os.scandir(folder):
+        found = LEFT_PART.search(entry.name)
+        if found and found["machine"] == MACHINE and not _is_alive(int(found["process"])):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            else:
+                Path(entry.path).unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True
 
 
 @contextmanager
@@ -69,6 +101,7 @@ def complete_file(path: Path, suffix: str = "") -> Iterator[Path]:
     OSError names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_left_parts(path.parent)
     temporary = part_name(path, suffix)
     try:
         with full_disk_named(temporary, path):
@@ -87,8 +120,8 @@ def complete_folder(path: Path) -> Iterator[Path]:
     If the disk is full, the OSError names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_left_parts(path.parent)
     temporary = part_name(path)
-    shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
         with full_disk_named(temporary, path):

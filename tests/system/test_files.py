@@ -2,12 +2,14 @@
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from stp.system.files import DiskFile, clip_file_name, complete_file, complete_folder
+from stp.system.files import MACHINE, DiskFile, clip_file_name, complete_file, complete_folder
 
 
 def test_a_file_appears_when_the_block_has_ended_well(tmp_path: Path) -> None:
@@ -88,6 +90,33 @@ def test_the_content_is_on_the_disk_before_the_file_has_its_name(
     with pytest.raises(OSError, match="Input/output"), complete_file(tmp_path / "a") as temporary:
         temporary.touch()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_that_was_given_up_cannot_write_into_the_file_of_the_next(tmp_path: Path) -> None:
+    with complete_file(tmp_path / "a") as given_up, given_up.open("w") as late:
+        late.write("be")
+        with complete_file(tmp_path / "a") as temporary:
+            temporary.write_text("whole")
+        late.write("tween")
+        late.flush()
+        assert (tmp_path / "a").read_text() == "whole"
+    assert (tmp_path / "a").read_text() == "between"
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_stays(tmp_path: Path) -> None:
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    for process in (killed.pid, os.getppid()):
+        for name in ("a.h5", "b"):
+            (tmp_path / f".{name}.{MACHINE}-{process}-0.part").touch()
+        (tmp_path / f".folder.{MACHINE}-{process}-0.part" / "deeper").mkdir(parents=True)
+    others = {f".a.{'0' * 6}-{killed.pid}-0.part", ".own.part", "own.part"}
+    for name in others:
+        (tmp_path / name).touch()
+    with complete_file(tmp_path / "c") as temporary:
+        temporary.touch()
+    alive = {f".{name}.{MACHINE}-{os.getppid()}-0.part" for name in ("a.h5", "b", "folder")}
+    assert {path.name for path in tmp_path.iterdir()} == {"c", *others, *alive}
 
 
 def test_files_on_a_clip_have_its_id_and_never_too_long_a_name() -> None:
