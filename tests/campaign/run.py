@@ -1,6 +1,6 @@
 """`make campaign`: videos, configs, damaged files, kills, full disks and hostile names, thousands of them, seeded.
 
-python -m tests.campaign.run                            everything; the table goes to benchmarks/RESULTS.md
+python -m tests.campaign.run --keep                     everything; the table goes to benchmarks/RESULTS.md
 python -m tests.campaign.run --part videos --part names
 python -m tests.campaign.run --only damaged/index.csv   the cases whose names begin so, to see one again
 python -m tests.campaign.run --only videos/avi-mjpeg/cut-2 --leave      and its files stay
