@@ -360,9 +360,11 @@ def test_subset_of_ma52_runs_to_the_table_and_a_submission(tmp_path: Path) -> No
     assert header == ["vid", *ranks]
     assert [line[0] for line in lines] == ["test0000.mp4", "test0001.mp4", "test0002.mp4"]
     for line in lines:
-        assert len(set(line[1:6])) == len(set(line[6:])) == 5
-        assert all(0 <= int(word) < 52 for word in line[1:6])
-        assert all(0 <= int(word) < 7 for word in line[6:])
+        actions, parts = (list(map(int, words)) for words in (line[1:6], line[6:]))
+        assert len(set(actions)) == 5
+        assert all(0 <= action < 52 for action in actions)
+        # By the official rule, the body part of each action; these are the last actions of all parts but one.
+        assert parts == [sum(action > last for last in (4, 10, 23, 31, 37, 47)) for action in actions]
 
 
 def test_a_list_in_another_encoding_asks_for_utf8(tmp_path: Path) -> None:
