@@ -78,7 +78,8 @@ def index(
 
     clips = find_clips(importer, folder, lists, parse_options(option or []))
     check_ids(clips)
-    check_named(parse_json(named, "--named"), clips)  # before the videos are decoded
+    names = parse_json(named, "--named")
+    check_named(names, clips)  # before the videos are decoded
     if ignored := str(left_out(folder, clips, lists)):
         log.warning("left out of '%s': %s", folder, ignored)
     before = earlier_index(output)
@@ -93,7 +94,7 @@ def index(
     emptied = {video.clip.label for video in bad} - {clip.label for clip in good} - {""}
     if emptied:
         raise UserError(f"no video of class '{min(emptied)}' decodes; fix them or remove the class")
-    check_named(parse_json(named, "--named"), good)
+    check_named(names, good)
     taken = {clip.clip for clip in good}
     skipped_videos = [video for video in bad if video.clip.clip not in taken]
     for video in bad:

@@ -4,7 +4,8 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-ROUNDING = 0.001  # seconds; Matroska's time stamps are whole milliseconds
+from stp.video.rate import ROUNDING
+
 PIECE_FRAMES = 2048  # windows within this number of frames share their features, which are in memory together
 
 

@@ -1,7 +1,8 @@
 """Decoding: video file -> frames of one size, RGB or grey, and the check that a video decodes to its end.
 
-FFmpeg decodes, through PyAV. The decoder and the time stamps are trusted, and no number that a container declares:
-files that were trimmed, or that hold longer sound than pictures, declare frames that are never shown.
+FFmpeg decodes, through PyAV. The decoder and the time stamps are trusted, and not the number of frames that a header
+declares: files that were trimmed, or whose sound is longer than the picture, declare frames that are never shown. What
+else a container says of its size, its duration and its packets is compared with what is there.
 """
 
 import logging
@@ -131,7 +132,7 @@ class _Reader:
 
     def __init__(self, path: str, strict: bool = False) -> None:
         self.path, self.strict = path, strict
-        self.damage: list[str] = []  # what was noticed, in order
+        self.damage = ""  # what was noticed first
         self.frames = 0  # so far
         self.rate = 0.0  # frames per second by the container; 0 where it does not say
         self.aspect = 1.0  # width of a pixel over its height
@@ -159,7 +160,7 @@ class _Reader:
             if container.format.name == "avi":
                 every = stream.codec_context.codec.name in FRAME_A_PACKET
                 if own < sum(bool(entry.size) for entry in stream.index_entries) or (every and self.frames < own):
-                    self.damage.append("frames that its index lists are missing")
+                    self._report("frames that its index lists are missing")
             self._check_end(container, max(ends.values(), default=0.0))
 
     def _next(self, packets: Iterator[Any]) -> Any:
@@ -195,7 +196,7 @@ class _Reader:
     def _check_end(self, container: InputContainer, end: float) -> None:
         """Note a file that ends before its declared size, or, at `end` seconds, before its declared duration."""
         if breaks_off(self.path, container.format.name):
-            self.damage.append("the file breaks off at its end")
+            self._report("the file breaks off at its end")
         if not container.duration or not self.frames:
             return
         declared, start = container.duration / av.time_base, (container.start_time or 0) / av.time_base
@@ -203,11 +204,14 @@ class _Reader:
         reached = max(end, end - start)
         allowed = max(SECONDS_AWAY, FRAMES_AWAY / self.rate if self.rate else 0)
         if declared - reached > allowed:
-            self.damage.append(f"ends after {reached:.2f} of {declared:.2f} seconds")
+            self._report(f"ends after {reached:.2f} of {declared:.2f} seconds")
 
     def _note(self, words: str) -> None:
         if words:
-            self.damage.append(f"frame {self.frames + 1} is damaged ({words})")
+            self._report(f"frame {self.frames + 1} is damaged ({words})")
+
+    def _report(self, damage: str) -> None:
+        self.damage = self.damage or damage
 
 
 def examine_video(path: str) -> VideoFacts:
@@ -248,15 +252,14 @@ def _examine(path: str, strict: bool) -> VideoFacts:
         if not stamps:
             size = _shown_size(frame, reader.aspect)
         stamps.append(frame.time)
-    damage = reader.damage[0] if reader.damage else ""
     if frame is None:
-        raise UndecodableError(damage or "no frame can be decoded")
+        raise UndecodableError(reader.damage or "no frame can be decoded")
     last = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
     rate = reader.rate
     times = _times(stamps, last, rate)
     if times[-1] > 0 and not (rate and _is_even(times, rate)):
         rate = len(stamps) / times[-1]
-    return VideoFacts(len(stamps), *size, rate, times, damage)
+    return VideoFacts(len(stamps), *size, rate, times, reader.damage)
 
 
 def _times(stamps: list[float | None], last: float, rate: float) -> tuple[float, ...]:
