@@ -21,12 +21,17 @@ FusionSpace = Literal["scores", "probabilities"]
 Residence = Literal["auto", "always", "never"]
 Compilation = Literal["auto", "always", "never"]
 Sampling = Literal["starts", "clips"]
+RgbFrame = Literal["any", "first"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Balance = Literal["none", "sampling", "loss"]
 
 FUSED = (("rgb", "of"), ("of", "wof"), ("rgb", "of", "wof"))  # rows of Table 1 (paper section 4.1)
 MOST_FPS = 1000  # frames per second
-LATER = {"balance": "none", "sampling": "starts"}  # settings that versions had without having the keys
+LATER = {
+    "balance": "none",
+    "sampling": "starts",
+    "rgb_frame": "first",
+}  # settings that versions had without having the keys
 FLOW = ("of", "wof")  # modalities that one job computes together
 DEMO_PIXELS = 50_000_000  # of a whole clip, which is drawn in some 2 GB
 PYRAMID = re.compile(r"baseline|([1-9])-level")  # names listed in `variants`: the methods of stp/methods/pyramid.py
@@ -103,7 +108,8 @@ class Splits:
 class Pyramid:
     """Segments per training video (N), frames per segment (L), its sub-segments (K), and frames per sub-segment.
 
-    `sampling` is where training segments start (`stp.sampling.segments`).
+    `sampling` is where training segments start, and `rgb_frame` which frame of a sub-segment an RGB stream sees
+    (`stp.sampling.segments`).
     """
 
     segments: int = 3
@@ -111,6 +117,7 @@ class Pyramid:
     segment_length: int = 20
     subsegments: int = 4
     subsegment_length: int = 5
+    rgb_frame: RgbFrame = "any"
 
 
 @dataclass(frozen=True)
@@ -378,8 +385,9 @@ class Config:
         unused = {"seeds", "checkpoint_minutes", "tensorboard"} | ({"rgb", "flow"} - kinds)
         training = {key: value for key, value in _plain(self.training).items() if key not in unused}
         if entry.method == "pyramid":
-            short = ("segment_length", "subsegments") if name == "baseline" else ()
-            own = {key: value for key, value in _plain(self.pyramid).items() if key not in short} | own
+            unused |= {"segment_length", "subsegments"} if name == "baseline" else set()
+            unused |= set() if "rgb" in kinds else {"rgb_frame"}
+            own = {key: value for key, value in _plain(self.pyramid).items() if key not in unused} | own
         return without_later(_plain(self.model) | training | own)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from stp.config import SECTIONS, Config, Fusion, MethodEntry, Stream, from_values
+from stp.config import LATER, SECTIONS, Config, Fusion, MethodEntry, Stream, from_values
 from stp.errors import UserError
+from stp.methods.pyramid import PyramidOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8"))
@@ -75,7 +76,7 @@ def test_settings_have_the_numbers_of_the_schema(path: str, name: str, modality:
         given = values.get("training", {}).get(stream, {})
         filled["training"][stream] = schema_defaults({"$ref": f"#/$defs/{stream}"}) | given
     unused = {"seeds", "checkpoint_minutes", "tensorboard", "flow" if modality == "rgb" else "rgb"}
-    unused |= {"balance", "balance_power", "sampling"}
+    unused |= {"balance", "balance_power", "sampling"} | ({"rgb_frame"} if modality == "wof" else set())
     unused |= {"segment_length", "subsegments"} if name == "baseline" else set()
     expected = filled["pyramid"] | filled["model"] | filled["training"]
     expected = {key: value for key, value in expected.items() if key not in unused}
@@ -90,6 +91,19 @@ def test_balancing_is_a_setting_only_where_it_is_done(balance: str) -> None:
     assert config(training={"balance": "none", "balance_power": 0.5}).settings("3-level", "of") == plain
     balanced = config(training={"balance": balance, "balance_power": 0.5}).settings("3-level", "of")
     assert balanced == plain | {"balance": balance, "balance_power": 0.5}
+
+
+@pytest.mark.parametrize("modality", ["rgb", "of"])
+def test_the_frame_that_rgb_sees_is_a_setting_of_rgb_alone_and_only_if_it_is_any(modality: str) -> None:
+    """Runs of versions without the key, which took the first frame, are not trained again."""
+    first = config(pyramid={"rgb_frame": "first"}).settings("3-level", modality)
+    assert "rgb_frame" not in first
+    assert config().settings("3-level", modality) == first | ({"rgb_frame": "any"} if modality == "rgb" else {})
+
+
+def test_options_without_a_later_key_are_those_of_versions_that_did_not_have_it() -> None:
+    options = vars(PyramidOptions())
+    assert {key: options[key] for key in LATER} == LATER
 
 
 def test_another_method_is_an_entry_with_its_inputs_and_options() -> None:

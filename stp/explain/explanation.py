@@ -17,7 +17,6 @@ from torch.nn import functional as F
 from stp import methods
 from stp.config import Views
 from stp.data.index import Clip, Index
-from stp.data.modalities import MODALITIES
 from stp.data.shards import ClipFields
 from stp.errors import UserError
 from stp.explain.grad_cam import guidable, guided_grad_cam, last_maps, share_weights
@@ -56,6 +55,7 @@ class Explanation:
     target   number of the class
     scores   the clip's scores before softmax, float32 (classes,)
     starts   first frames of the sub-segments, ascending, int64 (n,)
+    frames   a frame that stands for each of them, the only one that RGB saw or the middle one of flow, int64 (n,)
     heat     Grad-CAM in the stored frames' pixels, float32 (n, H, W), never negative
     guided   guided Grad-CAM, likewise
     """
@@ -65,6 +65,7 @@ class Explanation:
     target: int
     scores: np.ndarray
     starts: np.ndarray
+    frames: np.ndarray
     heat: np.ndarray
     guided: np.ndarray
 
@@ -73,13 +74,6 @@ class Explanation:
         """The clip's probabilities of the classes, float64 (classes,)."""
         shares: np.ndarray = softmax(self.scores.astype(np.float64))
         return shares
-
-    @property
-    def frames(self) -> np.ndarray:
-        """The frame that represents each sub-segment: the only one of an RGB stream, the middle one of flow: (n,)."""
-        is_flow = MODALITIES[self.run.name.input].is_flow
-        middle: np.ndarray = self.starts + (self.subsegment_length // 2 if is_flow else 0)
-        return middle
 
 
 def place_back(maps: Tensor, crop: Crop, height: int, width: int) -> Tensor:
@@ -154,8 +148,10 @@ def explain(
                 total[rows] += crop_share * place_back(maps, view.crop, height, width)
             first += len(images)
     heat, guided = torch.where(seen > 0, sums / seen, 0).cpu().numpy()
-    starts = chosen.views[0].indices[:, 0]
-    return Explanation(run, sampler.subsegment_length, number, scores, starts, heat, guided)
+    first = chosen.views[0].indices[:, 0]
+    starts = np.maximum(first - sampler.scored_field, 0)
+    frames = first + sampler.stack // 2
+    return Explanation(run, sampler.subsegment_length, number, scores, starts, frames, heat, guided)
 
 
 def results_folder(model: Path) -> Path:

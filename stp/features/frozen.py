@@ -48,7 +48,7 @@ def extract(options: FrozenOptions, fields: ClipFields, compute: Compute) -> Ite
         options.backbone, channels, modality.is_flow, options.weights, options.width, options.input_size
     )
     backbone = backbone.to(compute.device).eval()
-    sampler = SegmentSampler(1, options.flow_fields, 1, options.flow_fields, stack)
+    sampler = SegmentSampler(1, options.flow_fields, 1, options.flow_fields, stack, frame="first")
     clips = fields.clips()
     source = open_fields(fields, clips, compute.device, compute.resident, compute.memory_share)
     for clip in progress(clips, desc=f"features of {fields.modality}", unit="clip"):

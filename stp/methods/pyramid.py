@@ -6,7 +6,7 @@ T-level    a pyramid of T levels; K is raised, if necessary, to the 2^(T-1) part
 
 from dataclasses import dataclass
 
-from stp.config import PYRAMID, Pyramid, Sampling
+from stp.config import PYRAMID, Pyramid, RgbFrame, Sampling
 from stp.errors import UserError
 from stp.methods.network import network_method
 from stp.models.pyramid import TemporalPyramidNetwork
@@ -23,6 +23,7 @@ class PyramidOptions(NetworkOptions):
     segment_length: int = Pyramid.segment_length
     subsegments: int = Pyramid.subsegments
     subsegment_length: int = Pyramid.subsegment_length
+    rgb_frame: RgbFrame = "first"  # what runs were trained with whose settings do not have the key; see config.LATER
 
 
 def parts(run: Run) -> tuple[int, ...]:
@@ -43,7 +44,7 @@ def sampler(run: Run) -> SegmentSampler:
     length = options.subsegment_length
     stack = length if single_modality(run).is_flow else 1
     if run.name.method == "baseline":
-        return SegmentSampler(options.segments, length, 1, length, stack, options.sampling)
+        return SegmentSampler(options.segments, length, 1, length, stack, options.sampling, options.rgb_frame)
     most = parts(run)[-1]
     subsegments = max(options.subsegments, most)
     if subsegments % most:
@@ -51,7 +52,9 @@ def sampler(run: Run) -> SegmentSampler:
             f"pyramid.subsegments {subsegments} cannot be divided into the {most} parts of variant {run.name.method}; "
             "use a multiple of this number, or fewer levels"
         )
-    return SegmentSampler(options.segments, options.segment_length, subsegments, length, stack, options.sampling)
+    return SegmentSampler(
+        options.segments, options.segment_length, subsegments, length, stack, options.sampling, options.rgb_frame
+    )
 
 
 def build(run: Run, weights: str | None = None) -> TemporalPyramidNetwork:

@@ -60,6 +60,7 @@ def metadata(model: Model, fields: Mapping[str, object]) -> dict[str, str]:
         "modality": model.modality,
         "variant": variant,
         "subsegment_starts": (starts - starts[0]).tolist(),
+        "scored_field": sampler.scored_field,
         "run": str(run.name),
         "fields": fields,
         "versions": versions() | {name: version(name) for name in PACKAGES},

@@ -41,6 +41,11 @@ class Sampler(Protocol):
         """The number of frames that a sub-segment covers."""
         ...
 
+    @property
+    def scored_field(self) -> int:
+        """The place in a sub-segment of the first field of the image by which it is scored."""
+        ...
+
     def draw(self, length: int, rng: np.random.Generator) -> np.ndarray:
         """A random training sample of a clip of `length` fields: int64 (N * K, stack)."""
         ...

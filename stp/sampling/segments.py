@@ -5,13 +5,17 @@ random places. By the sampling `starts`, as in TSN (Wang et al. 2016), the possi
 is one segment in each part. By `clips`, as the paper's section 3.1 reads, the video is divided evenly into clips, and
 each segment lies within its clip; a clip shorter than a segment has one that begins with it. Test segments are spread
 evenly over the possible starts. A video shorter than a segment repeats its last field.
+
+An image that is shorter than its sub-segment, as a single frame is, may lie anywhere in it: in training at random, in
+scoring in the middle, the mean of these places. Taken from the sub-segment's start only, as `first` does, images never
+show the last frames of a video.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from stp.config import Pyramid, Sampling
+from stp.config import Pyramid, RgbFrame, Sampling
 from stp.errors import UserError
 
 
@@ -20,7 +24,8 @@ class SegmentSampler:
     """Segments and their sub-segments (paper sections 3.1 and 3.2), as a `stp.sampling.samples.Sampler`.
 
     A video has `segments` segments (the paper's N) of `segment_length` frames (L). A segment has `subsegments`
-    sub-segments (K) of `subsegment_length` frames. An image is a stack of the first `stack` fields of a sub-segment.
+    sub-segments (K) of `subsegment_length` frames. An image is a stack of `stack` consecutive fields of a sub-segment:
+    any of them, or the first ones, as `frame` says.
     """
 
     segments: int = Pyramid.segments
@@ -29,6 +34,7 @@ class SegmentSampler:
     subsegment_length: int = Pyramid.subsegment_length
     stack: int = 1
     sampling: Sampling = Pyramid.sampling
+    frame: RgbFrame = Pyramid.rgb_frame
 
     def __post_init__(self) -> None:
         if self.subsegment_length > self.segment_length:
@@ -47,16 +53,31 @@ class SegmentSampler:
         gaps = max(1, self.subsegments - 1)
         return tuple((2 * room * k + gaps) // (2 * gaps) for k in range(self.subsegments))
 
+    @property
+    def _room(self) -> int:
+        """The number of fields by which an image may be later than the start of its sub-segment."""
+        return 0 if self.frame == "first" else self.subsegment_length - self.stack
+
+    @property
+    def scored_field(self) -> int:
+        """Where in its sub-segment a scored image begins: 2 for one frame of five, 0 for a stack of all five."""
+        return self._room // 2
+
     def draw(self, length: int, rng: np.random.Generator) -> np.ndarray:
-        """Fields of N segments that start at random places: int64 (N * K, stack)."""
+        """Fields of N segments that start at random places: int64 (N * K, stack).
+
+        The images of a segment are in the order of time, also where its sub-segments overlap.
+        """
         draw = training_starts if self.sampling == "starts" else starts_in_clips
-        starts = draw(length, self.segments, self.segment_length, rng)
-        return subsegment_fields(self._subsegments(starts).reshape(-1), self.stack, length)
+        first = self._subsegments(draw(length, self.segments, self.segment_length, rng))
+        if self._room:  # otherwise no random number is used
+            first = np.sort(first + rng.integers(0, self._room + 1, first.shape), axis=1)
+        return subsegment_fields(first.reshape(-1), self.stack, length)
 
     def spread(self, length: int, segments: int) -> np.ndarray:
         """Fields of segments at the middles of even divisions of the starts: int64 (segments, K, stack)."""
         starts = even_starts(length, segments, self.segment_length)
-        return subsegment_fields(np.minimum(self._subsegments(starts), length - 1), self.stack, length)
+        return subsegment_fields(self._subsegments(starts) + self.scored_field, self.stack, length)
 
     def _subsegments(self, starts: np.ndarray) -> np.ndarray:
         """First fields of the sub-segments of segments that begin at `starts`: (N,) -> (N, K) int64."""
@@ -88,7 +109,7 @@ def even_starts(length: int, segments: int, segment_length: int) -> np.ndarray:
 
 
 def subsegment_fields(starts: np.ndarray, stack: int, length: int) -> np.ndarray:
-    """Fields of the sub-segments that begin at `starts` (any shape): int64 starts.shape + (stack,).
+    """Fields of the images that begin at `starts` (any shape): int64 starts.shape + (stack,).
 
     Fields beyond the end of the video become its last field.
     """

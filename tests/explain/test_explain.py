@@ -296,7 +296,9 @@ def test_target_class() -> None:
 @given(own=st.integers(1, 30), more=st.integers(0, 30))
 def test_columns_are_in_order_and_within_the_figure(own: int, more: int) -> None:
     maps = np.zeros((own, 1, 1))
-    explanation = Explanation(tiny_run("rgb", "baseline"), 5, 0, np.zeros(2), np.arange(own), maps, maps)
+    explanation = Explanation(
+        tiny_run("rgb", "baseline"), 5, 0, np.zeros(2), np.arange(own), np.arange(own), maps, maps
+    )
     places = columns(explanation, own + more)
     assert places == sorted(set(places))
     assert 0 <= places[0] <= places[-1] < own + more

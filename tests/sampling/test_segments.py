@@ -27,8 +27,8 @@ def run_of(method: str, run_input: str = "of", **options: object) -> Run:
 
 
 def test_variants_are_the_papers() -> None:
-    assert pyramid.sampler(run_of("baseline")) == SegmentSampler(3, 5, 1, 5, stack=5)
-    assert pyramid.sampler(run_of("1-level", "rgb")) == SegmentSampler(3, 20, 4, 5, stack=1)
+    assert pyramid.sampler(run_of("baseline")) == SegmentSampler(3, 5, 1, 5, stack=5, frame="first")
+    assert pyramid.sampler(run_of("1-level", "rgb", rgb_frame="any")) == SegmentSampler(3, 20, 4, 5, stack=1)
     assert pyramid.sampler(run_of("3-level")).subsegment_starts == (0, 5, 10, 15)
     assert [pyramid.parts(run_of(name)) for name in ("baseline", "1-level", "3-level")] == [(1,), (1,), (1, 2, 4)]
 
@@ -42,7 +42,7 @@ def test_level_4_spreads_8_overlapping_subsegments_over_the_same_segment() -> No
 def test_segments_start_where_the_sampling_says() -> None:
     rng = np.random.default_rng(0)
     drawn = {
-        name: np.array([SegmentSampler(3, 20, 4, 5, sampling=name).draw(90, rng)[::4, 0] for _ in range(4000)])
+        name: np.array([SegmentSampler(3, 20, 4, 5, 1, name, "first").draw(90, rng)[::4, 0] for _ in range(4000)])
         for name in ("starts", "clips")
     }
     ranges = {name: list(zip(starts.min(0), starts.max(0), strict=True)) for name, starts in drawn.items()}
@@ -62,6 +62,66 @@ def test_the_sampling_is_recorded_unless_it_is_that_of_versions_without_the_key(
     assert run_of("3-level", sampling="clips").values()["settings"]["sampling"] == "clips"
     assert pyramid.sampler(run_of("3-level", sampling="clips")).sampling == "clips"
     assert pyramid.sampler(run_of("baseline", sampling="clips")).sampling == "clips"
+
+
+def drawn_frames(method: str, rgb_frame: str, length: int) -> set[int]:
+    """The frames of a video that RGB sees in 2000 training samples."""
+    chosen, rng = pyramid.sampler(run_of(method, "rgb", rgb_frame=rgb_frame)), np.random.default_rng(0)
+    return {int(frame) for _ in range(2000) for frame in chosen.draw(length, rng).reshape(-1)}
+
+
+@pytest.mark.parametrize("method", ["baseline", "3-level", "4-level"])
+def test_rgb_sees_every_frame_of_a_video_in_training(method: str) -> None:
+    assert drawn_frames(method, "any", 40) == set(range(40))
+    assert drawn_frames(method, "any", 7) == set(range(7))
+
+
+@pytest.mark.parametrize("method", ["baseline", "3-level", "4-level"])
+def test_with_first_rgb_never_sees_the_last_four_frames(method: str) -> None:
+    assert drawn_frames(method, "first", 40) == set(range(36))
+
+
+@pytest.mark.parametrize("method", ["baseline", "3-level", "4-level"])
+def test_any_frame_lies_in_its_subsegment_and_in_the_order_of_time(method: str) -> None:
+    """Sub-segments of 4 levels overlap. The starts of the segments use the same random numbers as with `first`."""
+    chosen = pyramid.sampler(run_of(method, "rgb", rgb_frame="any"))
+    for seed in range(200):
+        places = chosen.draw(60, np.random.default_rng(seed)).reshape(3, chosen.subsegments)
+        first = replace(chosen, frame="first").draw(60, np.random.default_rng(seed)).reshape(3, chosen.subsegments)
+        assert ((first <= places) & (places < first + chosen.subsegment_length)).all()
+        assert (np.diff(places, axis=1) >= 0).all()
+
+
+@given(st.integers(1, 200), st.integers(0, 2**32 - 1), st.sampled_from(["baseline", "3-level", "4-level"]))
+def test_flow_is_drawn_with_the_same_random_numbers_whichever_frame_rgb_sees(length: int, seed: int, name: str) -> None:
+    generators = [np.random.default_rng(seed) for _ in range(2)]
+    drawn = [
+        pyramid.sampler(run_of(name, "of", rgb_frame=frame)).draw(length, rng)
+        for frame, rng in zip(("any", "first"), generators, strict=True)
+    ]
+    assert (drawn[0] == drawn[1]).all()
+    assert generators[0].bit_generator.state == generators[1].bit_generator.state
+
+
+def test_any_frame_is_scored_by_the_middle_frames_and_first_by_the_first() -> None:
+    frames = {
+        name: pyramid.sampler(run_of("3-level", "rgb", rgb_frame=name)).spread(40, 1)[0, :, 0].tolist()
+        for name in ("any", "first")
+    }
+    assert frames == {"any": [12, 17, 22, 27], "first": [10, 15, 20, 25]}
+    assert pyramid.sampler(run_of("3-level", "of", rgb_frame="any")).spread(40, 1)[0, 0].tolist() == [
+        10,
+        11,
+        12,
+        13,
+        14,
+    ]
+
+
+def test_a_run_without_the_key_sees_the_first_frames_and_does_not_record_it() -> None:
+    assert pyramid.sampler(run_of("3-level", "rgb")).frame == "first"
+    assert "rgb_frame" not in run_of("3-level", "rgb", rgb_frame="first").values()["settings"]
+    assert run_of("3-level", "rgb", rgb_frame="any").values()["settings"]["rgb_frame"] == "any"
 
 
 @pytest.mark.parametrize("name", ["0-level", "three", "10-level", ""])
