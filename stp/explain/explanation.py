@@ -148,9 +148,9 @@ def explain(
                 total[rows] += crop_share * place_back(maps, view.crop, height, width)
             first += len(images)
     heat, guided = torch.where(seen > 0, sums / seen, 0).cpu().numpy()
-    first = chosen.views[0].indices[:, 0]
-    starts = np.maximum(first - sampler.scored_field, 0)
-    frames = first + sampler.stack // 2
+    first_fields = chosen.views[0].indices[:, 0]
+    starts = np.maximum(first_fields - sampler.scored_field, 0)
+    frames = first_fields + sampler.stack // 2
     return Explanation(run, sampler.subsegment_length, number, scores, starts, frames, heat, guided)
 
 
