@@ -200,8 +200,13 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Explain:
-    """Clips that guided Grad-CAM explains, and the runs that explain them; `target` is the config's key `class`."""
+    """Clips that guided Grad-CAM explains, and the runs that explain them; `target` is the config's key `class`.
 
+    Figure 3 shows clips of `number` classes that `seed` picks; each of `clips` has a figure and a video of its own.
+    """
+
+    number: int = 4
+    seed: int = 0
     clips: tuple[str, ...] = ()
     variants: tuple[str, ...] = ("baseline", "3-level")
     fold: int = 1
@@ -541,6 +546,10 @@ def _check_methods(config: Config) -> None:
 
 def _check_explained(config: Config) -> None:
     explain = config.explain
+    if (explain.clips or explain.number) and explain.fold > config.splits.folds:
+        raise UserError(
+            f"config: explain.fold: {explain.fold} is none of the {config.splits.folds} folds of splits.folds"
+        )
     if not explain.clips:
         return
     if len({clip.replace("/", "__") for clip in explain.clips}) < len(explain.clips):
@@ -550,10 +559,6 @@ def _check_explained(config: Config) -> None:
             raise UserError(
                 f"config: explain.variants: '{name}' is not trained; variants are {', '.join(config.variants)}"
             )
-    if explain.fold > config.splits.folds:
-        raise UserError(
-            f"config: explain.fold: {explain.fold} is none of the {config.splits.folds} folds of splits.folds"
-        )
 
 
 def fused_inputs(modalities: Sequence[str]) -> list[str]:

@@ -153,7 +153,7 @@ def test_streams_and_fusion_weights_take_what_is_left_out_from_the_defaults() ->
         ({"submission": "3-level"}, "config: submission: '3-level' with splits.folds 3"),
         ({"submission": "9-level", "splits": {"folds": 1}}, "config: submission: '9-level' is not trained"),
         ({"explain": {"clips": ["a/b", "a__b"]}}, "config: explain.clips: two of them"),
-        ({"explain": {"clips": ["a"], "fold": 4}}, "config: explain.fold: 4 is none of the 3 folds"),
+        ({"explain": {"number": 4, "fold": 4}}, "config: explain.fold: 4 is none of the 3 folds"),
         ({"explain": {"clips": ["a"], "variants": ["7-level"]}}, "config: explain.variants: '7-level' is not trained"),
         ({"compute": {"compile": "always", "micro_batch_videos": 1}}, "config: compute.compile: always"),
         (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stp.cli.app import app
-from stp.cli.options import Device, GpuShare, Threads, check_crops
+from stp.cli.options import Device, GpuShare, Stem, Threads, check_crops
 from stp.config import Compute, Examples, Explain, Views
 from stp.errors import UserError
 
@@ -111,6 +111,61 @@ def explain(
                 save(name, clip, fields, str(path), "predicted" if target == "own" else target)
 
 
+@app.command()
+def figure3(
+    index_file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, metavar="INDEX", help="The runs' index.")],
+    shards: Annotated[
+        list[Path], typer.Argument(exists=True, dir_okay=False, help="Shards of frames and of the runs' fields.")
+    ],
+    models: Annotated[
+        list[Path], typer.Option("--run", exists=True, dir_okay=False, help="A run's model.pt; repeat for more.")
+    ],
+    output: Stem,
+    number: Annotated[int, typer.Option(min=1, max=8, help="Number of classes.")] = Explain.number,
+    seed: Annotated[int, typer.Option(min=0, help="Picks classes and clips.")] = Explain.seed,
+    segments: Annotated[int, typer.Option(min=1, help="Segments, spread evenly over the clip.")] = Explain.segments,
+    crops: Annotated[int, typer.Option(help="Number of crops to average over: 1, 2, 5 or 10.")] = Views.crops,
+    device: Device = Compute.device,
+    gpu_share: GpuShare = Compute.gpu_share,
+    threads: Threads = 1,
+) -> None:
+    """Draw the paper's Figure 3: guided Grad-CAM of clips of a few classes that the runs have not seen."""
+    import torch
+
+    from stp.data.index import read_index
+    from stp.data.selection import clip_fields, fields_by_modality, picked_clips
+    from stp.explain.explanation import explain as explain_run
+    from stp.explain.explanation import explained_runs
+    from stp.explain.grad_cam import Unexplainable
+    from stp.figures.figure3 import ExplainedClip, save_figure3, save_reason
+    from stp.system.devices import configure, reserved_device
+
+    check_crops(crops)
+    torch.set_num_threads(threads)
+    index, fields, views = read_index(index_file), fields_by_modality(shards), Views(segments, crops)
+    runs = explained_runs(models, index, str(index_file))
+    clips = picked_clips(index, frozenset[str]().union(*(run.trained_on for run in runs)), number, seed)
+    if not clips:
+        raise UserError(f"--run: the runs were trained on every clip of {index_file}; give runs of one fold")
+
+    def explained(clip: "Clip", where: torch.device) -> ExplainedClip:
+        explanations = [
+            explain_run(run, clip_fields(fields, run.run.name.input, clip.clip), clip, "own", views, where)
+            for run in runs
+        ]
+        return ExplainedClip(clip, fields["rgb"][clip.clip][:].transpose(0, 2, 3, 1), explanations)
+
+    with reserved_device(device, gpu_share) as where:
+        configure(where, shapes_repeat=False)
+        try:
+            shown = [explained(clip, where) for clip in clips]
+        except Unexplainable as reason:
+            log.warning("no Figure 3: %s", reason)
+            save_reason(output, str(reason))
+            return
+    log.info("%s", save_figure3(output, shown, {"seed": seed, "segments": segments, "crops": crops}))
+
+
 def check_named(names: list[str], index: "Index", source: str) -> None:
     """Raise UserError for a name that is a folder, or that of a video that is neither a file nor a clip."""
     from stp.video.decoding import is_video
@@ -131,6 +186,24 @@ def video_names(videos: list[Path], taken: "Mapping[str, Clip]") -> dict[str, Pa
         if other is not path or path.stem in taken:
             raise UserError(f"CLIP: '{path}' and another clip would both be written to {path.stem}; give one of them")
     return named
+
+
+@app.command()
+def figure4(
+    index_file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, metavar="INDEX", help="The index.")],
+    shards: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="Shards of frames.")],
+    output: Stem,
+) -> None:
+    """Draw the paper's Figure 4: frames of the first clip of every class."""
+    from stp.data.index import read_index
+    from stp.data.shards import ClipFields
+    from stp.figures.clips import first_of_classes
+    from stp.figures.figure4 import save_figure4
+
+    index = read_index(index_file)
+    known = {clip.clip: clip for clip in index.clips}
+    first = {known[name].label: known[name] for name in first_of_classes(index, len(index.classes))}
+    log.info("%s", save_figure4(output, [first[label] for label in index.classes], ClipFields(shards)))
 
 
 @app.command()

@@ -1,8 +1,10 @@
 """Clips that a user names by their ids, and their stored fields by modality."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from stp.data.index import Clip, Index
 from stp.data.shards import ClipFields, shard_modality
@@ -52,6 +54,21 @@ def chosen_clips(index: Index, names: Sequence[str], source: str) -> dict[str, C
             )
         chosen[file] = known[name]
     return chosen
+
+
+def picked_clips(index: Index, seen: Collection[str], number: int, seed: int) -> list[Clip]:
+    """A random clip of each of `number` random classes that is not among the clips `seen`, in the order of classes.
+
+    Classes all of whose clips were seen are left out, as are clips with hidden labels.
+    """
+    unseen: dict[str, list[Clip]] = {}
+    for clip in index.clips:
+        if clip.label and clip.clip not in seen:
+            unseen.setdefault(clip.label, []).append(clip)
+    rng = np.random.default_rng(seed)
+    classes = [unseen[label] for label in index.classes if label in unseen]
+    chosen = sorted(rng.choice(len(classes), min(number, len(classes)), replace=False)) if classes else []
+    return [classes[i][rng.integers(len(classes[i]))] for i in chosen]
 
 
 def fields_by_modality(shards: Sequence[Path]) -> dict[str, ClipFields]:

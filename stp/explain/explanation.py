@@ -118,7 +118,8 @@ def explain(
     `target` is as for `target_class`.
 
     Raises:
-        UserError: the class is unknown, or the network has no maps or no rectifiers.
+        UserError: the class is unknown.
+        Unexplainable: the network has no maps or no rectifiers.
     """
     run, sampler = explained.run, explained.scorer.sampler
     network = explained.scorer.network.to(device).eval()

@@ -16,6 +16,11 @@ from torch.nn import functional as F
 from stp.errors import UserError
 from stp.models.pyramid import TemporalPyramidNetwork, subsegment_maps
 
+
+class Unexplainable(UserError):
+    """The backbone is of a kind that guided Grad-CAM cannot explain."""
+
+
 # Names of torch's and timm's classes; gates (sigmoids) are none.
 # fmt: off
 RECTIFIERS = frozenset({
@@ -41,12 +46,12 @@ def guidable(backbone: nn.Module) -> nn.Module:
     """A copy with the same results in which captum can guide every rectifier and no module works in place.
 
     Raises:
-        UserError: the network has no rectifier module.
+        Unexplainable: the network has no rectifier module.
     """
     backbone = copy.deepcopy(backbone).requires_grad_(False)
     rectifiers = [(n, m) for n, m in backbone.named_modules() if type(m).__name__ in RECTIFIERS]
     if not rectifiers:
-        raise UserError("guided Grad-CAM needs a backbone with rectifiers such as ReLU; this one has none")
+        raise Unexplainable("guided Grad-CAM needs a backbone with rectifiers such as ReLU; this one has none")
     for module in backbone.modules():
         if hasattr(module, "inplace"):
             setattr(module, "inplace", False)  # noqa: B010
@@ -61,7 +66,7 @@ def last_maps(backbone: nn.Module, images: Tensor) -> nn.Module:
     """The last module of the network whose output is square maps (B, C, h, w) with several places: those pooled next.
 
     Raises:
-        UserError: there is no such module.
+        Unexplainable: there is no such module.
     """
     found: list[nn.Module] = []
 
@@ -76,7 +81,9 @@ def last_maps(backbone: nn.Module, images: Tensor) -> nn.Module:
         for hook in hooks:
             hook.remove()
     if not found:
-        raise UserError("Grad-CAM needs maps of several places; take a convolutional backbone or a larger input_size")
+        raise Unexplainable(
+            "Grad-CAM needs maps of several places; take a convolutional backbone or a larger input_size"
+        )
     return found[-1]
 
 

@@ -50,6 +50,11 @@ def overlay(frame: np.ndarray, heat: np.ndarray) -> np.ndarray:
     return np.rint((1 - opacity) * grey + opacity * colours).astype(np.uint8)
 
 
+def detail(guided: np.ndarray) -> np.ndarray:
+    """Guided Grad-CAM (H, W) of 0..1 in grey, uint8 (H, W, 3)."""
+    return np.rint(255 * matplotlib.colormaps["gray"](guided)[..., :3]).astype(np.uint8)
+
+
 def columns(explanation: Explanation, number: int) -> list[int]:
     """The columns of a run's sub-segments, spread evenly over `number`, because runs have different numbers of them."""
     own = len(explanation.starts)
@@ -64,8 +69,7 @@ def montage(explanation: Explanation, frames: np.ndarray, number: int) -> np.nda
     heat, guided = shares(explanation.heat), shares(explanation.guided, 0.999)
     for i, column in enumerate(columns(explanation, number)):
         frame = frames[min(explanation.frames[i], len(frames) - 1)]
-        detail = np.rint(255 * matplotlib.colormaps["gray"](guided[i])[..., :3]).astype(np.uint8)
-        for line, part in enumerate((frame, overlay(frame, heat[i]), detail)):
+        for line, part in enumerate((frame, overlay(frame, heat[i]), detail(guided[i]))):
             top, left = line * (height + gap), column * (width + gap)
             image[top : top + height, left : left + width] = part
     return image

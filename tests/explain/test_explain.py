@@ -252,6 +252,19 @@ def test_maps_lie_where_the_class_is_and_follow_it(results: Results, name: str, 
             assert maps[inside].mean() > 20 * maps[~inside].mean()
 
 
+@pytest.mark.parametrize(("rgb_frame", "offset"), [("any", 2), ("first", 0)])
+def test_an_rgb_run_is_shown_with_the_frames_that_it_saw(results: Results, rgb_frame: str, offset: int) -> None:
+    tiny = tiny_run("rgb", "3-level")
+    run = replace(tiny, options=replace(tiny.options, rgb_frame=rgb_frame))
+    chosen, fields = to_explain(run, bright_network("3-level")), results.fields()["rgb"]
+    explanation = explain(chosen, fields, results.index.clips[1], "own", Views(1, 1), CPU)
+    assert explanation.starts.tolist() == [10, 15, 20, 25]
+    assert (explanation.frames - explanation.starts).tolist() == [offset] * 4
+    for t, heat in zip(explanation.frames, explanation.heat, strict=True):
+        middle = np.average(np.arange(64), weights=heat.sum(0))
+        assert abs(middle - (4 + t + 5.5)) < 0.7
+
+
 def test_class_that_nothing_speaks_for_has_no_heat(results: Results) -> None:
     clip = results.index.clips[1]
     fields = results.fields()["rgb"]

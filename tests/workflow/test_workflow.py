@@ -21,6 +21,7 @@ import psutil
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from stp.config import Fusion, Views
 from stp.data.index import read_index
@@ -29,6 +30,7 @@ from stp.evaluation.scores import read_scores
 from stp.models.convnet import ConvNet
 from stp.predict.ensemble import load_ensemble
 from stp.predict.videos import predict_video
+from stp.system.tables import read_table
 from tests.data.test_index import write_video
 
 if TYPE_CHECKING:
@@ -190,13 +192,27 @@ def test_tiny_dag_puts_every_table_and_figure_on_one_page(finished: Path) -> Non
     runs = [f"training/{name}_{variant}" for name in ("rgb", "of", "wof") for variant in ("baseline", "3-level")]
     assert figures == {
         *(f"{run.split('/')[1]}.{suffix}" for run in runs for suffix in ("png", "pdf")),
+        *(f"{name}.{suffix}" for name in ("figure3", "figure4") for suffix in ("png", "pdf")),
         *(f"classes_table2.{suffix}" for suffix in ("png", "pdf", "csv")),
         *(f"{clip}.{suffix}" for clip in first_clips(finished) for suffix in ("png", "pdf", "mp4")),
     }
     page = (finished / "o u t/paper.html").read_text()
-    assert page.count("<figure>") == 6 + 1 + 6
+    assert page.count("<figure>") == 2 + 6 + 1 + 6
     assert [title in page for title in ("<h1>Table 1</h1>", "<h1>Table 2</h1>", "<h1>Statistics</h1>")] == [True] * 3
     assert "&quot;clips_per_class&quot;: 4" in page
+
+
+def test_figure_3_takes_unseen_clips_of_the_first_seeds_runs_and_what_is_trained(finished: Path) -> None:
+    page = (finished / "o u t/paper.html").read_text()
+    words = "Figure 3: guided Grad-CAM of clips that the runs of fold 1 did not see, picked by seed 0: "
+    assert page.count(f"<figcaption>{words}") == 1
+    made = json.loads(Image.open(finished / "o u t/figures/figure3.png").info["Description"])
+    assert made["runs"] == [
+        f"{name}/fold1/seed0" for name in ("rgb/baseline", "rgb/3-level", "of/baseline", "of/3-level")
+    ]
+    _, tested = read_table(finished / "o u t/splits/fold1.csv")
+    assert set(made["clips"]) <= {row["clip"] for _, row in tested if row["set"] == "test"}
+    assert len({clip.split("/")[0] for clip in made["clips"]}) == len(made["clips"]) == 4
 
 
 def test_page_of_everything_opens_offline(finished: Path, offline: Page) -> None:
@@ -204,7 +220,7 @@ def test_page_of_everything_opens_offline(finished: Path, offline: Page) -> None
 
     offline.goto((finished / "o u t/paper.html").as_uri())
     expect(offline.get_by_role("heading", name="Table 1", exact=True)).to_be_visible()
-    assert [pixels(image) > 100 for image in offline.locator("img").all()] == [True] * 13
+    assert [pixels(image) > 100 for image in offline.locator("img").all()] == [True] * 15
 
 
 def test_report_opens_offline_and_shows_tables_figures_clips_config_and_times(finished: Path, offline: Page) -> None:
@@ -298,7 +314,7 @@ def test_learned_fusion_needs_no_training_and_adds_a_table(finished: Path) -> No
 def test_other_schedule_of_flow_retrains_flow_alone(finished: Path) -> None:
     training = TINY["training"] | {"flow": {"epochs": 2}}
     result = snakemake(finished, TINY | {"training": training}, "--dry-run", "--quiet", "rules")
-    assert jobs(result) == {"train": 8, "score": 8, "curves": 4} | FROM_SCORES, result.stdout
+    assert jobs(result) == {"train": 8, "score": 8, "curves": 4, "figure3": 1} | FROM_SCORES, result.stdout
 
 
 def test_single_fold_is_rerun_by_target(finished: Path) -> None:
@@ -430,7 +446,7 @@ def test_chosen_clips_are_explained_by_the_runs_that_are_there(finished: Path) -
     config = TINY | {"explain": {"clips": [clip], "variants": ["3-level"], "fold": 2, "segments": 1}}
     result = snakemake(finished, config)
     assert result.returncode == 0, result.stdout
-    assert jobs(result) == {"explain": 1, "paper": 1}, result.stdout
+    assert jobs(result) == {"explain": 1, "figure3": 1, "paper": 1}, result.stdout
     assert f"<figcaption>{clip}: guided Grad-CAM of class " in (finished / "o u t/paper.html").read_text()
     names = {path.name for path in (finished / "o u t/figures/explain").iterdir()}
     assert names == {f"{clip.replace('/', '__')}.{kind}" for kind in ("png", "pdf", "mp4")}
@@ -438,9 +454,30 @@ def test_chosen_clips_are_explained_by_the_runs_that_are_there(finished: Path) -
     assert "Nothing to be done" in snakemake(finished, config).stdout
 
 
+@pytest.mark.parametrize(
+    ("changes", "runs"),
+    [
+        ({"modalities": ["rgb", "wof"], "variants": ["2-level", "1-level"]}, ["rgb/2-level", "wof/2-level"]),
+        ({"modalities": ["of", "wof"], "variants": ["baseline", "1-level"]}, ["of/baseline", "of/1-level"]),
+        ({"modalities": ["rgb"], "variants": ["3-level"], "explain": {"fold": 2}}, ["rgb/3-level"]),
+        ({"explain": {"number": 0}}, []),
+    ],
+)
+def test_figure_3_is_of_the_streams_and_variants_that_there_are(
+    changes: dict[str, Any], runs: list[str], tmp_path: Path
+) -> None:
+    seeds = {"training": TINY["training"] | {"seeds": [3, 4]}}
+    result = snakemake(tmp_path, TINY | seeds | changes, "--dry-run")
+    assert result.returncode == 0, result.stdout
+    inputs = re.findall(r"rule figure3:\n *input: (.*)", result.stdout)
+    fold = changes.get("explain", {}).get("fold", 1)
+    found = [path for line in inputs for path in line.split(", ") if path.endswith("model.pt")]
+    assert found == [f"o u t/runs/{name}/fold{fold}/seed3/model.pt" for name in runs]
+
+
 def test_explanations_that_cannot_be_made_name_their_key(tmp_path: Path) -> None:
     for values, words in (
-        ({"clips": ["a"], "fold": 3}, "config: explain.fold: 3 is none of the 2 folds of splits.folds"),
+        ({"fold": 3}, "config: explain.fold: 3 is none of the 2 folds of splits.folds"),
         ({"clips": ["a/b", "a__b"]}, "config: explain.clips: two of them would be written to one file"),
         ({"clips": ["a"], "variants": ["2-level"]}, "config: explain.variants: '2-level' is not trained"),
     ):

@@ -58,7 +58,11 @@ METHODS = {entry.name: entry for entry in CONFIG.trained}
 INPUTS = list(dict.fromkeys(name for entry in CONFIG.trained for name in entry.inputs))
 FUSIONS = fused_inputs(MODALITIES)
 # What the table of methods compares with: the baseline, and the proposed pyramid.
-PROPOSED = "3-level" if "3-level" in VARIANTS else VARIANTS[-1]
+PROPOSED = (
+    "3-level"
+    if "3-level" in VARIANTS
+    else max(VARIANTS, key=lambda name: name != "baseline" and int(name[0]))
+)
 FEATURES = list(
     dict.fromkeys(entry.features for entry in CONFIG.methods if entry.features)
 )

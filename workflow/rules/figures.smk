@@ -9,6 +9,63 @@ EXPLAINING = expand(
     seed=SEEDS[0],
 )
 
+# Figure 3 is of RGB and the first flow there is.
+STREAMS = [
+    *(name for name in MODALITIES if name == "rgb"),
+    *[name for name in ("of", "wof") if name in MODALITIES][:1],
+]
+# The proposed pyramid stands for a variant that is not trained.
+SHOWN = dict.fromkeys(
+    name if name in VARIANTS else PROPOSED for name in EXPLAIN["variants"]
+)
+
+
+rule figure3:
+    input:
+        index=f"{RESULTS}/index.csv",
+        models=expand(
+            f"{RESULTS}/runs/{RUN}/model.pt",
+            run_input=STREAMS,
+            method=SHOWN,
+            fold=EXPLAIN["fold"],
+            seed=SEEDS[0],
+        ),
+        clips=expand(
+            f"{RESULTS}/clips/{{modality}}/{{shard}}.h5",
+            modality=dict.fromkeys(["rgb", *STREAMS]),
+            shard=SHARDS,
+        ),
+    output:
+        png=report(
+            f"{RESULTS}/figures/figure3.png",
+            category="6 Explanations",
+            labels={"clip": "Figure 3"},
+            caption="../report/figure3.rst",
+        ),
+        pdf=f"{RESULTS}/figures/figure3.pdf",
+    log:
+        f"{RESULTS}/logs/figure3.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/figure3.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: config["compute"]["threads"]
+    resources:
+        mem_mb=config["compute"]["mem_mb"],
+        runtime=120,
+        gpu=config["compute"]["gpus"],
+        device=config["compute"]["device"],
+        gpu_share=config["compute"]["gpu_share"],
+    params:
+        stem=f"{RESULTS}/figures/figure3",
+        number=EXPLAIN["number"],
+        seed=EXPLAIN["seed"],
+        models=lambda wildcards, input: repeated("--run", input.models),
+        segments=EXPLAIN["segments"],
+        crops=config["scoring"]["crops"],
+    shell:
+        "python -m stp --log {log:q} figure3 {input.index:q} {input.clips:q} {params.models} --number {params.number} --seed {params.seed} --segments {params.segments} --crops {params.crops} --device {resources.device:q} --gpu-share {resources.gpu_share} --threads {threads} -o {params.stem:q}"
+
 
 rule explain:
     input:
@@ -60,6 +117,35 @@ rule explain:
         recorded_gpu_share=1,  # the default of compute.gpu_share, recorded for the same reason
     shell:
         "python -m stp --log {log:q} explain {params.models} --index {input.index:q} {params.shards} --class {params.target:q} --segments {params.segments} --crops {params.crops} --device {resources.device:q} --gpu-share {resources.gpu_share} --threads {threads} -o {params.folder:q} -- {params.clip:q}"
+
+
+rule figure4:
+    input:
+        index=f"{RESULTS}/index.csv",
+        clips=expand(f"{RESULTS}/clips/rgb/{{shard}}.h5", shard=SHARDS),
+    output:
+        png=report(
+            f"{RESULTS}/figures/figure4.png",
+            category="5 Sample clips",
+            labels={"clip": "Figure 4: all classes"},
+            caption="../report/figure4.rst",
+        ),
+        pdf=f"{RESULTS}/figures/figure4.pdf",
+    log:
+        f"{RESULTS}/logs/figure4.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/figure4.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+        gpu=0,
+    params:
+        stem=f"{RESULTS}/figures/figure4",
+    shell:
+        "python -m stp --log {log:q} figure4 {input.index:q} {input.clips:q} -o {params.stem:q}"
 
 
 # The clips are known only when the index is, so the output is a folder.

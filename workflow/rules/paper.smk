@@ -1,5 +1,7 @@
-# Figures 5, 6 and 3 and the training curves.
+# Figures 3 to 6, explanations of clips by name, and the training curves.
 FIGURES = [
+    *([f"{RESULTS}/figures/figure3.png"] if EXPLAIN["number"] else []),
+    f"{RESULTS}/figures/figure4.png",
     *expand(
         f"{RESULTS}/confusion/{{streams}}_{{method}}.png",
         streams=FUSIONS or MODALITIES,
