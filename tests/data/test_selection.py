@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from stp.cli.app import app
-from stp.data.index import Clip
-from stp.data.selection import check_named
+from stp.data.index import Clip, Index
+from stp.data.selection import check_named, picked_clips
 from stp.errors import UserError
 from tests.data.test_index import write_video
 
@@ -61,3 +61,8 @@ def test_the_index_is_not_written_if_a_config_names_a_clip_that_is_not_there(tmp
     assert not (tmp_path / "index.csv").exists()
     assert index("wave/wave_1")
     assert (tmp_path / "index.csv").exists()
+
+
+def test_clips_with_hidden_labels_and_classes_without_unseen_clips_are_not_picked() -> None:
+    assert picked_clips(Index(CLIPS), {"clap/clap_01"}, 4, seed=0) == [CLIPS[0]]
+    assert picked_clips(Index(CLIPS), {clip.clip for clip in CLIPS}, 4, seed=0) == []
