@@ -24,6 +24,7 @@ Sampling = Literal["starts", "clips"]
 RgbFrame = Literal["any", "first"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Balance = Literal["none", "sampling", "loss"]
+PhasePrior = Literal["uniform", "learned"]
 
 FUSED = (("rgb", "of"), ("of", "wof"), ("rgb", "of", "wof"))  # rows of Table 1 (paper section 4.1)
 MOST_FPS = 1000  # frames per second
@@ -34,7 +35,8 @@ LATER = {
 }  # settings that versions had without having the keys
 FLOW = ("of", "wof")  # modalities that one job computes together
 DEMO_PIXELS = 50_000_000  # of a whole clip, which is drawn in some 2 GB
-PYRAMID = re.compile(r"baseline|([1-9])-level")  # names listed in `variants`: the methods of stp/methods/pyramid.py
+# Names listed in `variants`: the methods of stp/methods/pyramid.py, and with a prefix those of stp/methods/aligned.py.
+PYRAMID = re.compile(r"baseline|(?P<aligned>aligned-)?(?P<levels>[1-9])-level")
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,20 @@ class Pyramid:
     subsegments: int = 4
     subsegment_length: int = 5
     rgb_frame: RgbFrame = "any"
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """The variants `aligned-T-level`, whose pyramid slides over a longer segment (`stp.models.aligned`).
+
+    A training video has `segments` such segments. Each has `extra_subsegments` more sub-segments (m) than the pyramid
+    covers. `temperature` is that of the smooth maximum over the m + 1 offsets, and `phase_prior` the share of each.
+    """
+
+    segments: int = 1
+    extra_subsegments: int = 9
+    temperature: float = 1.0
+    phase_prior: PhasePrior = "uniform"
 
 
 @dataclass(frozen=True)
@@ -261,7 +277,10 @@ def is_flow(modality: str) -> bool:
 
 def method_file(name: str) -> str:
     """The file of a method in `stp/methods`, by the method's name alone: `baseline` and `T-level` are pyramids."""
-    return "pyramid" if PYRAMID.fullmatch(name) else name
+    match = PYRAMID.fullmatch(name)
+    if match:
+        return "aligned" if match["aligned"] else "pyramid"
+    return name
 
 
 def suits(value: Any, kind: Any) -> bool:
@@ -327,6 +346,7 @@ class Config:
     methods: tuple[MethodEntry, ...] = ()
     features: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pyramid: Pyramid = Pyramid()
+    aligned: Aligned = Aligned()
     model: Model = Model()
     training: Training = Training()
     scoring: Views = Views()
@@ -359,7 +379,8 @@ class Config:
     @property
     def trained(self) -> tuple[MethodEntry, ...]:
         """Every method that is trained: the pyramids of the short form `variants` x `modalities`, then `methods`."""
-        return (*(MethodEntry(name, "pyramid", self.modalities) for name in self.variants), *self.methods)
+        pyramids = (MethodEntry(name, method_file(name), self.modalities) for name in self.variants)
+        return (*pyramids, *self.methods)
 
     def method(self, name: str) -> MethodEntry:
         """The trained method of this name; UserError if there is none."""
@@ -382,17 +403,19 @@ class Config:
         """
         entry = self.method(name)
         own: dict[str, Any] = dict(entry.options)
-        if entry.method != "pyramid":
+        is_pyramid = entry.method in ("pyramid", "aligned")
+        if not is_pyramid:
             own["method"] = entry.method
         if entry.features:
             return own
         kinds = {"flow" if is_flow(modality) else "rgb" for modality in run_input.split("+")}
         unused = {"seeds", "checkpoint_minutes", "tensorboard"} | ({"rgb", "flow"} - kinds)
         training = {key: value for key, value in _plain(self.training).items() if key not in unused}
-        if entry.method == "pyramid":
+        if is_pyramid:
+            sections = _plain(self.pyramid) | (_plain(self.aligned) if entry.method == "aligned" else {})
             unused |= {"segment_length", "subsegments"} if name == "baseline" else set()
             unused |= set() if "rgb" in kinds else {"rgb_frame"}
-            own = {key: value for key, value in _plain(self.pyramid).items() if key not in unused} | own
+            own = {key: value for key, value in sections.items() if key not in unused} | own
         return without_later(_plain(self.model) | training | own)
 
 
@@ -416,6 +439,7 @@ SECTIONS: dict[str, type] = {
     "warped_flow": WarpedFlow,
     "splits": Splits,
     "pyramid": Pyramid,
+    "aligned": Aligned,
     "model": Model,
     "training": Training,
     "scoring": Views,

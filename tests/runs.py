@@ -3,11 +3,12 @@
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from stp.config import method_file
 from stp.data.run_name import RunName
-from stp.methods import find, load, pyramid
+from stp.methods import aligned, find, load, pyramid
 from stp.methods.network import NetworkRecogniser
 from stp.models.pyramid import TemporalPyramidNetwork
 from stp.system.signals import StopRequest
@@ -23,14 +24,19 @@ def make_run(name: str, classes: Sequence[str], **options: Any) -> Run:
     return find(kind).run(parsed, kind, classes, options)
 
 
+def _file(run: Run) -> ModuleType:
+    return aligned if run.kind == "aligned" else pyramid
+
+
 def plan_of(run: Run) -> Plan:
     """What the training loop gets for a run of a pyramid."""
     return Plan(run, lambda: pyramid.build(run), pyramid.sampler(run))
 
 
 def untrained(run: Run) -> NetworkRecogniser:
-    """A pyramid with its initial weights, ready to score."""
-    return NetworkRecogniser(run, Scorer(pyramid.build(run).eval(), run.options, pyramid.sampler(run)))
+    """A pyramid, sliding or not, with its initial weights, ready to score."""
+    method = _file(run)
+    return NetworkRecogniser(run, Scorer(method.build(run).eval(), run.options, method.sampler(run)))
 
 
 def pyramid_network(recogniser: NetworkRecogniser) -> TemporalPyramidNetwork:

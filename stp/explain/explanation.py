@@ -19,13 +19,14 @@ from stp.config import Views
 from stp.data.index import Clip, Index
 from stp.data.shards import ClipFields
 from stp.errors import UserError
-from stp.explain.grad_cam import guidable, guided_grad_cam, last_maps, share_weights
+from stp.explain.grad_cam import gradient_weights, guidable, guided_grad_cam, last_maps, share_weights
 from stp.extraction.recipe import Recipe, common_recipe
 from stp.methods.network import NetworkRecogniser
+from stp.models.aligned import AlignedPyramidNetwork
 from stp.models.pyramid import TemporalPyramidNetwork
 from stp.sampling.crops import Crop
 from stp.sampling.loading import open_fields
-from stp.sampling.samples import scored_segments
+from stp.sampling.samples import Sample, scored_segments
 from stp.system.progress import progress
 from stp.training.model_file import read_model
 from stp.training.run import Run
@@ -131,16 +132,24 @@ def explain(
     number = target_class(target, clip, scores, run.classes)
     if not isinstance(network, TemporalPyramidNetwork):
         raise UserError(f"{run.name}: only pyramids and two-stream networks can be explained; give such a run")
-    weights = share_weights(network, torch.from_numpy(chosen.places).to(device), number)
+    places = torch.from_numpy(chosen.places).to(device)
+
+    def weights_of(view: Sample) -> Tensor:
+        if not isinstance(network, AlignedPyramidNetwork):
+            return share_weights(network, places, number)
+        with torch.no_grad():  # the phase depends on what the view shows
+            features = torch.cat(list(scorer.pass_backbone(source, [view])))
+        return gradient_weights(network, features, places, number)
+
     backbone = guidable(network.backbone)
     layer: nn.Module | None = None
     height, width = fields.shape(clip.clip)[2:]
-    sums = torch.zeros((2, len(weights), height, width), device=device)  # of heat and guided
+    sums = torch.zeros((2, len(chosen.views[0].indices), height, width), device=device)  # of heat and guided
     seen = torch.zeros((height, width), device=device)
     for view in progress(chosen.views, desc=f"explain {run.name}", unit="crop"):
         crop_share = crop_weight(view.crop, height, width).to(device)
         seen += crop_share
-        first = 0
+        weights, first = weights_of(view), 0
         for images in source.images(divide([view], IMAGES_AT_ONCE), run.options.input_size):
             if layer is None:
                 layer = last_maps(backbone, images[:1])

@@ -1,7 +1,8 @@
 """Guided Grad-CAM of a network's sub-segments (Selvaraju et al., ICCV 2017; paper Fig. 3), computed by captum.
 
 A video's score of a class is the sum of its sub-segments' shares (`stp.models.pyramid.subsegment_maps`), so the maps of
-a sub-segment are those of its share, and sub-segments can be explained in batches of any size.
+a sub-segment are those of its share, and sub-segments can be explained in batches of any size. Where the score is not
+linear in the features, the shares are those of its gradient.
 """
 
 import copy
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 
 from stp.errors import UserError
 from stp.models.pyramid import TemporalPyramidNetwork, subsegment_maps
+from stp.models.segment_network import SegmentNetwork
 
 
 class Unexplainable(UserError):
@@ -97,6 +99,17 @@ def share_weights(network: TemporalPyramidNetwork, places: Tensor, target: int) 
     maps = subsegment_maps(network.classifier.weight.detach(), subsegments, network.parts)[:, target] / segments
     weights = maps.new_zeros(int(places.max()) + 1, maps.shape[-1])
     return weights.index_add_(0, places.reshape(-1), maps.repeat(segments, 1))
+
+
+@torch.enable_grad()
+def gradient_weights(network: SegmentNetwork, features: Tensor, places: Tensor, target: int) -> Tensor:
+    """Gradient (n, D) of a class's video score by the features (n, D) of the distinct sub-segments.
+
+    `places` are as for `share_weights`; where the score is linear in the features, the weights are the same.
+    """
+    features = features.detach().clone().requires_grad_()
+    score = network.segment_scores(features, places)[:, target].mean()
+    return torch.autograd.grad(score, features)[0]
 
 
 class Shares(nn.Module):

@@ -90,9 +90,9 @@ def find(kind: str) -> Method:
         method = getattr(importlib.import_module(f"{__name__}.{kind}"), "METHOD", None)
         if isinstance(method, Method):
             return method
-    others = ("network", "shallow", "pyramid")  # the families, and the file of the methods baseline and T-level
+    others = ("network", "shallow", "pyramid", "aligned")  # the families, and the files of pyramids
     allowed = ", ".join(name for name in known if name not in others)
-    raise UserError(f"method '{kind}' is unknown; allowed are baseline, T-level, {allowed}")
+    raise UserError(f"method '{kind}' is unknown; allowed are baseline, T-level, aligned-T-level, {allowed}")
 
 
 def load(path: Path) -> tuple[Recogniser, ModelFile]:

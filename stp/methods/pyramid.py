@@ -31,7 +31,7 @@ def parts(run: Run) -> tuple[int, ...]:
     match = PYRAMID.fullmatch(run.name.method)
     if not match:
         raise UserError(f"variant '{run.name.method}' is unknown; allowed are baseline, 1-level, 2-level, 3-level, ...")
-    return tuple(2**level for level in range(int(match[1] or 1)))
+    return tuple(2**level for level in range(int(match["levels"] or 1)))
 
 
 def sampler(run: Run) -> SegmentSampler:

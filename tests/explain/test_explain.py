@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -30,18 +31,18 @@ from stp.explain.explanation import (
     place_back,
     target_class,
 )
-from stp.explain.grad_cam import guidable, guided_grad_cam, last_maps, share_weights
+from stp.explain.grad_cam import gradient_weights, guidable, guided_grad_cam, last_maps, share_weights
 from stp.figures.explanations import caption, columns, draw, overlay, save_explanations, shares, subsegments_at
 from stp.methods import pyramid
 from stp.models.backbones import Backbone, InputFormat, build_backbone
 from stp.models.feature_network import FeatureNetwork
-from stp.models.pyramid import TemporalPyramidNetwork
+from stp.models.pyramid import TemporalPyramidNetwork, subsegment_maps
 from stp.sampling.crops import fixed_crops
 from stp.system.devices import Compute
 from stp.training.model_file import TrainedOn
 from stp.training.run import Run
 from stp.training.scoring import Scorer, score
-from tests.runs import make_run, untrained
+from tests.runs import make_run, pyramid_network, untrained
 
 CPU = torch.device("cpu")
 PLAIN = InputFormat((0, 0, 0), (1, 1, 1))
@@ -149,6 +150,10 @@ def test_shares_of_subsegments_sum_to_the_score(name: str, seed: int) -> None:
     expected = network.scores(features[places]).mean(0)
     shares = torch.stack([(share_weights(network, places, c) * features).sum() for c in range(4)])
     assert torch.allclose(shares + network.classifier.bias, expected, atol=1e-4)
+    for c in range(4):
+        assert torch.allclose(
+            gradient_weights(network, features, places, c), share_weights(network, places, c), atol=1e-5
+        )
 
 
 @settings(deadline=None, max_examples=50)
@@ -180,9 +185,9 @@ def bright_network(name: str) -> TemporalPyramidNetwork:
     return bright
 
 
-def tiny_run(modality: str, name: str, classes: tuple[str, ...] = CLASSES) -> Run:
+def tiny_run(modality: str, name: str, classes: tuple[str, ...] = CLASSES, **options: Any) -> Run:
     tiny = {"backbone": "convnet", "weights": "none", "width": 0.25, "input_size": 32, "partial_bn": False}
-    return make_run(f"{modality}/{name}/fold1/seed0", classes, **tiny)
+    return make_run(f"{modality}/{name}/fold1/seed0", classes, **tiny, **options)
 
 
 def to_explain(run: Run, network: TemporalPyramidNetwork) -> ExplainedRun:
@@ -288,6 +293,25 @@ def test_scores_are_those_of_scoring(results: Results, modality: str) -> None:
     assert np.allclose(explanation.scores, expected)
     assert explanation.target == expected.argmax()
     assert np.isclose(explanation.probabilities.sum(), 1)
+
+
+def test_a_sliding_pyramid_is_explained_by_the_phase_that_it_finds(results: Results) -> None:
+    """With a temperature near 0 only the sub-segments of the best offset have a share, that of the pyramid there."""
+    run = tiny_run("of", "aligned-3-level", temperature=1e-3, extra_subsegments=3)
+    recogniser = untrained(run)
+    network, features = pyramid_network(recogniser), torch.randn(7, 24)
+    torch.nn.init.normal_(network.classifier.weight)
+    best = int(torch.stack([TemporalPyramidNetwork.scores(network, features[o : o + 4])[1] for o in range(4)]).argmax())
+    expected = torch.zeros(7, 24)
+    expected[best : best + 4] = subsegment_maps(network.classifier.weight.detach(), 4, (1, 2, 4))[:, 1]
+    found = gradient_weights(network, features, torch.arange(7)[None], 1)
+    assert torch.allclose(found, expected, atol=1e-5)
+    fields, clip = results.fields()["of"], results.index.clips[1]
+    explanation = explain(ExplainedRun(run, recogniser.scorer, frozenset()), fields, clip, "own", Views(2, 2), CPU)
+    scores = score(recogniser.scorer, "x", fields, [clip.clip], Views(2, 2), Compute(CPU)).mean(1)[0]
+    assert np.allclose(explanation.scores, scores)
+    assert explanation.heat.shape == (len(explanation.starts), 48, 64)
+    assert explanation.heat.max() > 0
 
 
 def test_batches_of_any_size_give_the_same_maps(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,7 @@ class Row:
 ROWS = [
     Row("baseline", NETWORK, network=True),
     Row("3-level", NETWORK, network=True),
+    Row("aligned-2-level", NETWORK | {"phase_prior": "learned"}, network=True),
     Row("two_stream", NETWORK, network=True),
     Row("svm"),
 ]
@@ -128,7 +129,9 @@ def test_a_network_that_is_killed_resumes_to_the_same_bytes(row: Row, stored: di
 
 def test_unknown_methods_are_one_line() -> None:
     for kind in ("tow_stream", "network", "shallow"):
-        with pytest.raises(UserError, match=rf"^method '{kind}' is unknown; allowed are baseline, T-level, svm"):
+        with pytest.raises(
+            UserError, match=rf"^method '{kind}' is unknown; allowed are baseline, T-level, aligned-T-level, svm"
+        ):
             methods.find(kind)
 
 

@@ -76,6 +76,14 @@ def test_bn_inception_with_frozen_batch_norms_and_a_baseline_export_too(tmp_path
         assert_scores_are_torchs(folder)
 
 
+def test_a_sliding_pyramid_exports_with_its_longer_segment(tmp_path: Path) -> None:
+    folder = save(tmp_path, variant="aligned-3-level")
+    stp_export(folder, "-o", folder / "stream.onnx", "--onnx")
+    assert_scores_are_torchs(folder)
+    values = {item.key: item.value for item in onnx.load(folder / "stream.onnx").metadata_props}
+    assert json.loads(values["subsegment_starts"]) == list(range(0, 65, 5))
+
+
 def test_the_file_tells_what_it_is(convnet: Path) -> None:
     model = onnx.load(convnet / "stream.onnx")
     values = {item.key: item.value for item in model.metadata_props}

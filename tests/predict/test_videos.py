@@ -131,6 +131,14 @@ def test_a_clip_of_the_data_set_gets_exactly_its_scores(data: Data, modality: st
     )
 
 
+def test_a_sliding_pyramid_predicts_a_video_as_it_scores_the_clip(data: Data, tmp_path: Path) -> None:
+    model = save_model(data, "of", path=tmp_path / "model.pt", method="aligned-2-level")
+    ensemble = load_ensemble([model], FUSION, Views(5, 2), CPU)
+    for clip, row in zip(data.clips, scored(data, model, 5, 2).video_scores(), strict=True):
+        prediction = predict_video(ensemble, Path(clip.path), CPU)
+        assert np.array_equal(prediction.probabilities, ensemble.probabilities({"of": [row[None]]})), clip.clip
+
+
 def test_jpeg_storage_of_frames_and_flow_is_repeated(tmp_path: Path) -> None:
     jpeg = make_data(tmp_path / "jpeg", StorageFormat("jpeg", 60), ("wof",), (1,))
     ensemble = load_ensemble([jpeg.model("wof")], FUSION, Views(3, 2), CPU)
