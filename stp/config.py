@@ -24,6 +24,7 @@ Sampling = Literal["starts", "clips"]
 RgbFrame = Literal["any", "first"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Balance = Literal["none", "sampling", "loss"]
+Onset = Literal["aligned", "anywhere"]
 PhasePrior = Literal["uniform", "learned"]
 
 FUSED = (("rgb", "of"), ("of", "wof"), ("rgb", "of", "wof"))  # rows of Table 1 (paper section 4.1)
@@ -34,6 +35,7 @@ LATER = {
     "rgb_frame": "first",
 }  # settings that versions had without having the keys
 FLOW = ("of", "wof")  # modalities that one job computes together
+FEWEST_ANYWHERE = 36  # frames of a clip of the demo whose action begins anywhere: three times the shortest action
 DEMO_PIXELS = 50_000_000  # of a whole clip, which is drawn in some 2 GB
 # Names listed in `variants`: the methods of stp/methods/pyramid.py, and with a prefix those of stp/methods/aligned.py.
 PYRAMID = re.compile(r"baseline|(?P<aligned>aligned-)?(?P<levels>[1-9])-level")
@@ -51,7 +53,10 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Demo:
-    """The embedded demo data set, drawn into `dataset.path`."""
+    """The embedded demo data set, drawn into `dataset.path`.
+
+    With the onset `aligned`, an action fills its clip; with `anywhere` it takes a third of it and begins anywhere.
+    """
 
     clips_per_class: int = 36
     frames: int = 24
@@ -59,6 +64,7 @@ class Demo:
     height: int = 96
     actors: int = 6
     seed: int = 0
+    onset: Onset = "aligned"
 
 
 @dataclass(frozen=True)
@@ -523,7 +529,12 @@ def _check_fusion(config: Config) -> None:
 
 
 def _check_demo(demo: Demo) -> None:
-    """Raise UserError if a clip of the demo, which is drawn as a whole, would take too much memory."""
+    """Raise UserError if a clip of the demo is too short, or, drawn as a whole, would take too much memory."""
+    if demo.onset == "anywhere" and demo.frames < FEWEST_ANYWHERE:
+        raise UserError(
+            f"config: demo.frames: {demo.frames} is too short for an action that begins anywhere; "
+            f"give {FEWEST_ANYWHERE} or more"
+        )
     pixels = demo.frames * demo.width * demo.height
     if pixels > DEMO_PIXELS:
         raise UserError(

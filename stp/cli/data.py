@@ -23,7 +23,7 @@ from stp.cli.options import (
     parse_json,
     parse_options,
 )
-from stp.config import Demo, Flow, Frames, OnBadVideo, Scheme, Splits, StorageFormat, WarpedFlow
+from stp.config import Demo, Flow, Frames, OnBadVideo, Onset, Scheme, Splits, StorageFormat, WarpedFlow
 from stp.errors import UserError
 
 log = logging.getLogger("stp")
@@ -38,12 +38,15 @@ def demo(
     height: Annotated[int, typer.Option(min=32)] = Demo.height,
     actors: Annotated[int, typer.Option(min=1)] = Demo.actors,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    onset: Annotated[
+        Onset, typer.Option(help="The action fills its clip, or takes a third of it and begins anywhere.")
+    ] = Demo.onset,
     threads: Threads = 1,
 ) -> None:
     """Draw the embedded demo data set as video files."""
     from stp.datasets.demo import DemoFormat, generate
 
-    generate(folder, clips_per_class, actors, DemoFormat(frames, width, height, seed=seed), threads)
+    generate(folder, clips_per_class, actors, DemoFormat(frames, width, height, seed=seed, onset=onset), threads)
 
 
 @app.command()

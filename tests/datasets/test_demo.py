@@ -33,13 +33,13 @@ def decode(path: Path) -> NDArray[np.uint8]:
 
 
 def test_clip_depends_on_its_seed_and_number_alone() -> None:
-    clip = draw_clip("passing", 1, 9, seed=3)
+    clip = draw_clip("passing", 1, 9, DemoFormat(seed=3))
     assert clip.shape == (24, 96, 128, 3)
     assert clip.dtype == np.uint8
     draw_clip("gesture", 0, 4)  # nothing is carried over from another clip
-    assert np.array_equal(clip, draw_clip("passing", 1, 9, seed=3))
-    assert not np.array_equal(clip, draw_clip("passing", 1, 10, seed=3))
-    assert not np.array_equal(clip, draw_clip("passing", 1, 9, seed=4))
+    assert np.array_equal(clip, draw_clip("passing", 1, 9, DemoFormat(seed=3)))
+    assert not np.array_equal(clip, draw_clip("passing", 1, 10, DemoFormat(seed=3)))
+    assert not np.array_equal(clip, draw_clip("passing", 1, 9, DemoFormat(seed=4)))
 
 
 def test_every_action_fits_into_the_fewest_frames() -> None:
@@ -50,7 +50,7 @@ def test_every_action_fits_into_the_fewest_frames() -> None:
 
 
 def test_other_sizes() -> None:
-    assert draw_clip("attention", 0, 0, frames=30, width=96, height=72).shape == (30, 72, 96, 3)
+    assert draw_clip("attention", 0, 0, DemoFormat(30, 96, 72)).shape == (30, 72, 96, 3)
 
 
 def test_files_have_the_size_asked_for(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_files_have_the_size_asked_for(tmp_path: Path) -> None:
     assert clips[0].frames == 12
     assert replace(facts, times=()) == VideoFacts(12, 64, 48, 10, ())
     assert facts.times == pytest.approx(even_times(12, 10))
-    drawn = draw_clip("pointing", 0, 0, frames=12, width=64, height=48, seed=3).astype(np.float64)
+    drawn = draw_clip("pointing", 0, 0, DemoFormat(12, 64, 48, seed=3)).astype(np.float64)
     assert np.abs(drawn - decode(Path(clips[0].path))).mean() < 12
 
 

@@ -18,6 +18,7 @@ if "demo" in config:
             demo=" ".join(
                 f"--{key.replace('_', '-')} {value}"
                 for key, value in config["demo"].items()
+                if (key, value) != ("onset", "aligned")  # as drawn without this key
             ),
         shell:
             "python -m stp --log {log:q} demo {output:q} {params.demo} --threads {threads}"

@@ -7,8 +7,9 @@ sub-motions of each class and their times; passing / receiving and pointing / ge
 opposite order.
 """
 
+from stp.datasets.demo.clip_format import DemoFormat
 from stp.datasets.demo.drawing import draw_clip
-from stp.datasets.demo.files import DemoFormat, find_clips, generate
+from stp.datasets.demo.files import find_clips, generate
 from stp.datasets.demo.movement import CLASSES, PLAN
 
 __all__ = ["CLASSES", "PLAN", "DemoFormat", "draw_clip", "find_clips", "generate"]

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stp.datasets.demo.clip_format import DemoFormat
 from stp.datasets.demo.movement import Actor, Array, Pose, clip_rng, elbow, hue, pose, vector, wander
 
 Shader = Callable[[Array, Array], Array]  # surface coordinates (scene units) -> colour, last axis RGB, 0..255
@@ -192,12 +193,12 @@ def draw_head(image: Array, camera: Camera, centre: Array, body: Pose, actor: Ac
     over(image, at, (radius - 1) * (a + b) / 2, colour * light[..., None], camera.scale)
 
 
-def draw_clip(
-    label: str, actor: int, number: int, frames: int = 24, width: int = 128, height: int = 96, seed: int = 0
-) -> NDArray[np.uint8]:
+def draw_clip(label: str, actor: int, number: int, clip_format: DemoFormat | None = None) -> NDArray[np.uint8]:
     """One clip, RGB uint8 (frames, height, width, 3); deterministic. Raises ValueError for an unknown label."""
+    f = clip_format or DemoFormat()
+    frames, width, height, seed = f.frames, f.width, f.height, f.seed
     person = Actor.cast(actor, seed)
-    body = pose(label, person, number, frames, seed)
+    body = pose(label, person, number, frames, seed, f.onset)
     rng = clip_rng(number, seed, 2)
     camera = Camera(rng, frames, width, height)
     grain = noise_texture(rng, 400, 400, (3, 6, 12))

@@ -11,36 +11,13 @@ import cv2
 
 from stp.data.index import Clip
 from stp.datasets import folder as folder_importer
+from stp.datasets.demo.clip_format import DemoFormat
 from stp.datasets.demo.drawing import draw_clip
 from stp.datasets.demo.movement import CLASSES
 from stp.errors import UserError
 from stp.video.writing import video_writer
 
 NAME = re.compile(rf"(?P<label>{'|'.join(CLASSES)})/(?P=label)_a\d+_\d+")
-
-
-@dataclass(frozen=True)
-class DemoFormat:
-    """The size of the demo's clips, in frames, pixels and frames per second; what is drawn depends on `seed`, too.
-
-    Raises:
-        UserError: clips too short for an action, or sides that MPEG-4 cannot have.
-    """
-
-    frames: int = 24
-    width: int = 128
-    height: int = 96
-    rate: int = 25
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.frames < 12:
-            raise UserError(f"demo.frames: {self.frames} is too short for an action; give 12 or more")
-        if self.width % 2 or self.height % 2:
-            raise UserError(
-                f"demo.width, demo.height: {self.width} x {self.height}: MPEG-4 needs even numbers; "
-                "add one to the odd one"
-            )
 
 
 @dataclass(frozen=True)
@@ -54,7 +31,7 @@ class _Job:
 
 def _make(job: _Job, clip_format: DemoFormat) -> None:
     f = clip_format
-    drawn = draw_clip(job.clip.label, job.actor, job.number, f.frames, f.width, f.height, f.seed)
+    drawn = draw_clip(job.clip.label, job.actor, job.number, f)
     with video_writer(Path(job.clip.path), f.width, f.height, f.rate, f.frames) as video:
         for frame in drawn:
             video.write(frame[..., ::-1].copy())

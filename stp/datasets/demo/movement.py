@@ -3,12 +3,15 @@
 Lengths are in scene units: pixels of a 128 x 96 frame with the origin at its centre, y down. Angles are in radians.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from stp.config import Onset
+from stp.datasets.demo.onset import action_frames, fidgets
 
 CLASSES = ("pointing", "attention", "positive", "negative", "passing", "receiving", "gesture")
 
@@ -95,7 +98,18 @@ def wander(rng: np.random.Generator, frames: int, size: float) -> Array:
     return (size / np.sqrt(2) * np.sin(2 * np.pi * t / periods + phases).sum(1)).astype(np.float32)
 
 
-def sub_motions(label: str, number: int, frames: int = 24, seed: int = 0) -> dict[str, Array]:
+def action_clock(number: int, frames: int, seed: int, onset: Onset) -> Array:
+    """The action's own time at each frame, 0 where it begins and 1 where it ends: (frames,) float64.
+
+    With the onset `anywhere`, the action takes a third of the clip and begins at any time that lets it end in it.
+    """
+    rng = clip_rng(number, seed, 0)
+    length = action_frames(frames, onset) * rng.uniform(0.68, 0.8)
+    first = rng.uniform(0.5, max(0.5, frames - 2 - length))  # 12 frames may leave less room before the action's end
+    return (np.arange(frames) - first) / length
+
+
+def sub_motions(label: str, number: int, frames: int = 24, seed: int = 0, onset: Onset = "aligned") -> dict[str, Array]:
     """Progress of every sub-motion over a clip, (frames,) each: 0 at rest, 1 fully done; idle movement not included.
 
     Onset and tempo come from `number` and `seed`, so two classes of one number differ in nothing but their `PLAN`.
@@ -103,10 +117,7 @@ def sub_motions(label: str, number: int, frames: int = 24, seed: int = 0) -> dic
     """
     if label not in PLAN:
         raise ValueError(f"label {label!r} is not one of {', '.join(CLASSES)}")
-    rng = clip_rng(number, seed, 0)
-    length = frames * rng.uniform(0.68, 0.8)
-    onset = rng.uniform(0.5, max(0.5, frames - 2 - length))  # 12 frames may leave less room before the action's end
-    clock = (np.arange(frames) - onset) / length
+    clock = action_clock(number, frames, seed, onset)
     progress = {name: np.zeros(frames, np.float32) for name in SUB_MOTIONS}
     for name, strokes in PLAN[label].items():
         for start, end, before, after in strokes:
@@ -126,9 +137,12 @@ class Pose:
     hands: tuple[Array, Array]
 
 
-def pose(label: str, actor: Actor, number: int, frames: int, seed: int) -> Pose:
-    """Random rest posture and idle movement, plus the class's sub-motions on a random side."""
-    done = sub_motions(label, number, frames, seed)
+def pose(label: str, actor: Actor, number: int, frames: int, seed: int, onset: Onset = "aligned") -> Pose:
+    """Random rest posture and idle movement, plus the class's sub-motions on a random side.
+
+    With the onset `anywhere`, other small movements stand before and after the action.
+    """
+    done = sub_motions(label, number, frames, seed, onset)
     rng = clip_rng(number, seed, 1)
     strength = dict(zip(SUB_MOTIONS, rng.uniform(0.5, 1.2, len(SUB_MOTIONS)).astype(np.float32), strict=True))
     move = {name: strength[name] * done[name] for name in SUB_MOTIONS}
@@ -145,13 +159,24 @@ def pose(label: str, actor: Actor, number: int, frames: int, seed: int) -> Pose:
             hand[:, 1] -= 8 * move["raise"] + 6 * move["reach"]
         hands.append(hand.astype(np.float32))
     turn = sign * move["turn"]
-    return Pose(
+    body = Pose(
         base=base + np.stack([idle(0.3), idle(0.2)], 1),
         lean=rng.uniform(-0.08, 0.08) + idle(0.012) + 0.07 * sign * move["lean"],
         yaw=rng.uniform(-0.5, 0.5) + idle(0.06) + 0.45 * turn + 0.27 * sign * move["shake"],
         pitch=rng.uniform(-0.2, 0.25) + idle(0.04) + 0.24 * move["nod"],
         twist=rng.uniform(-2, 2) + idle(0.25) + 1.6 * turn,
         hands=(hands[0], hands[1]),
+    )
+    if onset == "aligned":
+        return body
+    clock = action_clock(number, frames, seed, onset)
+    other = fidgets(clip_rng(number, seed, 4), (clock < 0) | (clock > 1))
+    return replace(
+        body,
+        base=body.base + other.base,
+        yaw=body.yaw + other.yaw,
+        pitch=body.pitch + other.pitch,
+        hands=(body.hands[0] + other.hands[0], body.hands[1] + other.hands[1]),
     )
 
 
