@@ -4,13 +4,13 @@ aligned-T-level   the pyramid of T-level at each of m + 1 offsets in a segment t
                   smooth maximum of the offsets' scores
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from stp.config import Aligned, PhasePrior, check_range
 from stp.methods import pyramid
 from stp.methods.network import network_method
 from stp.models.aligned import AlignedPyramidNetwork, Phase
-from stp.sampling.segments import SegmentSampler
+from stp.sampling.segments import SlidingSampler
 from stp.training.run import Run, run_backbone, single_modality
 
 
@@ -28,7 +28,7 @@ class AlignedOptions(pyramid.PyramidOptions):
         check_range("temperature", [self.temperature], 1e-3, 1e3)
 
 
-def sampler(run: Run) -> SegmentSampler:
+def sampler(run: Run) -> SlidingSampler:
     """The sampler of segments that are `extra_subsegments` longer than the pyramid's, at the same distances.
 
     Raises:
@@ -38,8 +38,11 @@ def sampler(run: Run) -> SegmentSampler:
     extra, gaps = run.options.extra_subsegments, short.subsegments - 1
     room = short.segment_length - short.subsegment_length
     distance = room / gaps if gaps else short.subsegment_length
-    length = short.segment_length + round(distance * extra)
-    return replace(short, segment_length=length, subsegments=short.subsegments + extra)
+    longer = {
+        "segment_length": short.segment_length + round(distance * extra),
+        "subsegments": short.subsegments + extra,
+    }
+    return SlidingSampler(**vars(short) | longer, pyramid_length=short.segment_length)
 
 
 def build(run: Run, weights: str | None = None) -> AlignedPyramidNetwork:

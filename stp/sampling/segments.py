@@ -69,19 +69,39 @@ class SegmentSampler:
         The images of a segment are in the order of time, also where its sub-segments overlap.
         """
         draw = training_starts if self.sampling == "starts" else starts_in_clips
-        first = self._subsegments(draw(length, self.segments, self.segment_length, rng))
+        first = self._subsegments(draw(length, self.segments, self._placed(length), rng))
         if self._room:  # otherwise no random number is used
             first = np.sort(first + rng.integers(0, self._room + 1, first.shape), axis=1)
         return subsegment_fields(first.reshape(-1), self.stack, length)
 
     def spread(self, length: int, segments: int) -> np.ndarray:
         """Fields of segments at the middles of even divisions of the starts: int64 (segments, K, stack)."""
-        starts = even_starts(length, segments, self.segment_length)
+        starts = even_starts(length, segments, self._placed(length))
         return subsegment_fields(self._subsegments(starts) + self.scored_field, self.stack, length)
+
+    def _placed(self, length: int) -> int:
+        """The first fields of a segment that lie within a video of `length` fields, wherever the segment starts."""
+        return self.segment_length
 
     def _subsegments(self, starts: np.ndarray) -> np.ndarray:
         """First fields of the sub-segments of segments that begin at `starts`: (N,) -> (N, K) int64."""
         return starts[:, None] + np.array(self.subsegment_starts)
+
+
+@dataclass(frozen=True)
+class SlidingSampler(SegmentSampler):
+    """Segments in which a pyramid of `pyramid_length` frames slides from one sub-segment to the next.
+
+    A segment may run over the end of a video that is too short for it, but the pyramid at its first offset does not. In
+    such a video, too, segments start at every field between two neighbouring sub-segments, so that the pyramid sees
+    the video at every distance from its start.
+    """
+
+    pyramid_length: int = Pyramid.segment_length
+
+    def _placed(self, length: int) -> int:
+        distance = self.subsegment_starts[1] if self.subsegments > 1 else 1
+        return min(self.segment_length, max(length - distance + 1, self.pyramid_length))
 
 
 def _starts(length: int, segment_length: int) -> int:

@@ -94,10 +94,38 @@ def test_without_extra_subsegments_it_is_the_pyramid_exactly(levels: int, temper
     places = torch.tensor([[0, 1, 2, 3], [5, 2, 2, 0]])
     assert torch.equal(slid.scores(features[:, places]), still.scores(features[:, places]))
     assert torch.equal(slid.segment_scores(features, places), still.segment_scores(features, places))
-    for name, short in (("aligned-3-level", "3-level"), ("aligned-4-level", "4-level"), ("aligned-1-level", "1-level")):
-        options = {"segments": 3, "subsegments": 4}
-        one = pyramid.METHOD.run(RunName("of", short, 1), "pyramid", CLASSES, options)
-        assert aligned.sampler(run(name, extra_subsegments=0, **options)) == pyramid.sampler(one)
+
+
+@pytest.mark.parametrize("levels", [1, 3, 4])
+@pytest.mark.parametrize("length", [5, 22, 90])
+@pytest.mark.parametrize("sampling", ["starts", "clips"])
+def test_without_extra_subsegments_its_segments_are_the_pyramids(levels: int, length: int, sampling: str) -> None:
+    options = {"segments": 3, "sampling": sampling}
+    name = RunName("of", f"{levels}-level", 1)
+    still = pyramid.sampler(pyramid.METHOD.run(name, "pyramid", CLASSES, options))
+    sliding = aligned.sampler(run(f"aligned-{levels}-level", extra_subsegments=0, **options))
+    drawn = still.draw(length, np.random.default_rng(0))
+    assert np.array_equal(sliding.draw(length, np.random.default_rng(0)), drawn)
+    assert np.array_equal(still.spread(length, 25), sliding.spread(length, 25))
+
+
+@pytest.mark.parametrize(
+    ("length", "starts"),
+    [
+        (71, [0, 1, 2, 3, 4, 5, 6]),  # a segment of 65 fields fits at 7 places
+        (65, [0, 1, 2, 3, 4]),  # it fits at one, but every distance between two sub-segments is seen
+        (50, [0, 1, 2, 3, 4]),
+        (23, [0, 1, 2, 3]),  # and the pyramid's 20 fields always fit
+        (20, [0]),
+        (7, [0]),
+    ],
+)
+def test_where_long_segments_start(length: int, starts: list[int]) -> None:
+    sampler, rng = aligned.sampler(run(extra_subsegments=9)), np.random.default_rng(0)
+    assert sampler.segment_length == 65
+    drawn = {int(sampler.draw(length, rng)[0, 0]) for _ in range(200)}
+    assert sorted(drawn) == starts
+    assert np.unique(sampler.spread(length, 50)[:, 0, 0]).tolist() == starts
 
 
 @settings(deadline=None, max_examples=30)
