@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from stp.data.index import Clip
 from stp.datasets.demo import CLASSES, DemoFormat, draw_clip, find_clips, generate
-from stp.datasets.demo.movement import SUB_MOTIONS, Actor, pose, sub_motions
+from stp.datasets.demo.drawing import draw_room
+from stp.datasets.demo.movement import SUB_MOTIONS, Actor, action_clock, pose, sub_motions
 from stp.errors import UserError
 from stp.video.decoding import VideoFacts, even_times, examine_video
 
-ORDER_PAIRS = [("passing", "receiving"), ("pointing", "gesture")]
 NUMBERS = range(20)
 
 
@@ -44,9 +44,9 @@ def test_clip_depends_on_its_seed_and_number_alone() -> None:
 
 def test_every_action_fits_into_the_fewest_frames() -> None:
     for number in range(300):
-        done = sub_motions("pointing", number, frames=12)
-        assert (done["raise"][0], done["extend"][0]) == (0, 0)
-        assert done["raise"][-1] == done["extend"][-1] == 1
+        done = sub_motions("passing", number, frames=12)
+        assert (done["reach"][0], done["lean"][0]) == (0, 0)
+        assert done["reach"][-1] == done["lean"][-1] == 1
 
 
 def test_other_sizes() -> None:
@@ -96,10 +96,44 @@ def test_every_file_decodes_to_what_was_drawn(made: tuple[Path, list[Clip]]) -> 
 
 
 @pytest.mark.parametrize("number", [0, 5])
-def test_first_frame_is_the_same_for_every_class(number: int) -> None:
-    first = draw_clip(CLASSES[0], 2, number)[0]
-    for label in CLASSES[1:]:
-        assert np.array_equal(first, draw_clip(label, 2, number)[0])
+def test_first_frame_is_the_same_for_every_class_but_for_the_object_that_is_passed(number: int) -> None:
+    first = {label: draw_clip(label, 2, number)[0] for label in CLASSES}
+    for label in set(CLASSES) - {"passing"}:
+        assert np.array_equal(first["pointing"], first[label])
+    differs = (first["pointing"] != first["passing"]).any(-1)
+    rows, columns = np.nonzero(differs)
+    assert 50 < differs.sum() < 500  # pixels
+    assert max(np.ptp(rows), np.ptp(columns)) < 30
+
+
+def red(image: NDArray[np.uint8]) -> int:
+    """The number of pixels as red as the object."""
+    r, g, b = image.astype(np.int64).transpose(2, 0, 1)
+    return int(((r > 120) & (r > 2.2 * g) & (r > 2.2 * b)).sum())
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_an_object_is_in_the_hand_until_it_is_passed_and_once_it_is_received(number: int) -> None:
+    for label, begins_with, ends_with in (("passing", True, False), ("receiving", False, True)):
+        held = np.array([red(image) > 40 for image in draw_clip(label, 1, number)])
+        assert (held[0], held[-1]) == (begins_with, ends_with)
+        assert np.count_nonzero(np.diff(held)) == 1
+        assert 8 <= np.flatnonzero(np.diff(held))[0] <= 15  # of 24 frames
+    assert max(red(image) for image in draw_clip("gesture", 1, number)) < 40
+
+
+def test_an_actor_has_a_room_of_his_own() -> None:
+    """Clips of one actor have one wall, whatever the class; walls of others have another colour."""
+
+    def wall(label: str, actor: int, number: int) -> NDArray[np.float64]:
+        means = draw_clip(label, actor, number, DemoFormat(12)).astype(np.float64)[:, :12].mean((0, 1, 2))
+        return np.asarray(means / means.sum())  # without the strength of the light
+
+    own = wall("gesture", 0, 0)
+    assert np.abs(wall("positive", 0, 1) - own).max() < 0.015
+    assert max(np.abs(wall("gesture", actor, 0) - own).max() for actor in (1, 2)) > 0.02
+    assert np.array_equal(draw_room(3, 0, 1), draw_room(3, 0, 1))
+    assert not np.array_equal(draw_room(3, 0, 1), draw_room(3, 1, 1))
 
 
 def test_rest_postures_vary_more_than_the_action_moves() -> None:
@@ -113,10 +147,14 @@ def test_rest_postures_vary_more_than_the_action_moves() -> None:
             assert rest > np.mean([np.ptp(v) for v in values])
 
 
-@pytest.mark.parametrize("pair", ORDER_PAIRS)
+def speeds(label: str, number: int, frames: int = 24) -> dict[str, NDArray[np.floating]]:
+    """The speed of every sub-motion, by frame."""
+    return {name: np.diff(series) for name, series in sub_motions(label, number, frames).items()}
+
+
 @pytest.mark.parametrize("number", NUMBERS)
-def test_order_pairs_are_the_same_sub_motions_in_opposite_order(pair: tuple[str, str], number: int) -> None:
-    first, second = ({name: np.diff(s) for name, s in sub_motions(label, number).items()} for label in pair)  # speeds
+def test_passing_and_receiving_are_the_same_sub_motions_in_opposite_order(number: int) -> None:
+    first, second = speeds("passing", number), speeds("receiving", number)
     a, b = (name for name in SUB_MOTIONS if first[name].any())
     assert [name for name in SUB_MOTIONS if second[name].any()] == [a, b]
     assert [s.sum() for s in (first[a], first[b], second[a], second[b])] == pytest.approx([1, 1, 1, 1], abs=1e-5)
@@ -125,6 +163,24 @@ def test_order_pairs_are_the_same_sub_motions_in_opposite_order(pair: tuple[str,
     time = np.arange(len(first[a]))
     assert abs(np.average(time, weights=first[a]) - np.average(time, weights=first[b])) > 6  # frames apart
     assert not np.any((first[a] > 0) & (first[b] > 0))  # one rests before the other starts
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_only_the_quarters_of_pointing_and_gesture_differ(number: int) -> None:
+    """Their halves are made of the same sub-motions, so a mean over a half says nothing."""
+    first, second = (speeds(label, number, frames=2400) for label in ("pointing", "gesture"))
+    names = [name for name in SUB_MOTIONS if first[name].any()]
+    assert names == [name for name in SUB_MOTIONS if second[name].any()] == ["raise", "extend"]
+    clock = action_clock(number, 2400, 0, "aligned")[1:]
+    for name, other in (("raise", "extend"), ("extend", "raise")):
+        for half in (clock < 0.5, clock >= 0.5):
+            assert first[name][half].sum() == pytest.approx(second[name][half].sum(), abs=0.01)
+            assert abs(first[name][half].sum()) == pytest.approx(1, abs=0.01)
+        for quarter in range(4):
+            within = (clock >= quarter / 4) & (clock < (quarter + 1) / 4)
+            assert first[name][within].sum() == pytest.approx(second[other][within].sum(), abs=0.01)
+            moves = [np.abs(series[name][within]).max() > 1e-4 for series in (first, second)]
+            assert moves.count(True) == 1
 
 
 def test_action_fits_the_clip() -> None:

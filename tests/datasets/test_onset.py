@@ -31,11 +31,11 @@ def series(body: Pose) -> np.ndarray:
 
 def test_actions_begin_evenly_over_the_clip_and_fit_in_it() -> None:
     begins, ends = np.array([begin_and_end(number) for number in range(1500)]).T
-    assert begins.min() >= 0.5
+    assert begins.min() >= 0.3
     assert ends.max() <= 70
     lengths = ends - begins
-    assert 72 / 3 * 0.6 < lengths.min() < lengths.max() < 72 / 3 * 0.9
-    shares = (begins - 0.5) / (70 - lengths - 0.5)  # of the time in which it may begin
+    assert 72 / 3 * 0.78 <= lengths.min() < lengths.max() <= 72 / 3 * 0.86
+    shares = (begins - 0.3) / (70 - lengths - 0.3)  # of the time in which it may begin
     counts, _ = np.histogram(shares, 5, (0, 1))
     assert (np.abs(counts - 300) < 60).all()  # 4 standard deviations
 
@@ -52,7 +52,7 @@ def test_every_sub_motion_is_at_rest_outside_of_the_action(number: int, frames: 
 
 @pytest.mark.parametrize("number", range(6))
 def test_movements_around_the_action_are_the_same_for_every_class(number: int) -> None:
-    """Until the action begins, all classes of a clip's number are one clip; after it, they move alike."""
+    """Until the action begins, all classes of a number move alike and look alike without an object; so after it."""
     begin, end = begin_and_end(number)
     bodies = [series(pose(label, ACTOR, number, 72, 0, "anywhere")) for label in CLASSES]
     before, after = int(begin) + 1, int(np.ceil(end))
@@ -60,7 +60,7 @@ def test_movements_around_the_action_are_the_same_for_every_class(number: int) -
         assert np.array_equal(body[:before], bodies[0][:before])
         np.testing.assert_allclose(np.diff(body[after:], axis=0), np.diff(bodies[0][after:], axis=0), atol=1e-4)
     first = draw_clip(CLASSES[0], 2, number, ANYWHERE)[:before]
-    assert np.array_equal(draw_clip(CLASSES[4], 2, number, ANYWHERE)[:before], first)
+    assert np.array_equal(draw_clip("gesture", 2, number, ANYWHERE)[:before], first)
 
 
 def test_there_are_movements_before_and_after_and_none_during_the_action() -> None:

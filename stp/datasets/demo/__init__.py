@@ -1,10 +1,11 @@
-"""Demo data set: seven drawn micro actions that differ only in motion, two pairs of them only in its temporal order.
+"""Demo data set: seven drawn micro actions, most of which differ only in motion, and two pairs only in its order.
 
-An articulated upper body at a desk is seen by a hand-held camera. Everything about a clip but its label (room, rest
-posture, acting side, tempo, idle movement, camera, light, sensor noise) is drawn from the seed and the clip's number
-alone, so one frame says nothing about the class: rest postures vary by more than the action moves. `PLAN` holds the
-sub-motions of each class and their times; passing / receiving and pointing / gesture are the same two sub-motions in
-opposite order.
+An articulated upper body at a desk is seen by a steady hand-held camera, each actor in a room of his own. Everything
+about a clip but its label (rest posture, acting side, tempo, idle movement, camera, light, sensor noise) is drawn from
+the seed and the clip's number alone, and rest postures vary by more than the action moves: one frame says little about
+the class, but for the folder that is passed or received. `PLAN` holds the sub-motions of each class and their times.
+Passing and receiving are two sub-motions in opposite order, which halves of the clip tell apart. Pointing and gesture are
+two sub-motions out and back, whose order only quarters tell apart.
 """
 
 from stp.datasets.demo.clip_format import DemoFormat

@@ -9,16 +9,18 @@ from numpy.typing import NDArray
 from stp.datasets.demo.clip_format import DemoFormat
 from stp.datasets.demo.movement import Actor, Array, Pose, clip_rng, elbow, hue, pose, vector, wander
 
+ROOM_TAG = 3  # keeps the random streams of rooms apart from those of clips and actors
+FOLDER, PAPER = vector(206, 44, 36), vector(236, 226, 208)
 Shader = Callable[[Array, Array], Array]  # surface coordinates (scene units) -> colour, last axis RGB, 0..255
 
 
 class Camera:
-    """Hand-held: smooth translation, rotation and zoom of the whole scene, one similarity per frame."""
+    """Held by a steady hand: smooth translation, rotation and zoom of the whole scene, one similarity per frame."""
 
     def __init__(self, rng: np.random.Generator, frames: int, width: int, height: int) -> None:
-        angle, zoom = wander(rng, frames, 0.006), 1 + wander(rng, frames, 0.005)
+        angle, zoom = wander(rng, frames, 0.0018), 1 + wander(rng, frames, 0.0015)
         tremor = rng.normal(0, 0.08, (frames, 2))
-        shift = np.stack([wander(rng, frames, 1.1), wander(rng, frames, 0.9)], 1) + tremor
+        shift = np.stack([wander(rng, frames, 0.33), wander(rng, frames, 0.27)], 1) + tremor
         self.scale = min(width / 128, height / 96)
         c, s = np.cos(angle) * zoom, np.sin(angle) * zoom
         self.to_frame = (self.scale * np.array([[c, -s], [s, c]]).transpose(2, 0, 1)).astype(np.float32)  # (T, 2, 2)
@@ -83,8 +85,25 @@ def skin_shader(actor: Actor, grain: Array) -> Shader:
     return shade
 
 
-def draw_room(rng: np.random.Generator, seen: int) -> Array:
-    """A wall with a few pieces of furniture, `seen` texture pixels per scene unit: (height, width, 3), 0..255."""
+def draw_folder(image: Array, camera: Camera, grip: Array, size: float, shown: NDArray[np.bool_]) -> None:
+    """A red folder with a pale label, upright above the hand that holds it at `grip`, (T, 2), where `shown`, (T,)."""
+    wide, tall = 6 * size, 8 * size  # from the middle to the edges
+    middle = grip - vector(0, 0.7 * tall)
+    at = camera.box(middle[:, None], tall + 1)
+    x, y = camera.x[at] - middle[:, 0, None, None], camera.y[at] - middle[:, 1, None, None]
+    distance = np.maximum(np.abs(x) - wide, np.abs(y) - tall)
+    distance[~shown] = np.inf
+    on_label = np.clip(2.2 * size - np.hypot(x / 1.6, y + 0.4 * tall), 0, 1)[..., None]
+    light = 1.04 - 0.06 * x / wide - 0.1 * y / tall
+    over(image, at, distance, (FOLDER + on_label * (PAPER - FOLDER)) * light[..., None], camera.scale)
+
+
+def draw_room(actor: int, seed: int, seen: int) -> Array:
+    """The actor's own room, out of focus: a wall with a few pieces of furniture.
+
+    `seen` texture pixels per scene unit: (height, width, 3), 0..255.
+    """
+    rng = np.random.default_rng([seed, ROOM_TAG, actor])
     width, height = 190 * seen, 150 * seen
     wall = hue(rng.uniform(0, 180), rng.uniform(10, 70), rng.uniform(130, 215))
     paper = noise_texture(rng, height, width, (60 * seen, 16 * seen, 5 * seen, 2 * seen))
@@ -97,7 +116,7 @@ def draw_room(rng: np.random.Generator, seen: int) -> Array:
         cv2.rectangle(room, (a[0] + inset, a[1] + inset), (b[0] - inset, b[1] - inset), colour.tolist(), -1)
 
     def any_colour(low: float = 60, high: float = 220) -> Array:
-        return hue(rng.uniform(0, 180), rng.uniform(30, 190), rng.uniform(low, high))
+        return hue(rng.uniform(0, 180), rng.uniform(30, 110), rng.uniform(low, high))
 
     shelf_x, picture_x = (15.0, 118.0) if rng.random() < 0.5 else (122.0, 25.0)
     shelf_x += rng.uniform(-6, 6)
@@ -115,11 +134,16 @@ def draw_room(rng: np.random.Generator, seen: int) -> Array:
         block(x, y, w, h, vector(235, 230, 220), 1.0)
         block(x + 2.5, y + 2.5, w - 5, h - 5, any_colour(), 0.4)
         block(x + w * 0.3, y + h * 0.45, w * 0.35, h * 0.3, any_colour(), 0.4)
-    return np.asarray(cv2.GaussianBlur(room, (0, 0), 0.5 * seen), np.float32)
+    return np.asarray(cv2.GaussianBlur(room, (0, 0), 2 * seen), np.float32)
 
 
 def draw_limb(
-    image: Array, camera: Camera, ends: tuple[Array, Array], radii: tuple[float, float], shader: Shader, out: float
+    image: Array,
+    camera: Camera,
+    ends: tuple[Array, Array],
+    radii: tuple[float, float],
+    shader: Shader,
+    out: float,
 ) -> None:
     """A tapered, shaded limb between two moving joints, (T, 2) each; `out` mirrors its surface coordinates."""
     (start, end), (r0, r1) = ends, radii
@@ -203,8 +227,9 @@ def draw_clip(label: str, actor: int, number: int, clip_format: DemoFormat | Non
     camera = Camera(rng, frames, width, height)
     grain = noise_texture(rng, 400, 400, (3, 6, 12))
     seen = 2
-    room = draw_room(rng, seen)
-    image = sample(room, (camera.x + 95) * seen, (camera.y + 75) * seen)
+    room = draw_room(actor, seed, seen)
+    pan = rng.uniform(-3, 3), rng.uniform(-2, 2)
+    image = sample(room, (camera.x + 95 + pan[0]) * seen, (camera.y + 75 + pan[1]) * seen)
     cloth, skin = cloth_shader(person, grain), skin_shader(person, grain)
 
     size = person.size
@@ -232,6 +257,8 @@ def draw_clip(label: str, actor: int, number: int, clip_format: DemoFormat | Non
         draw_limb(image, camera, (wrist + ahead, wrist + 4.0 * size * ahead), (2.3 * size, 2.6 * size), skin, out)
         thumb = wrist + 2.2 * ahead * size - out * 2.2 * size * np.stack([-ahead[:, 1], ahead[:, 0]], 1)
         draw_limb(image, camera, (wrist + ahead, thumb), (1.1 * size, 0.9 * size), skin, out)
+        if body.holding.any() and out == (-1.0, 1.0)[body.side]:
+            draw_folder(image, camera, wrist + 4 * size * ahead, size, body.holding)
     return develop(image, rng)
 
 

@@ -17,12 +17,23 @@ CLASSES = ("pointing", "attention", "positive", "negative", "passing", "receivin
 
 Array = NDArray[np.floating]  # float32 wherever there are pixels
 
-# Sub-motion -> when it happens, as (start, end, from, to): times on the action's own clock, which runs from 0 to 1.
+Stroke = tuple[float, float, float, float]  # (start, end, from, to): times on the action's own clock, from 0 to 1
+
+
+def _out(quarter: int) -> Stroke:
+    return quarter / 4, (quarter + 1) / 4, 0.0, 1.0
+
+
+def _back(quarter: int) -> Stroke:
+    return quarter / 4, (quarter + 1) / 4, 1.0, 0.0
+
+
 FIRST, SECOND = (0.0, 0.42, 0.0, 1.0), (0.58, 1.0, 0.0, 1.0)
 SWING = ((0.0, 0.25, 0.0, 1.0), (0.25, 0.5, 1.0, -0.6), (0.5, 0.75, -0.6, 1.0), (0.75, 1.0, 1.0, 0.0))
-PLAN: dict[str, dict[str, tuple[tuple[float, float, float, float], ...]]] = {
-    "pointing": {"raise": (FIRST,), "extend": (SECOND,)},
-    "gesture": {"extend": (FIRST,), "raise": (SECOND,)},
+# When each sub-motion of a class happens. The halves of pointing and gesture hold the same, their quarters do not.
+PLAN: dict[str, dict[str, tuple[Stroke, ...]]] = {
+    "pointing": {"raise": (_out(0), _back(3)), "extend": (_out(1), _back(2))},
+    "gesture": {"extend": (_out(0), _back(3)), "raise": (_out(1), _back(2))},
     "passing": {"reach": (FIRST,), "lean": (SECOND,)},
     "receiving": {"lean": (FIRST,), "reach": (SECOND,)},
     "positive": {"nod": SWING},
@@ -30,6 +41,8 @@ PLAN: dict[str, dict[str, tuple[tuple[float, float, float, float], ...]]] = {
     "attention": {"turn": ((0.0, 0.8, 0.0, 1.0),)},
 }
 SUB_MOTIONS = ("raise", "extend", "reach", "lean", "nod", "shake", "turn")
+STRENGTH = (0.3, 0.8)  # least and most of a sub-motion, of the sizes in `pose`
+HANDED_OVER = 0.5  # the action's time at which an object that is passed leaves the hand, or one received is in it
 NUMBER_TAG, ACTOR_TAG = 1, 2  # keep the random streams of clips and actors apart
 
 
@@ -104,8 +117,8 @@ def action_clock(number: int, frames: int, seed: int, onset: Onset) -> Array:
     With the onset `anywhere`, the action takes a third of the clip and begins at any time that lets it end in it.
     """
     rng = clip_rng(number, seed, 0)
-    length = action_frames(frames, onset) * rng.uniform(0.68, 0.8)
-    first = rng.uniform(0.5, max(0.5, frames - 2 - length))  # 12 frames may leave less room before the action's end
+    length = action_frames(frames, onset) * rng.uniform(0.78, 0.86)
+    first = rng.uniform(0.3, max(0.3, frames - 2 - length))  # 12 frames may leave less room before the action's end
     return (np.arange(frames) - first) / length
 
 
@@ -127,7 +140,11 @@ def sub_motions(label: str, number: int, frames: int = 24, seed: int = 0, onset:
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the body is: series over the clip, (frames,) or (frames, 2), in scene units and radians."""
+    """Where the body is: series over the clip, (frames,) or (frames, 2), in scene units and radians.
+
+    `side` is the hand that acts, 0 the left and 1 the right one of the image; `holding`, (frames,) bool, says when it
+    holds an object.
+    """
 
     base: Array
     lean: Array
@@ -135,16 +152,20 @@ class Pose:
     pitch: Array
     twist: Array
     hands: tuple[Array, Array]
+    side: int
+    holding: NDArray[np.bool_]
 
 
 def pose(label: str, actor: Actor, number: int, frames: int, seed: int, onset: Onset = "aligned") -> Pose:
     """Random rest posture and idle movement, plus the class's sub-motions on a random side.
 
+    Who passes an object holds it until it is handed over, who receives one holds it from then on.
+
     With the onset `anywhere`, other small movements stand before and after the action.
     """
     done = sub_motions(label, number, frames, seed, onset)
     rng = clip_rng(number, seed, 1)
-    strength = dict(zip(SUB_MOTIONS, rng.uniform(0.5, 1.2, len(SUB_MOTIONS)).astype(np.float32), strict=True))
+    strength = dict(zip(SUB_MOTIONS, rng.uniform(*STRENGTH, len(SUB_MOTIONS)).astype(np.float32), strict=True))
     move = {name: strength[name] * done[name] for name in SUB_MOTIONS}
     side = int(rng.integers(2))
     sign = np.float32(1 if side else -1)
@@ -159,6 +180,8 @@ def pose(label: str, actor: Actor, number: int, frames: int, seed: int, onset: O
             hand[:, 1] -= 8 * move["raise"] + 6 * move["reach"]
         hands.append(hand.astype(np.float32))
     turn = sign * move["turn"]
+    clock = action_clock(number, frames, seed, onset)
+    holding = {"passing": clock < HANDED_OVER, "receiving": clock >= HANDED_OVER}.get(label, np.zeros(frames, bool))
     body = Pose(
         base=base + np.stack([idle(0.3), idle(0.2)], 1),
         lean=rng.uniform(-0.08, 0.08) + idle(0.012) + 0.07 * sign * move["lean"],
@@ -166,10 +189,11 @@ def pose(label: str, actor: Actor, number: int, frames: int, seed: int, onset: O
         pitch=rng.uniform(-0.2, 0.25) + idle(0.04) + 0.24 * move["nod"],
         twist=rng.uniform(-2, 2) + idle(0.25) + 1.6 * turn,
         hands=(hands[0], hands[1]),
+        side=side,
+        holding=holding,
     )
     if onset == "aligned":
         return body
-    clock = action_clock(number, frames, seed, onset)
     other = fidgets(clip_rng(number, seed, 4), (clock < 0) | (clock > 1))
     return replace(
         body,
