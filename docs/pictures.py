@@ -10,6 +10,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 WIDTHS = {  # pixels
     "figures/examples/positive__positive_a00_000.png": 1440,
+    "figures/figure3.png": 1000,
     "confusion/rgb+of+wof_baseline.png": 880,
     "confusion/rgb+of+wof_3-level.png": 880,
 }
