@@ -4,8 +4,8 @@ An articulated upper body at a desk is seen by a steady hand-held camera, each a
 about a clip but its label (rest posture, acting side, tempo, idle movement, camera, light, sensor noise) is drawn from
 the seed and the clip's number alone, and rest postures vary by more than the action moves: one frame says little about
 the class, but for the folder that is passed or received. `PLAN` holds the sub-motions of each class and their times.
-Passing and receiving are two sub-motions in opposite order, which halves of the clip tell apart. Pointing and gesture are
-two sub-motions out and back, whose order only quarters tell apart.
+Passing and receiving are two sub-motions in opposite order, which halves of the clip tell apart. Pointing and gesture
+are two sub-motions out and back, whose order only quarters tell apart.
 """
 
 from stp.datasets.demo.clip_format import DemoFormat
