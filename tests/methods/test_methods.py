@@ -29,7 +29,7 @@ CPU = Compute(torch.device("cpu"))
 CLASSES = ("down", "up")
 CLIPS = [Clip(f"{CLASSES[i % 2]}/{i}", "", CLASSES[i % 2]) for i in range(8)]
 NAMES = [clip.clip for clip in CLIPS]
-STREAM = {"epochs": 8, "milestones": [6], "learning_rate": 0.05, "dropout": 0.0, "scales": [1]}
+STREAM = {"epochs": 8, "milestones": [6], "learning_rate": 0.02, "dropout": 0.0, "scales": [1]}
 NETWORK: dict[str, Any] = {
     **{"backbone": "convnet", "weights": "none", "width": 0.5, "input_size": 32},
     **{"batch_videos": 4, "partial_bn": False, "flow": STREAM},
