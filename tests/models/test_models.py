@@ -13,6 +13,7 @@ from stp.methods import pyramid
 from stp.models.backbones import build_backbone, weights_report
 from stp.models.batch_norm import freeze_batch_norms
 from stp.models.bninception import BNInception
+from stp.models.convnet import ConvNet
 from stp.models.micro_batches import micro_batch_features
 from stp.models.pyramid import TemporalPyramidNetwork, pyramid_features, subsegment_maps
 from stp.training.loop import parameter_groups
@@ -174,6 +175,16 @@ def test_micro_batches_give_the_gradients_and_statistics_of_the_whole_batch(name
         assert parts.keys() == whole.keys()
         for key, expected in whole.items():
             assert torch.allclose(parts[key], expected, rtol=1e-9, atol=1e-9 * expected.abs().max().item()), key
+
+
+def test_the_small_network_trains_on_a_single_image() -> None:
+    """One image has no deviation to normalise by: the last batch norm then takes its running statistics."""
+    network, images = ConvNet(), 128 + 50 * torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert network(images).mean(0).abs().max() < 1e-4  # of a batch, features have the mean 0
+    features = network(images[:1])
+    assert features.shape == (1, 96)
+    features.sum().backward()
+    assert torch.isfinite(features).all()
 
 
 def test_micro_batches_need_frozen_batch_norms() -> None:

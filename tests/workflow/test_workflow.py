@@ -460,6 +460,7 @@ def test_chosen_clips_are_explained_by_the_runs_that_are_there(finished: Path) -
         ({"modalities": ["rgb", "wof"], "variants": ["2-level", "1-level"]}, ["rgb/2-level", "wof/2-level"]),
         ({"modalities": ["of", "wof"], "variants": ["baseline", "1-level"]}, ["of/baseline", "of/1-level"]),
         ({"modalities": ["rgb"], "variants": ["3-level"], "explain": {"fold": 2}}, ["rgb/3-level"]),
+        ({"modalities": ["of"], "variants": ["baseline", "aligned-2-level"]}, ["of/baseline", "of/aligned-2-level"]),
         ({"explain": {"number": 0}}, []),
     ],
 )

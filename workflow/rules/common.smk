@@ -15,7 +15,7 @@ min_version("9.0")
 # The package is beside the workflow, or installed where the workflow is a module.
 ROOT = Path(str(workflow.current_basedir)).parents[1]
 sys.path.insert(0, str(ROOT))
-from stp.config import fused_inputs
+from stp.config import PYRAMID, fused_inputs
 from stp.config_check import checked_config, read_config
 from stp.errors import UserError
 from stp.system.files import clip_file_name
@@ -61,7 +61,7 @@ FUSIONS = fused_inputs(MODALITIES)
 PROPOSED = (
     "3-level"
     if "3-level" in VARIANTS
-    else max(VARIANTS, key=lambda name: name != "baseline" and int(name[0]))
+    else max(VARIANTS, key=lambda name: int(PYRAMID.fullmatch(name)["levels"] or 0))
 )
 FEATURES = list(
     dict.fromkeys(entry.features for entry in CONFIG.methods if entry.features)

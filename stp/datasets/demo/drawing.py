@@ -138,12 +138,7 @@ def draw_room(actor: int, seed: int, seen: int) -> Array:
 
 
 def draw_limb(
-    image: Array,
-    camera: Camera,
-    ends: tuple[Array, Array],
-    radii: tuple[float, float],
-    shader: Shader,
-    out: float,
+    image: Array, camera: Camera, ends: tuple[Array, Array], radii: tuple[float, float], shader: Shader, out: float
 ) -> None:
     """A tapered, shaded limb between two moving joints, (T, 2) each; `out` mirrors its surface coordinates."""
     (start, end), (r0, r1) = ends, radii
