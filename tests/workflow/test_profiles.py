@@ -41,13 +41,14 @@ def test_default_profile_is_found_without_being_named(where: str, tmp_path: Path
     assert re.search(r"Using workflow specific profile \S*profiles/default ", words), words
 
 
-def test_slurm_profile_sends_training_and_scoring_to_the_gpus(tmp_path: Path) -> None:
+def test_slurm_profile_sends_what_runs_networks_to_the_gpus(tmp_path: Path) -> None:
     config = TINY | {"compute": {"gpus": 1, "mem_mb": 16000, "runtime": 720, "threads": 4}}
     asked = resources(slurm(tmp_path, config, "--dry-run"))
     partitions = {rule: values["slurm_partition"] for rule, values in asked.items() if rule != "all"}
+    on_gpus = {"train", "score", "figure3"}
     assert set(partitions.values()) == {"cpu", "gpu"}
-    assert {rule for rule, partition in partitions.items() if partition == "gpu"} == {"train", "score"}
-    assert {rule for rule, values in asked.items() if values.get("gpu") == "1"} == {"train", "score"}
+    assert {rule for rule, partition in partitions.items() if partition == "gpu"} == on_gpus
+    assert {rule for rule, values in asked.items() if values.get("gpu") == "1"} == on_gpus
     assert asked["train"]["slurm_extra"] == "--signal=TERM@120"
     assert {"slurm_extra"} & set(asked["flow"]) == set()
 
