@@ -37,6 +37,15 @@ LATER = {
 FLOW = ("of", "wof")  # modalities that one job computes together
 FEWEST_ANYWHERE = 36  # frames of a clip of the demo whose action begins anywhere: three times the shortest action
 DEMO_PIXELS = 50_000_000  # of a whole clip, which is drawn in some 2 GB
+# What methods take from their publications instead of from section `model`, unless their entry says otherwise.
+PUBLISHED: Mapping[str, Mapping[str, Any]] = {
+    "multiplier_net": {"backbone": "torchvision/resnet50"},
+    "tsm": {"backbone": "torchvision/resnet50"},
+    "c3d": {"backbone": "c3d", "weights": "sports1m", "width": 1.0, "input_size": 112},
+    "r2plus1d": {"backbone": "r2plus1d_34", "weights": "kinetics", "width": 1.0, "input_size": 112},
+    "stpp": {"backbone": "torchvision/r3d_18", "weights": "kinetics", "width": 1.0, "input_size": 112},
+    "video_network": {"backbone": "torchvision/r3d_18", "weights": "kinetics", "width": 1.0, "input_size": 112},
+}
 # Names listed in `variants`: the methods of stp/methods/pyramid.py, and with a prefix those of stp/methods/aligned.py.
 PYRAMID = re.compile(r"baseline|(?P<aligned>aligned-)?(?P<levels>[1-9])-level")
 
@@ -422,7 +431,7 @@ class Config:
             unused |= {"segment_length", "subsegments"} if name == "baseline" else set()
             unused |= set() if "rgb" in kinds else {"rgb_frame"}
             own = {key: value for key, value in sections.items() if key not in unused} | own
-        return without_later(_plain(self.model) | training | own)
+        return without_later(_plain(self.model) | training | dict(PUBLISHED.get(entry.method, {})) | own)
 
 
 def without_later(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -59,15 +59,20 @@ def weights(
     pyramids = [
         {"name": name, "input": "rgb", "settings": parse_json(settings, "--settings")} for name in variants or ()
     ]
-    for entry in [*pyramids, *parse_json(methods, "--methods")]:
+    for entry in pyramids:
         check_method(entry)
+    for entry in parse_json(methods, "--methods"):
+        check_method(entry, prepared=True)
     report = weights_report(backbone, weights, width, input_size)
     with complete_file(output) as temporary:
         temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
-def check_method(entry: Mapping[str, Any]) -> None:
-    """Raise UserError unless a method and the features that it sees exist and accept their options."""
+def check_method(entry: Mapping[str, Any], prepared: bool = False) -> None:
+    """Raise UserError unless a method and the features that it sees exist and accept their options.
+
+    With `prepared`, also if what the method starts from is missing.
+    """
     from stp import features, methods
     from stp.config import from_values
     from stp.data.run_name import RunName
@@ -75,7 +80,10 @@ def check_method(entry: Mapping[str, Any]) -> None:
     values = dict(entry["settings"])
     kind = values.pop("method", method_file(entry["name"]))
     method = methods.find(kind)
-    method.check(method.run(RunName(entry["input"], entry["name"], fold=1), kind, ("class",), values))
+    run = method.run(RunName(entry["input"], entry["name"], fold=1), kind, ("class",), values)
+    method.check(run)
+    if prepared:
+        method.prepare(run)
     for seen, options in entry.get("features", {}).items():
         from_values(features.find(seen).options, options, f"config: features.{seen}")
 
@@ -275,7 +283,7 @@ def score(
     number = {name: i for i, name in enumerate(run.classes)}
     labels = np.array([number[clip.label] if clip.label else -1 for clip in chosen], dtype=np.int64)
     scores = Scores(run.name, run.classes, names, labels, values, table.coarse)
-    write_scores(output, scores, {"segments": segments, "crops": crops})
+    write_scores(output, scores, {"segments": segments, "crops": crops, "method": recogniser.facts()})
 
 
 @app.command()

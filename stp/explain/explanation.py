@@ -22,7 +22,6 @@ from stp.errors import UserError
 from stp.explain.grad_cam import gradient_weights, guidable, guided_grad_cam, last_maps, share_weights
 from stp.extraction.recipe import Recipe, common_recipe
 from stp.methods.network import NetworkRecogniser
-from stp.models.aligned import AlignedPyramidNetwork
 from stp.models.pyramid import TemporalPyramidNetwork
 from stp.sampling.crops import Crop
 from stp.sampling.loading import open_fields
@@ -130,14 +129,14 @@ def explain(
     with torch.inference_mode():
         scores = next(iter(scorer.score_clips(source, [chosen]))).mean(0)
     number = target_class(target, clip, scores, run.classes)
-    if not isinstance(network, TemporalPyramidNetwork):
-        raise UserError(f"{run.name}: only pyramids and two-stream networks can be explained; give such a run")
+    if len(run.name.modalities) > 1:
+        raise UserError(f"{run.name}: sees several modalities at once, which cannot be explained; give another run")
     places = torch.from_numpy(chosen.places).to(device)
 
     def weights_of(view: Sample) -> Tensor:
-        if not isinstance(network, AlignedPyramidNetwork):
+        if type(network) is TemporalPyramidNetwork:  # its subclasses are not linear
             return share_weights(network, places, number)
-        with torch.no_grad():  # the phase depends on what the view shows
+        with torch.no_grad():  # the weights depend on what the view shows
             features = torch.cat(list(scorer.pass_backbone(source, [view])))
         return gradient_weights(network, features, places, number)
 
@@ -160,7 +159,7 @@ def explain(
     heat, guided = torch.where(seen > 0, sums / seen, 0).cpu().numpy()
     first_fields = chosen.views[0].indices[:, 0]
     starts = np.maximum(first_fields - sampler.scored_field, 0)
-    frames = first_fields + sampler.stack // 2
+    frames = chosen.views[0].indices[:, sampler.stack // 2]
     return Explanation(run, sampler.subsegment_length, number, scores, starts, frames, heat, guided)
 
 

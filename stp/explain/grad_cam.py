@@ -65,7 +65,9 @@ def guidable(backbone: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def last_maps(backbone: nn.Module, images: Tensor) -> nn.Module:
-    """The last module of the network whose output is square maps (B, C, h, w) with several places: those pooled next.
+    """The last module of the network whose output is square maps with several places, (B, C, h, w) or (B, C, t, h, w).
+
+    These are pooled next.
 
     Raises:
         Unexplainable: there is no such module.
@@ -73,7 +75,8 @@ def last_maps(backbone: nn.Module, images: Tensor) -> nn.Module:
     found: list[nn.Module] = []
 
     def note(module: nn.Module, inputs: Any, output: Any) -> None:
-        if isinstance(output, Tensor) and output.dim() == 4 and output.shape[2] == output.shape[3] > 1:
+        is_maps = isinstance(output, Tensor) and output.dim() in (4, 5) and len(output) == len(images)
+        if is_maps and output.shape[-2] == output.shape[-1] > 1:
             found.append(module)
 
     hooks = [module.register_forward_hook(note) for module in backbone.modules()]
@@ -84,7 +87,7 @@ def last_maps(backbone: nn.Module, images: Tensor) -> nn.Module:
             hook.remove()
     if not found:
         raise Unexplainable(
-            "Grad-CAM needs maps of several places; take a convolutional backbone or a larger input_size"
+            "Grad-CAM needs maps of several places for each image; take a convolutional backbone or a larger input_size"
         )
     return found[-1]
 
@@ -133,13 +136,15 @@ def guided_grad_cam(backbone: nn.Module, layer: nn.Module, images: Tensor, weigh
         weights: those of the sub-segments (`share_weights`), (m, D).
 
     Returns:
-        Grad-CAM, interpolated to the images' size, and guided Grad-CAM, which is its product with guided
-        back-propagation, as a norm over the channels: (m, size, size) float32 each, never negative.
+        Grad-CAM, interpolated to the images' size (of a volume, its mean over time), and guided Grad-CAM, which is its
+        product with guided back-propagation, as a norm over the channels: (m, size, size) float32 each, never negative.
     """
     shares = Shares(backbone)
     images = images.detach().clone().requires_grad_()
     maps: Any = LayerGradCam(shares, layer)
     heat = maps.attribute(images, additional_forward_args=weights, relu_attributions=True).detach()
+    if heat.dim() == 5:  # of a volume
+        heat = heat.mean(2)
     heat = F.interpolate(heat, images.shape[2:], mode="bilinear", align_corners=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # captum announces its hooks

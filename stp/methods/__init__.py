@@ -42,6 +42,15 @@ class Recogniser(Protocol):
         """
         ...
 
+    def facts(self) -> dict[str, Any]:
+        """What tables of methods say about it, as plain values.
+
+        pretraining   the initial weights: none, the name of a data set, or a path
+        parameters    number of learnt values
+        gmac          billions of multiplications with additions for one segment in one crop
+        """
+        ...
+
     def save(self, path: Path, trained_on: TrainedOn) -> None:
         """Write everything that scoring needs, so that the method's `load` can read it."""
         ...
@@ -70,13 +79,15 @@ class Method:
 
     `options` is a frozen dataclass of the method's keys in the config. Its defaults are the publication's values, and a
     run holds an instance of it. `fit` trains a run; `load` reads a trained run from its model file. `check` raises a
-    UserError before anything is computed if the options of a run contradict each other.
+    UserError before anything is computed if the options of a run contradict each other, and `prepare` one if what it
+    starts from, such as a file of weights, is missing or does not fit.
     """
 
     options: type
     fit: Callable[[Task], Recogniser]
     load: Callable[[ModelFile], Recogniser]
     check: Callable[[Run], object] = lambda run: None
+    prepare: Callable[[Run], object] = lambda run: None
 
     def run(self, name: RunName, kind: str, classes: Sequence[str], values: Mapping[str, Any]) -> Run:
         """A run with options from plain values; UserError for keys that the method does not have."""

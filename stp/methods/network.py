@@ -7,11 +7,14 @@ draws its samples.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from stp.config import Views
+from stp.data.joint import input_fields
 from stp.data.shards import ClipFields
 from stp.errors import UserError
 from stp.methods import Method, Task
@@ -20,7 +23,7 @@ from stp.sampling.samples import Sampler
 from stp.system.devices import Compute
 from stp.training.loop import Plan, train
 from stp.training.model_file import ModelFile, TrainedOn, write_model
-from stp.training.run import NetworkOptions, Run, single_modality
+from stp.training.run import NetworkOptions, Run, image_channels, single_modality
 from stp.training.scoring import Scorer, score
 
 
@@ -41,23 +44,43 @@ class NetworkRecogniser:
         self, clips: Sequence[str], fields: Mapping[str, ClipFields], views: Views, compute: Compute
     ) -> np.ndarray:
         """See `stp.methods.Recogniser`."""
-        return score(self.scorer, str(self.run.name), fields[self.run.name.input], clips, views, compute)
+        return score(self.scorer, str(self.run.name), input_fields(fields, self.run.name.input), clips, views, compute)
+
+    def facts(self) -> dict[str, Any]:
+        """See `stp.methods.Recogniser`; a multiplication with its addition counts once."""
+        network, sampler, options = self.scorer.network, self.scorer.sampler, self.run.options
+        channels, size = image_channels(self.run.name, sampler.columns), options.input_size
+        shape = (1, 1, sampler.subsegments, channels, size, size)
+        segment = torch.zeros(shape, device=next(network.parameters()).device)
+        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+            network(segment)
+        return {
+            "pretraining": options.weights,
+            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+            "gmac": counter.get_total_flops() / 2e9,
+        }
 
     def save(self, path: Path, trained_on: TrainedOn) -> None:
         """See `stp.methods.Recogniser`."""
         write_model(path, self.run, self.scorer.network.state_dict(), trained_on)
 
 
-def network_method(options: type[NetworkOptions], build: Build, sampler: Callable[[Run], Sampler]) -> Method:
+def network_method(
+    options: type[NetworkOptions],
+    build: Build,
+    sampler: Callable[[Run], Sampler],
+    modalities: Callable[[Run], object] = single_modality,
+) -> Method:
     """A method with the network that `build(run, weights)` makes and the sampler that `sampler(run)` returns.
 
-    `build` may draw random initial weights: torch is seeded from the run beforehand.
+    `modalities(run)` raises a UserError for an input that the method cannot see: anything but a single modality, unless
+    it is `joint_modalities`. `build` may draw random initial weights: torch is seeded from the run beforehand.
     """
 
     def fit(task: Task) -> NetworkRecogniser:
         check(task.run)
         plan = Plan(task.run, lambda: build(task.run), sampler(task.run))
-        network = train(plan, task.fields[task.run.name.input], task.clips, task.compute, task.session)
+        network = train(plan, input_fields(task.fields, task.run.name.input), task.clips, task.compute, task.session)
         return NetworkRecogniser(task.run, Scorer(network, plan.options, plan.sampler))
 
     def load(file: ModelFile) -> NetworkRecogniser:
@@ -70,8 +93,8 @@ def network_method(options: type[NetworkOptions], build: Build, sampler: Callabl
         return NetworkRecogniser(run, Scorer(network.eval(), run.options, sampler(run)))
 
     def check(run: Run) -> None:
-        single_modality(run)
+        modalities(run)
         sampler(run)
 
-    METHOD = Method(options, fit, load, check)
+    METHOD = Method(options, fit, load, check, build)
     return METHOD

@@ -85,6 +85,11 @@ class ShallowRecogniser:
         """See `stp.methods.Recogniser`; these scores are decision values, with one segment per clip."""
         return decision_values(self.pipeline, self.vectors(clips, fields))[:, None]
 
+    def facts(self) -> dict[str, Any]:
+        """See `stp.methods.Recogniser`; what computed the features is not counted."""
+        values = sum(value.numel() for value in learnt(self.pipeline).values())
+        return {"pretraining": "none", "parameters": values, "gmac": 0.0}
+
     def save(self, path: Path, trained_on: TrainedOn) -> None:
         """See `stp.methods.Recogniser`."""
         write_model(path, self.run, learnt(self.pipeline), trained_on)

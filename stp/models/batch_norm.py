@@ -2,11 +2,13 @@
 
 from torch import Tensor, nn
 
+BatchNorm = nn.modules.batchnorm._BatchNorm  # of images and of volumes
+
 
 class FrozenBatchNorm(nn.Module):
     """A batch norm as a fixed affine map, followed by its activation if it has one (timm's BatchNormAct2d).
 
-    (B, C, H, W) -> the same shape and dtype. Its tensors are buffers: they have no gradient and ignore the batch.
+    (B, C, ...) -> the same shape and dtype. Its tensors are buffers: they have no gradient and ignore the batch.
     """
 
     weight: Tensor
@@ -14,7 +16,7 @@ class FrozenBatchNorm(nn.Module):
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, norm: nn.BatchNorm2d) -> None:
+    def __init__(self, norm: BatchNorm) -> None:
         super().__init__()
         for name in ("weight", "bias", "running_mean", "running_var"):
             self.register_buffer(name, getattr(norm, name).detach().clone())
@@ -26,7 +28,8 @@ class FrozenBatchNorm(nn.Module):
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         shift = self.bias - self.running_mean * scale
         # Adding in place gives the same bits and saves a pass over the maps.
-        normalised = (x * scale[:, None, None]).add_(shift[:, None, None]).to(x.dtype)
+        channels = (-1, *(1,) * (x.dim() - 2))
+        normalised = (x * scale.view(channels)).add_(shift.view(channels)).to(x.dtype)
         output: Tensor = self.act(self.drop(normalised))
         return output
 
@@ -36,6 +39,6 @@ def freeze_batch_norms(backbone: nn.Module) -> None:
 
     Keys of the state dict stay the same, without `num_batches_tracked` of the replaced ones.
     """
-    norms = [(name, module) for name, module in backbone.named_modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [(name, module) for name, module in backbone.named_modules() if isinstance(module, BatchNorm)]
     for name, norm in norms[1:]:
         backbone.set_submodule(name, FrozenBatchNorm(norm))

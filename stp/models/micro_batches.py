@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from stp.errors import UserError
+from stp.models.batch_norm import BatchNorm
 
 
 class _StoredOutput(nn.Module):
@@ -72,7 +73,7 @@ def micro_batch_features(backbone: nn.Module, images: Tensor, size: int) -> Tens
     Raises:
         UserError: several batch norms use batch statistics, and those after the first would see a micro-batch only.
     """
-    norms = [name for name, module in backbone.named_modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [name for name, module in backbone.named_modules() if isinstance(module, BatchNorm)]
     if len(norms) > 1:
         raise UserError(
             "compute.micro_batch_videos: only one batch norm may learn from the batch, or results would change; "

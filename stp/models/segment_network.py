@@ -1,6 +1,7 @@
 """Networks that score segments: a backbone on every image, dropout, and scores of the K images of a segment."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,17 @@ class SegmentNetwork(nn.Module, ABC):
     @abstractmethod
     def scores(self, features: Tensor) -> Tensor:
         """Sub-segment features (..., K, D) -> segment scores (..., classes)."""
+
+    def heads(self, features: Tensor) -> tuple[Tensor, ...]:
+        """Segment scores (..., classes) of each classifier that has a loss in training: one, unless there are several.
+
+        The losses are added up.
+        """
+        return (self.scores(features),)
+
+    def fast_layers(self) -> Sequence[nn.Module]:
+        """Layers that learn five times as fast as the others."""
+        return ()
 
     def features(self, images: Tensor, videos_at_once: int = 0) -> Tensor:
         """Sub-segment features (B, N, K, D), after dropout; at most `videos_at_once` videos in memory, unless 0."""

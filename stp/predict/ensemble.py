@@ -10,6 +10,7 @@ from scipy.special import softmax
 
 from stp import methods
 from stp.config import Fusion, Views
+from stp.data.joint import input_fields
 from stp.data.run_name import RunName
 from stp.data.shards import ClipFields
 from stp.errors import UserError
@@ -35,8 +36,8 @@ class Model:
     scorer: Scorer
 
     @property
-    def modality(self) -> str:
-        """The modality that the run sees."""
+    def input(self) -> str:
+        """What the run sees: one modality, or several joined by +."""
         return self.run.name.input
 
 
@@ -58,16 +59,17 @@ class Ensemble:
         return self.models[0].run.classes
 
     @property
-    def modalities(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(model.modality for model in self.models))
+    def inputs(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(model.input for model in self.models))
 
     def probabilities(self, scores: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
-        """Probabilities, float64 (windows, classes), from the scores (windows, classes) of each modality's runs."""
+        """Probabilities, float64 (windows, classes), from the scores (windows, classes) of each input's runs."""
         values = [
             np.mean(softmax(scores[name], axis=-1) if self.fusion.space == "probabilities" else scores[name], axis=0)
-            for name in self.modalities
+            for name in self.inputs
         ]
-        fused = np.average(values, axis=0, weights=[weight_of(name, self.fusion) for name in self.modalities])
+        weights = [weight_of(name, self.fusion) for name in self.inputs] if len(self.inputs) > 1 else [1.0]
+        fused = np.average(values, axis=0, weights=weights)
         return np.asarray(fused if self.fusion.space == "probabilities" else softmax(fused, axis=-1), np.float64)
 
 
@@ -128,7 +130,8 @@ def load_ensemble(
     loaded = [load_model(path) for path in paths]
     models = [model for model, _ in loaded]
     recipe = common_recipe(
-        [(model.path, model.modality, file.fields()[model.modality]) for model, file in loaded], backend
+        [(model.path, name, file.fields()[name]) for model, file in loaded for name in model.run.name.modalities],
+        backend,
     )
     first = models[0]
     for model in models[1:]:
@@ -139,9 +142,10 @@ def load_ensemble(
         for what, (own, others) in facts.items():
             if own != others:
                 raise UserError(f"--run: {model.path} has other {what} than {first.path}: {own}, {others}")
-    if unweighted := {model.modality for model in models} - set(fusion.weights):
+    inputs = {model.input for model in models}
+    if len(inputs) > 1 and (unweighted := inputs - set(fusion.weights)):
         raise UserError(f"--weights: no weight for {', '.join(sorted(unweighted))}; give one, as in rgb=1,of=1.5,wof=1")
-    models.sort(key=lambda model: STREAMS.index(model.modality))
+    models.sort(key=lambda model: STREAMS.index(model.input) if model.input in STREAMS else len(STREAMS))
     configure(device, any(model.run.options.deterministic for model in models), shapes_repeat=False)
     placed = tuple(replace(model, scorer=model.scorer.on(device)) for model in models)
     return Ensemble(placed, recipe, fusion, views)
@@ -174,12 +178,13 @@ def ensemble_scores(
     frames: int,
     device: torch.device,
 ) -> dict[str, list[np.ndarray]]:
-    """Each run's scores of windows of a clip, float32 (windows, classes) each, in lists by modality."""
+    """Each run's scores of windows of a clip, float32 (windows, classes) each, in lists by input."""
     scores: dict[str, list[np.ndarray]] = {}
-    for name in ensemble.modalities:
-        source = open_fields(fields[name], [clip], device)
+    for name in ensemble.inputs:
         for model in ensemble.models:
-            if model.modality == name:
+            if model.input == name:
+                columns = model.scorer.sampler.columns
+                source = open_fields(input_fields(fields, name), [clip], device, columns=columns)
                 with full_memory_named(str(model.run.name), "--crops, or take --device cpu"):
                     values = run_scores(model, source, clip, chosen, frames, ensemble.views)
                 scores.setdefault(name, []).append(values)

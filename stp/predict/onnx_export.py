@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stp.data.modalities import MODALITIES
+from stp.config import is_flow
 from stp.errors import UserError
 from stp.models.pyramid import TemporalPyramidNetwork
 from stp.models.segment_network import SegmentNetwork
@@ -18,6 +18,7 @@ from stp.predict.ensemble import Model, load_model
 from stp.system.files import complete_file
 from stp.system.logs import only_warnings
 from stp.system.versions import versions
+from stp.training.run import image_channels
 
 OPSET = 18
 TOLERANCE = 1e-4  # largest difference from torch, relative to the largest score
@@ -39,7 +40,7 @@ class SegmentsAlone(nn.Module):
 def input_shape(model: Model) -> tuple[int, int, int, int]:
     """(K, C, H, W) of a segment's images."""
     sampler, size = model.scorer.sampler, model.run.options.input_size
-    return sampler.subsegments, MODALITIES[model.modality].channels * sampler.stack, size, size
+    return sampler.subsegments, image_channels(model.run.name, sampler.columns), size, size
 
 
 def random_segments(model: Model, number: int) -> Tensor:
@@ -50,14 +51,18 @@ def random_segments(model: Model, number: int) -> Tensor:
 
 def metadata(model: Model, fields: Mapping[str, object]) -> dict[str, str]:
     """The metadata of an ONNX file; all values but plain text are JSON."""
-    colours = "red, green, blue" if model.modality == "rgb" else "x, y of consecutive flow fields, 128 is no motion"
+    kinds = {"rgb": "red, green, blue", "flow": "x, y of flow fields in order, 128 is no motion"}
+    colours = ", then ".join(
+        f"{kinds['flow' if is_flow(name) else 'rgb']} ({columns} of {name})"
+        for name, columns in zip(model.run.name.modalities, model.scorer.sampler.columns, strict=True)
+    )
     run, network, sampler = model.run, model.scorer.network, model.scorer.sampler
     levels = len(network.parts) if isinstance(network, TemporalPyramidNetwork) else 1
     variant = {"name": run.name.method, **vars(sampler), "levels": levels}
     starts = sampler.spread(1 << 20, 1)[0, :, 0]  # starts of the sub-segments of one segment in a long clip
     values = {
         "classes": run.classes,
-        "modality": model.modality,
+        "modality": model.input,
         "variant": variant,
         "subsegment_starts": (starts - starts[0]).tolist(),
         "scored_field": sampler.scored_field,
@@ -119,7 +124,8 @@ def export_onnx(path: Path, output: Path) -> float:
         raise UserError(f"export: package {error.name} is missing; pip install 'stp[export]'") from None
     model, file = load_model(path)
     network = SegmentsAlone(model.scorer.network).eval()
-    properties = metadata(model, file.fields()[model.modality])
+    fields = file.fields()
+    properties = metadata(model, fields.get(model.input, fields))
     with only_warnings("onnxscript", "onnx_ir"), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # raised by torch's own code
         content = to_onnx(network, model, properties)

@@ -3,23 +3,26 @@
     ResidentFields      in the device's memory as bytes, loaded once
     StreamedFields      in their files; threads gather the regions that the next batches need and send them ahead
     MappedFields        in memory maps, on a CPU: regions are read when their turn comes
+    JointDeviceFields   several modalities, each in one of these ways
 
 Wherever they come from, regions become images on the device, by the same code: the images are the same.
 """
 
+import itertools
 import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from stp.config import Compute, Residence
+from stp.data.joint import InputFields, JointFields
 from stp.data.modalities import MODALITIES
 from stp.data.shards import ClipFields
 from stp.errors import UserError
@@ -54,19 +57,32 @@ def upload(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 class DeviceFields(ABC):
-    """A modality's fields, from which images are made on `device`."""
+    """The fields of an input, from which images are made on `device`."""
+
+    def __init__(self, fields: InputFields, device: torch.device) -> None:
+        self.fields = fields
+        self.device = device
+
+    @abstractmethod
+    def images(self, batches: Iterable[Sequence[Sample]], size: int) -> Iterator[Tensor]:
+        """All images of every batch, one sample after another: float32 (images, channels, size, size) of 0..255.
+
+        The channels of an image are those of its fields, in their order.
+        """
+
+
+class ModalityFields(DeviceFields):
+    """The fields of one modality."""
 
     def __init__(self, fields: ClipFields, device: torch.device) -> None:
-        self.fields = fields
-        self._modality = MODALITIES[fields.modality]
-        self.device = device
+        super().__init__(fields, device)
+        self._stored, self._modality = fields, MODALITIES[fields.modality]
 
     @abstractmethod
     def regions(self, batches: Iterable[Sequence[Sample]]) -> Iterator[Regions]:
         """The regions of every batch, in order; batches may be taken ahead of their use."""
 
     def images(self, batches: Iterable[Sequence[Sample]], size: int) -> Iterator[Tensor]:
-        """All images of every batch, one sample after another: float32 (images, stack * C, size, size) of 0..255."""
         for regions in self.regions(batches):
             yield self._render(regions, size)
 
@@ -82,7 +98,7 @@ class DeviceFields(ABC):
         return planes.view(-1, regions.samples[0].indices.shape[1] * channels, size, size)
 
 
-class MappedFields(DeviceFields):
+class MappedFields(ModalityFields):
     """Fields in memory maps, read by a CPU."""
 
     def __init__(self, fields: ClipFields) -> None:
@@ -92,13 +108,13 @@ class MappedFields(DeviceFields):
         for samples in batches:
             chosen = [sample.distinct() for sample in samples]
             fields = (
-                torch.from_numpy(np.asarray(self.fields[sample.clip][distinct, :, *sample.crop.slices]))
+                torch.from_numpy(np.asarray(self._stored[sample.clip][distinct, :, *sample.crop.slices]))
                 for sample, (distinct, _) in zip(samples, chosen, strict=True)
             )
             yield Regions(samples, fields, [torch.from_numpy(place) for _, place in chosen])
 
 
-class ResidentFields(DeviceFields):
+class ResidentFields(ModalityFields):
     """Fields of clips of one frame size in the device's memory, as one tensor uint8 (all fields, C, H, W)."""
 
     def __init__(self, fields: ClipFields, clips: Sequence[str], device: torch.device) -> None:
@@ -152,7 +168,7 @@ class Shipment:
     event: torch.cuda.Event | None  # recorded after the copy; None on a CPU
 
 
-class StreamedFields(DeviceFields):
+class StreamedFields(ModalityFields):
     """Fields in their files; threads gather those that the next batches need."""
 
     def __init__(self, fields: ClipFields, device: torch.device) -> None:
@@ -177,7 +193,7 @@ class StreamedFields(DeviceFields):
         chosen = [sample.distinct() for sample in samples]
         fields, places = [distinct for distinct, _ in chosen], [place for _, place in chosen]
         shapes = [
-            (len(distinct), self.fields.shape(sample.clip)[1], sample.crop.height, sample.crop.width)
+            (len(distinct), self._stored.shape(sample.clip)[1], sample.crop.height, sample.crop.width)
             for sample, distinct in zip(samples, fields, strict=True)
         ]
         # Pinned memory is cached by torch, which waits for copies under way before it hands it out again.
@@ -203,7 +219,7 @@ class StreamedFields(DeviceFields):
         return Shipment(Regions(cargo.samples, unpack(buffer, cargo.shapes), parts), (buffer, index), event)
 
     def _gather(self, sample: Sample, distinct: np.ndarray, target: Tensor) -> None:
-        target.numpy()[...] = self.fields[sample.clip][distinct, :, *sample.crop.slices]
+        target.numpy()[...] = self._stored[sample.clip][distinct, :, *sample.crop.slices]
 
     def _receive(self, shipment: Shipment) -> Regions:
         """The regions, which the current stream may use from now on."""
@@ -213,6 +229,33 @@ class StreamedFields(DeviceFields):
             for tensor in shipment.tensors:
                 tensor.record_stream(current)
         return shipment.regions
+
+
+class JointDeviceFields(DeviceFields):
+    """The fields of several modalities; an image has those of the first, then those of the next.
+
+    `columns` are the numbers of fields of each modality in an image.
+    """
+
+    def __init__(self, fields: JointFields, parts: Sequence[DeviceFields], columns: Sequence[int]) -> None:
+        super().__init__(fields, parts[0].device)
+        self._parts, self._columns = parts, columns
+
+    def images(self, batches: Iterable[Sequence[Sample]], size: int) -> Iterator[Tensor]:
+        ends = list(itertools.accumulate(self._columns))
+        slices = [slice(end - width, end) for end, width in zip(ends, self._columns, strict=True)]
+
+        def part_of(batches: Iterable[Sequence[Sample]], columns: slice) -> Iterator[list[Sample]]:
+            for samples in batches:
+                yield [replace(sample, indices=sample.indices[:, columns]) for sample in samples]
+
+        copies = itertools.tee(batches, len(slices))
+        parts = [
+            part.images(part_of(copy, columns), size)
+            for part, copy, columns in zip(self._parts, copies, slices, strict=True)
+        ]
+        for images in zip(*parts, strict=True):
+            yield torch.cat(images, 1)
 
 
 def unpack(buffer: Tensor, shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
@@ -229,13 +272,14 @@ def free_memory(device: torch.device) -> int:
 
 
 def open_fields(
-    fields: ClipFields,
+    fields: InputFields,
     clips: Sequence[str],
     device: torch.device,
     resident: Residence = Compute.resident,
     memory_share: float = Compute.memory_share,
+    columns: Sequence[int] = (),
 ) -> DeviceFields:
-    """The fields of these clips for a device.
+    """The fields of these clips for a device; for several modalities, `columns` are those of the sampler.
 
     `resident`: "auto" loads them where they take at most `memory_share` of the free memory, unless the device is a CPU
     and they need no decoding: memory maps then do as well, for all processes together.
@@ -243,6 +287,9 @@ def open_fields(
     Raises:
         UserError: "always" was asked for, but they do not fit or differ in frame size.
     """
+    if isinstance(fields, JointFields):
+        parts = [open_fields(part, clips, device, resident, memory_share) for part in fields.parts]
+        return JointDeviceFields(fields, parts, columns)
     shapes = [fields.shape(clip) for clip in clips]
     needed = sum(map(math.prod, shapes))
     alike = len({shape[1:] for shape in shapes}) == 1

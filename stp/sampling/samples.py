@@ -11,7 +11,7 @@ import numpy as np
 
 from stp.config import Views
 from stp.data.index import Clip
-from stp.data.shards import ClipFields
+from stp.data.joint import InputFields
 from stp.sampling.crops import Crop, fixed_crops, training_crop
 
 
@@ -37,6 +37,11 @@ class Sampler(Protocol):
         ...
 
     @property
+    def columns(self) -> tuple[int, ...]:
+        """The number of these fields in each modality of the input, in its order; together they are `stack`."""
+        ...
+
+    @property
     def subsegment_length(self) -> int:
         """The number of frames that a sub-segment covers."""
         ...
@@ -57,7 +62,10 @@ class Sampler(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """M images of a clip, all cropped alike; `indices` int64 (M, stack) are the stored fields of each image."""
+    """M images of a clip, all cropped alike; `indices` int64 (M, stack) are the stored fields of each image.
+
+    For an input of several modalities, an image has the fields of the first modality, then those of the next.
+    """
 
     clip: str
     indices: np.ndarray
@@ -107,7 +115,7 @@ def class_weights(labels: np.ndarray, classes: int, power: float) -> np.ndarray:
     return scaled
 
 
-def draw_batch(drawing: Drawing, fields: ClipFields, clips: Sequence[Clip], rng: np.random.Generator) -> list[Sample]:
+def draw_batch(drawing: Drawing, fields: InputFields, clips: Sequence[Clip], rng: np.random.Generator) -> list[Sample]:
     """A random sample of each clip, with one crop for all its images."""
     samples = []
     for clip in clips:
@@ -118,7 +126,7 @@ def draw_batch(drawing: Drawing, fields: ClipFields, clips: Sequence[Clip], rng:
 
 
 def draw_epoch(
-    drawing: Drawing, fields: ClipFields, clips: Sequence[Clip], classes: Sequence[str], rng: np.random.Generator
+    drawing: Drawing, fields: InputFields, clips: Sequence[Clip], classes: Sequence[str], rng: np.random.Generator
 ) -> list[TrainingBatch]:
     """The batches of an epoch: every clip once, in random order, or clips drawn to balance the classes.
 
@@ -152,7 +160,7 @@ class ScoredSegments:
 
 
 def scored_segments(
-    fields: ClipFields, clip: str, sampler: Sampler, views: Views, spans: Sequence[tuple[int, int]] | None = None
+    fields: InputFields, clip: str, sampler: Sampler, views: Views, spans: Sequence[tuple[int, int]] | None = None
 ) -> ScoredSegments:
     """Evenly spread segments of a clip, each seen in the fixed crops of `views`.
 

@@ -54,6 +54,11 @@ class SegmentSampler:
         return tuple((2 * room * k + gaps) // (2 * gaps) for k in range(self.subsegments))
 
     @property
+    def columns(self) -> tuple[int, ...]:
+        """Segments are of a single modality."""
+        return (self.stack,)
+
+    @property
     def _room(self) -> int:
         """The number of fields by which an image may be later than the start of its sub-segment."""
         return 0 if self.frame == "first" else self.subsegment_length - self.stack

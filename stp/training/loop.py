@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from stp.config import is_flow
 from stp.data.index import Clip
-from stp.data.shards import ClipFields
+from stp.data.joint import InputFields
 from stp.errors import UserError
 from stp.models.segment_network import SegmentNetwork
 from stp.sampling.loading import DeviceFields, open_fields
@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 # An estimate, not measured on a GPU: compiling takes a minute or more and saves some tens of microseconds per image.
 IMAGES_WORTH_COMPILING = 1_000_000
+NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
 
 
 @dataclass(frozen=True)
@@ -89,21 +90,30 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Parameter groups for SGD with TSN's multipliers of learning rate and weight decay.
 
-    Biases learn twice as fast and do not decay. The first convolution of a flow network learns five times as fast.
-    Batch norms learn at the plain rate and do not decay. Frozen parameters are left out.
+    Biases learn twice as fast and do not decay. The first convolution of a flow network learns five times as fast, and
+    so do the layers that the network names. Norms learn at the plain rate and do not decay. Frozen parameters are left
+    out.
     """
-    first = next(module for module in network.backbone.modules() if isinstance(module, nn.Conv2d))
+    first = next(module for module in network.backbone.modules() if isinstance(module, (nn.Conv2d, nn.Conv3d)))
+    fast = [*network.fast_layers(), *([first] if is_flow else [])]
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for module in network.modules():
         for name, parameter in module.named_parameters(recurse=False):
             if not parameter.requires_grad:
                 continue
-            is_norm = isinstance(module, nn.BatchNorm2d)
-            factor = 2.0 if name == "bias" and not is_norm else 1.0
-            factor *= 5.0 if is_flow and module is first else 1.0
-            group = (factor * learning_rate, 0.0 if is_norm or name == "bias" else decay)
+            is_norm = isinstance(module, NORMS)
+            factor = 2.0 if name.startswith("bias") and not is_norm else 1.0
+            factor *= 5.0 if any(module is layer for layer in fast) else 1.0
+            group = (factor * learning_rate, 0.0 if is_norm or name.startswith("bias") else decay)
             groups.setdefault(group, []).append(parameter)
     return [{"params": members, "lr": rate, "weight_decay": decay} for (rate, decay), members in groups.items()]
+
+
+def _loss(scores: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+    """Mean cross entropy of scores (B, classes); a video's counts by the weight of its class, if there are weights."""
+    if weights is None:
+        return F.cross_entropy(scores, labels)
+    return (F.cross_entropy(scores, labels, reduction="none") * weights[labels]).mean()
 
 
 class Training:
@@ -168,16 +178,15 @@ class Training:
         options = self.plan.options
         with autocast(self.device, options.precision):
             features = self.network.features(images, self.compute.micro_batch_videos)
-        scores = self.network.scores(features.float()).mean(1)  # segments -> video
-        if weights is None:
-            loss = F.cross_entropy(scores, labels)
-        else:
-            loss = (F.cross_entropy(scores, labels, reduction="none") * weights[labels]).mean()
+        features = features.float()
+        heads = self.network.heads(features)
+        loss = torch.stack([_loss(scores.mean(1), labels, weights) for scores in heads]).sum()  # segments -> video
+        scores = heads[0] if len(heads) == 1 else self.network.scores(features)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), options.gradient_clip)
         self.optimiser.step()
-        return loss.detach(), scores.argmax(1)
+        return loss.detach(), scores.mean(1).argmax(1)
 
     def _end_epoch(self) -> Row:
         self._check_finite()
@@ -260,7 +269,7 @@ def compiles(plan: Plan, clips: int, compute: Compute) -> bool:
     return choice == "always" or (choice == "auto" and pays)
 
 
-def train(plan: Plan, fields: ClipFields, clips: Sequence[Clip], compute: Compute, session: Session) -> SegmentNetwork:
+def train(plan: Plan, fields: InputFields, clips: Sequence[Clip], compute: Compute, session: Session) -> SegmentNetwork:
     """Train a network on its fold's training clips, and write its log.
 
     With checkpoints, the training continues from the saved state, and saves its state at the ends of epochs and every
@@ -276,7 +285,12 @@ def train(plan: Plan, fields: ClipFields, clips: Sequence[Clip], compute: Comput
     with under_way, full_memory_named(name, keys):
         configure(compute.device, plan.options.deterministic)
         source = open_fields(
-            fields, [clip.clip for clip in clips], compute.device, compute.resident, compute.memory_share
+            fields,
+            [clip.clip for clip in clips],
+            compute.device,
+            compute.resident,
+            compute.memory_share,
+            plan.sampler.columns,
         )
         training = begin(plan, compute, session)
         if compiles(plan, len(clips), compute):

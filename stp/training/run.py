@@ -1,9 +1,21 @@
 """A run: a method on an input, a fold and a seed, with its classes and options."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from stp.config import FLOW_STREAM, RGB_STREAM, Balance, Model, Precision, Stream, Training, is_flow, without_later
+from stp.config import (
+    FLOW,
+    FLOW_STREAM,
+    RGB_STREAM,
+    Balance,
+    Model,
+    Precision,
+    Stream,
+    Training,
+    is_flow,
+    without_later,
+)
 from stp.data.modalities import MODALITIES, Modality
 from stp.data.run_name import RunName
 from stp.errors import UserError
@@ -71,6 +83,22 @@ def single_modality(run: Run) -> Modality:
             f"allowed are {', '.join(MODALITIES)}"
         )
     return MODALITIES[run.name.input]
+
+
+def joint_modalities(run: Run) -> tuple[Modality, Modality]:
+    """RGB and flow, which a run sees together; UserError if its input is another."""
+    names = run.name.modalities
+    if len(names) != 2 or names[0] != "rgb" or not is_flow(names[1]):
+        raise UserError(
+            f"methods.{run.name.method}.inputs: '{run.name.input}' is not RGB and flow together, which this method "
+            f"needs; allowed are {', '.join(f'rgb+{name}' for name in FLOW)}"
+        )
+    return MODALITIES["rgb"], MODALITIES[names[1]]
+
+
+def image_channels(name: RunName, columns: Sequence[int]) -> int:
+    """Channels of a run's images, which have `columns` fields of each modality of its input."""
+    return sum(MODALITIES[part].channels * fields for part, fields in zip(name.modalities, columns, strict=True))
 
 
 def run_backbone(options: NetworkOptions, modality: Modality, stack: int, weights: str | None = None) -> Backbone:

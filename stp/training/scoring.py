@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stp.config import Views
-from stp.data.shards import ClipFields
+from stp.data.joint import InputFields
 from stp.errors import UserError
 from stp.models.segment_network import SegmentNetwork
 from stp.sampling.loading import DeviceFields, open_fields
@@ -105,14 +105,15 @@ class Scorer:
 
 @torch.inference_mode()
 def score(
-    scorer: Scorer, name: str, fields: ClipFields, clips: Sequence[str], views: Views, compute: Compute
+    scorer: Scorer, name: str, fields: InputFields, clips: Sequence[str], views: Views, compute: Compute
 ) -> np.ndarray:
     """Scores of the clips with these ids, in the order given: float32 (clips, segments, classes).
 
     `name` is shown on the progress bar.
     """
     scorer = scorer.on(compute.device)
-    source = open_fields(fields, clips, compute.device, compute.resident, compute.memory_share)
+    columns = scorer.sampler.columns
+    source = open_fields(fields, clips, compute.device, compute.resident, compute.memory_share, columns)
     chosen = [scored_segments(fields, clip, scorer.sampler, views) for clip in clips]
     results = scorer.score_clips(source, chosen)
     return np.stack(list(progress(results, desc=f"score {name}", unit="clip", total=len(clips))))

@@ -32,72 +32,88 @@ NAMES = [clip.clip for clip in CLIPS]
 STREAM = {"epochs": 8, "milestones": [6], "learning_rate": 0.02, "dropout": 0.0, "scales": [1]}
 NETWORK: dict[str, Any] = {
     **{"backbone": "convnet", "weights": "none", "width": 0.5, "input_size": 32},
-    **{"batch_videos": 4, "partial_bn": False, "flow": STREAM},
+    **{"batch_videos": 4, "partial_bn": False, "rgb": STREAM, "flow": STREAM},
 }
 
 
 @dataclass(frozen=True)
 class Row:
-    """The name of a method's runs, its options, and whether it is a network, or else sees features."""
+    """The name of a method's runs, its options, its input, and whether it is a network, or else sees features."""
 
     method: str
     options: dict[str, Any] = field(default_factory=dict)
-    network: bool = False
+    input: str = "of"
+    network: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.method}-{self.input}"
 
 
 ROWS = [
-    Row("baseline", NETWORK, network=True),
-    Row("3-level", NETWORK, network=True),
-    Row("aligned-2-level", NETWORK | {"phase_prior": "learned"}, network=True),
-    Row("two_stream", NETWORK, network=True),
-    Row("svm"),
+    Row("baseline", NETWORK),
+    Row("3-level", NETWORK),
+    Row("3-level", NETWORK, "rgb"),
+    Row("aligned-2-level", NETWORK | {"phase_prior": "learned"}),
+    Row("two_stream", NETWORK),
+    Row("svm", network=False),
 ]
 NETWORKS = [row for row in ROWS if row.network]
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
-    """What is stored of the clips: for networks flow, in whose middle something moves; for others features."""
+def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ClipFields]:
+    """Frames with a bright upper or lower half, flow in whose middle something moves up or down, and features."""
     rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("clips")
-    files = {True: folder / "of.h5", False: folder / "features.h5"}
-    with write_shard(files[True], "of", {}) as flow, write_shard(files[False], "frozen-of", {}) as features:
+    files = {name: folder / f"{name}.h5" for name in ("rgb", "of", "features")}
+    with (
+        write_shard(files["rgb"], "rgb", {}) as rgb,
+        write_shard(files["of"], "of", {}) as flow,
+        write_shard(files["features"], "frozen-of", {}) as features,
+    ):
         for clip in CLIPS:
             sign = 1 if clip.label == "down" else -1
+            frames = rng.integers(90, 110, (25, 3, 36, 48))
+            frames[:, :, slice(18, 36) if clip.label == "down" else slice(0, 18)] += 100
+            rgb.write(clip.clip, frames.astype(np.uint8))
             fields = rng.integers(120, 137, (24, 2, 36, 48))
             fields[:, 1, 12:24, 18:30] += 80 * sign
             flow.write(clip.clip, fields.astype(np.uint8))
             values = rng.normal(size=(6, 5)).astype(np.float32)
             values[:, 2] += sign
             features.store(clip.clip, values)
-    return files
+    return {name: ClipFields([file]) for name, file in files.items()}
+
+
+def seen(row: Row, stored: dict[str, ClipFields]) -> dict[str, ClipFields]:
+    """What a method is given: the stored fields, or the features, of each modality of its input."""
+    return {name: stored[name if row.network else "features"] for name in row.input.split("+")}
 
 
 def found(row: Row) -> tuple[Method, Run]:
     kind = method_file(row.method)
     method = methods.find(kind)
-    run = method.run(RunName("of", row.method, 1), kind, CLASSES, row.options)
+    run = method.run(RunName(row.input, row.method, 1), kind, CLASSES, row.options)
     method.check(run)
     return method, run
 
 
-def fitted(row: Row, file: Path, session: Session) -> Recogniser:
+def fitted(row: Row, fields: dict[str, ClipFields], session: Session) -> Recogniser:
     method, run = found(row)
-    return method.fit(Task(run, CLIPS, {"of": ClipFields([file])}, CPU, session))
+    return method.fit(Task(run, CLIPS, fields, CPU, session))
 
 
 def weights(recogniser: Recogniser, path: Path) -> dict[str, bytes]:
     """The bytes of a method's weights, by name, as its file holds them."""
-    recogniser.save(path, TrainedOn(NAMES, {"of": {}}))
+    recogniser.save(path, TrainedOn(NAMES, {name: {} for name in recogniser.run.name.modalities}))
     return {name: value.numpy().tobytes() for name, value in read_model(path).weights.items()}
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.method)
+@pytest.mark.parametrize("row", ROWS, ids=str)
 def test_a_method_learns_and_repeats_and_is_read_as_it_was_written(
-    row: Row, stored: dict[bool, Path], tmp_path: Path
+    row: Row, stored: dict[str, ClipFields], tmp_path: Path
 ) -> None:
-    file, views = stored[row.network], Views(3, 2)
-    fields = {"of": ClipFields([file])}
-    recogniser = fitted(row, file, Session(tmp_path / "log.csv"))
+    fields, views = seen(row, stored), Views(3, 2)
+    recogniser = fitted(row, fields, Session(tmp_path / "log.csv"))
     scores = recogniser.scores(NAMES, fields, views, CPU)
     assert scores.dtype == np.float32
     assert scores.shape == (len(CLIPS), 3 if row.network else 1, len(CLASSES))
@@ -105,25 +121,31 @@ def test_a_method_learns_and_repeats_and_is_read_as_it_was_written(
     assert read_log(tmp_path / "log.csv")["accuracy"].iloc[-1] == 1
     bytes_of = weights(recogniser, tmp_path / "model.pt")
     assert len(bytes_of) > 1
+    facts = recogniser.facts()
+    assert facts["pretraining"] == "none"
+    assert facts["parameters"] > 0
+    assert (facts["gmac"] > 0) == row.network
     again, read = methods.load(tmp_path / "model.pt")
     assert again.run == recogniser.run == found(row)[1]
     assert read.clips() == set(NAMES)
     assert np.array_equal(again.scores(NAMES, fields, views, CPU), scores)
-    second = fitted(row, file, Session(tmp_path / "second.csv"))
+    second = fitted(row, fields, Session(tmp_path / "second.csv"))
     assert weights(second, tmp_path / "second.pt") == bytes_of
 
 
-@pytest.mark.parametrize("row", NETWORKS, ids=lambda row: row.method)
-def test_a_network_that_is_killed_resumes_to_the_same_bytes(row: Row, stored: dict[bool, Path], tmp_path: Path) -> None:
-    file, (_, run) = stored[True], found(row)
-    definition = training_definition(run, CLIPS, {"of": ClipFields([file])}, [file], CPU.device)
-    alone = fitted(row, file, Session(tmp_path / "alone.csv"))
+@pytest.mark.parametrize("row", NETWORKS, ids=str)
+def test_a_network_that_is_killed_resumes_to_the_same_bytes(
+    row: Row, stored: dict[str, ClipFields], tmp_path: Path
+) -> None:
+    fields, (_, run) = seen(row, stored), found(row)
+    definition = training_definition(run, CLIPS, fields, [], CPU.device)
+    alone = fitted(row, fields, Session(tmp_path / "alone.csv"))
     for batches in (3, 6):
         session = Session(tmp_path / "log.csv", Checkpoints(tmp_path / "state", definition), StopAfter(batches))
         with pytest.raises(Stopped):
-            fitted(row, file, session)
+            fitted(row, fields, session)
     torch.manual_seed(99)  # nothing may depend on what the process did before
-    resumed = fitted(row, file, Session(tmp_path / "log.csv", Checkpoints(tmp_path / "state", definition)))
+    resumed = fitted(row, fields, Session(tmp_path / "log.csv", Checkpoints(tmp_path / "state", definition)))
     assert weights(resumed, tmp_path / "resumed.pt") == weights(alone, tmp_path / "alone.pt")
 
 
