@@ -63,7 +63,8 @@ NETWORKS = [row for row in ROWS if row.network]
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ClipFields]:
     """Frames with a bright upper or lower half, flow in whose middle something moves up or down, and features."""
-    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("clips")
+    rng, other = np.random.default_rng(0), np.random.default_rng(1)
+    folder = tmp_path_factory.mktemp("clips")
     files = {name: folder / f"{name}.h5" for name in ("rgb", "of", "features")}
     with (
         write_shard(files["rgb"], "rgb", {}) as rgb,
@@ -72,7 +73,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ClipFields]:
     ):
         for clip in CLIPS:
             sign = 1 if clip.label == "down" else -1
-            frames = rng.integers(90, 110, (25, 3, 36, 48))
+            frames = other.integers(90, 110, (25, 3, 36, 48))
             frames[:, :, slice(18, 36) if clip.label == "down" else slice(0, 18)] += 100
             rgb.write(clip.clip, frames.astype(np.uint8))
             fields = rng.integers(120, 137, (24, 2, 36, 48))

@@ -22,7 +22,8 @@ def test_flow_stacks_lie_around_their_frame_and_within_the_video() -> None:
     frames, flow = drawn[..., 0], drawn[..., 1:]
     assert (np.diff(flow) == 1).all()
     assert (frames == flow[..., 4]).all()
-    assert flow.min() == 0 and flow.max() == 29
+    assert flow.min() == 0
+    assert flow.max() == 29
 
 
 def test_frames_together_are_one_image_a_modality_after_the_other() -> None:
@@ -37,7 +38,8 @@ def test_strided_frames_have_a_drawn_distance_and_the_largest_in_scoring() -> No
     steps = np.diff(drawn)
     assert (steps == steps[:, :1]).all()
     assert set(steps[:, 0]) == {2, 3, 4, 5}
-    assert drawn.min() == 0 and drawn.max() == 39
+    assert drawn.min() == 0
+    assert drawn.max() == 39
     assert (np.diff(sampler.spread(40, 3)[:, :, 0]) == 5).all()
 
 
@@ -50,7 +52,8 @@ def test_a_video_that_is_too_short_repeats_its_last_field(sampler: FrameSampler,
     rng = np.random.default_rng(0)
     for indices in (sampler.draw(length, rng), *sampler.spread(length, 3)):
         assert indices.shape == (sampler.subsegments, sampler.stack)
-        assert indices.min() >= 0 and indices.max() <= length - 1
+        assert indices.min() >= 0
+        assert indices.max() <= length - 1
 
 
 def test_a_video_that_is_too_short_for_the_distance_is_seen_at_a_smaller_one() -> None:
