@@ -27,7 +27,7 @@ from stp.errors import UserError
 from stp.models.segment_network import SegmentNetwork
 from stp.sampling.loading import DeviceFields, open_fields
 from stp.sampling.samples import Drawing, Sampler, class_weights, draw_epoch
-from stp.system.devices import Compute, autocast, configure, full_memory_named
+from stp.system.devices import Compute, autocast, channels_last, configure, full_memory_named
 from stp.system.machine import builds_c
 from stp.system.progress import progress
 from stp.system.signals import Stopped
@@ -124,8 +124,8 @@ class Training:
         options, device = plan.options, compute.device
         self.stream = options.stream(self.run.name.input)
         self.rng = seed_run(self.run)
-        network = plan.build().to(device)
-        self.network: SegmentNetwork = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: SegmentNetwork = plan.build().to(device)
+        channels_last(self.network)
         groups = parameter_groups(
             self.network, self.stream.learning_rate, options.weight_decay, is_flow(self.run.name.input)
         )

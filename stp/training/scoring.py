@@ -17,7 +17,7 @@ from stp.errors import UserError
 from stp.models.segment_network import SegmentNetwork
 from stp.sampling.loading import DeviceFields, open_fields
 from stp.sampling.samples import Sample, Sampler, ScoredSegments, scored_segments
-from stp.system.devices import Compute, autocast
+from stp.system.devices import Compute, autocast, channels_last
 from stp.system.progress import progress
 from stp.training.run import NetworkOptions
 
@@ -74,7 +74,8 @@ class Scorer:
 
     def on(self, device: torch.device) -> "Scorer":
         """This scorer on a device, in the memory layout that scoring uses."""
-        network = self.network.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        network = self.network.to(device).eval()
+        channels_last(network)
         return replace(self, network=network)
 
     def pass_backbone(self, source: DeviceFields, views: Iterable[Sample]) -> Iterator[Tensor]:

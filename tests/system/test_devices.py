@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from stp.errors import UserError
-from stp.system.devices import autocast, configure, reserved_device, select_device
+from stp.system.devices import autocast, channels_last, configure, reserved_device, select_device
 from stp.system.gpu_slots import one_at_a_time, open_lock, reserved_slot
 
 
@@ -107,3 +108,12 @@ def test_the_cpu_is_left_as_it_is() -> None:
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
     with autocast(torch.device("cpu"), "bfloat16"):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+
+
+def test_kernels_of_images_have_their_channels_last_and_those_of_volumes_stay() -> None:
+    network = nn.Sequential(nn.Conv2d(4, 2, 3), nn.Conv3d(4, 2, 3), nn.Linear(4, 2))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    channels_last(network)
+    assert network[0].weight.stride() == (36, 1, 12, 4)
+    assert network[1].weight.is_contiguous()
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
