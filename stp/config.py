@@ -213,12 +213,18 @@ class Fusion:
     """Weighted average of streams: the weight of each modality (paper section 4.1), and what is averaged.
 
     TSN averages scores before softmax; `probabilities` averages after it. `learned` adds fusions whose weights are
-    fitted for each fold on the clips that the other folds test (`stp.evaluation.learned`).
+    fitted for each fold on the clips that the other folds test (`stp.evaluation.learned`). `methods` holds the
+    weights of methods that have their own, as R(2+1)D's publication has.
     """
 
     space: FusionSpace = "scores"
     weights: Mapping[str, float] = field(default_factory=lambda: {"rgb": 1.0, "of": 1.5, "wof": 1.0})
     learned: bool = False
+    methods: Mapping[str, Mapping[str, float]] = field(default_factory=lambda: {"r2plus1d": {"rgb": 0.6, "of": 0.4}})
+
+    def of(self, method: str) -> Mapping[str, float]:
+        """The weights of a method's streams."""
+        return self.methods.get(method, self.weights)
 
 
 @dataclass(frozen=True)
@@ -583,6 +589,12 @@ def _check_methods(config: Config) -> None:
                     f"{key}.inputs: '{name}' is neither a modality of this config nor several joined by +; they are "
                     f"{', '.join(config.modalities)}"
                 )
+        unweighted = {name for name in entry.inputs if "+" not in name} - set(config.fusion.of(entry.name))
+        if len(entry.inputs) > 1 and unweighted:
+            raise UserError(
+                f"config: fusion.methods.{entry.name}: has no weight for {', '.join(sorted(unweighted))}, which the "
+                "method is trained on; add it"
+            )
     for name in config.features:
         if name not in {entry.features for entry in config.methods}:
             raise UserError(f"config: features.{name}: no method uses these; name them in methods.METHOD.features")

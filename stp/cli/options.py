@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -42,6 +42,13 @@ WEIGHTS = ",".join(f"{name}={weight:g}" for name, weight in Fusion().weights.ite
 Weights = Annotated[str, typer.Option(help=f"Weight of each stream, such as {WEIGHTS}.")]
 Space = Annotated[FusionSpace, typer.Option(help="What is averaged: scores before softmax, or probabilities.")]
 
+MethodWeights = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--method-weights",
+        help="Weights of a method's streams, where it has its own, such as r2plus1d:rgb=0.6,of=0.4; repeat for more.",
+    ),
+]
 Learned = Annotated[
     bool, typer.Option("--learned", help="Rows of fusions, too, whose weights are fitted on other folds' test scores.")
 ]
@@ -79,15 +86,26 @@ def parse_options(texts: list[str]) -> dict[str, str]:
     return options
 
 
-def parse_fusion(weights: str, space: FusionSpace, learned: bool = False) -> Fusion:
-    """`rgb=1,of=1.5` -> the fusion; UserError for anything else."""
+def parse_weights(weights: str, option: str = "--weights") -> dict[str, float]:
+    """`rgb=1,of=1.5` -> weights by modality; UserError for anything else."""
     try:
         parsed = {name: float(value) for name, value in (part.split("=") for part in weights.split(","))}
     except ValueError:
-        raise UserError(f"--weights: '{weights}' is not of the form {WEIGHTS}") from None
+        raise UserError(f"{option}: '{weights}' is not of the form {WEIGHTS}") from None
     if "" in parsed or min(parsed.values()) <= 0:
-        raise UserError(f"--weights: '{weights}' must give positive weights of modalities, such as {WEIGHTS}")
-    return Fusion(space, parsed, learned)
+        raise UserError(f"{option}: '{weights}' must give positive weights of modalities, such as {WEIGHTS}")
+    return parsed
+
+
+def parse_fusion(weights: str, space: FusionSpace, learned: bool = False, method_weights: Sequence[str] = ()) -> Fusion:
+    """The fusion with these weights, and those of methods that have their own; UserError for texts of another form."""
+    methods = {}
+    for text in method_weights:
+        method, colon, words = text.partition(":")
+        if not colon:
+            raise UserError(f"--method-weights: '{text}' is not of the form METHOD:{WEIGHTS}")
+        methods[method] = parse_weights(words, "--method-weights")
+    return Fusion(space, parse_weights(weights), learned, methods)
 
 
 def parse_size(text: str) -> tuple[int, int]:

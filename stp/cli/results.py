@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from stp.cli.options import (
     WEIGHTS,
     ExistingFiles,
     Learned,
+    MethodWeights,
     Output,
     Reported,
     Space,
@@ -27,16 +29,20 @@ from stp.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from stp.data.run_name import RunName
     from stp.evaluation.fused import Predictions
+    from stp.evaluation.scores import Scores
 
 log = logging.getLogger("stp")
 
 
-def predict_all(paths: list[Path], weights: str, space: Space, learned: bool = False) -> "list[Predictions]":
+def predict_all(
+    paths: list[Path], weights: str, space: Space, learned: bool = False, method_weights: Sequence[str] | None = None
+) -> "list[Predictions]":
     """Predictions of every input and variant that the scores files allow."""
     from stp.evaluation.fused import predict
 
-    fusion = parse_fusion(weights, space, learned)
+    fusion = parse_fusion(weights, space, learned, method_weights or ())
     return predict(read_all_scores(paths, fusion), fusion)
 
 
@@ -100,14 +106,22 @@ def comparison(
     data: Annotated[str, typer.Option(help="Name of the data that were scored.")] = "",
     weights: Weights = WEIGHTS,
     space: Space = Fusion.space,
+    method_weights: MethodWeights = None,
 ) -> None:
     """Write figures reported by others beside those measured here, as in the paper's Tables 2 and 3."""
-    from stp.evaluation.comparison import compare, comparison_text, read_reported
+    from stp.evaluation.comparison import Measured, compare, comparison_text, read_reported
+    from stp.evaluation.facts import method_facts
+    from stp.evaluation.fused import predict
     from stp.evaluation.markdown import version_note
     from stp.evaluation.metrics import fold_metrics, summarise
 
-    summary = summarise(fold_metrics(predict_all(scores, weights, space))) if scores else None
-    table = compare(read_reported(reported), summary, data)
+    measured = None
+    if scores:
+        fusion = parse_fusion(weights, space, method_weights=method_weights or ())
+        runs = read_all_scores(scores, fusion)
+        facts = {key: found.pretraining for key, found in method_facts(runs, {}).items()}
+        measured = Measured(summarise(fold_metrics(predict(runs, fusion))), data, facts)
+    table = compare(read_reported(reported), measured)
     write_table(output, table, text, comparison_text(reported.stem, table, [version_note()]))
 
 
@@ -197,6 +211,7 @@ def confusion(
     output: Stem,
     weights: Weights = WEIGHTS,
     space: Space = Fusion.space,
+    method_weights: MethodWeights = None,
 ) -> None:
     """Fuse the streams of one variant and write confusion matrices, of each fold and of all folds together.
 
@@ -210,7 +225,7 @@ def confusion(
     from stp.figures.plots import save_confusion
     from stp.system.files import complete_file
 
-    fusion = parse_fusion(weights, space)
+    fusion = parse_fusion(weights, space, method_weights=method_weights or ())
     runs = read_all_scores(scores, fusion)
     variants = {item.run.method for item in runs}
     if len(variants) != 1:
@@ -238,12 +253,13 @@ def classes(
     reported: Reported,
     weights: Weights = WEIGHTS,
     space: Space = Fusion.space,
+    method_weights: MethodWeights = None,
 ) -> None:
     """Write the accuracy of each class for the comparison's measured methods, as STEM.csv, .png and .pdf."""
     from stp.evaluation.comparison import class_accuracies, measured_methods, read_reported
 
     named = measured_methods(read_reported(reported))
-    write_classes(output, class_accuracies(named, predict_all(scores, weights, space)))
+    write_classes(output, class_accuracies(named, predict_all(scores, weights, space, method_weights=method_weights)))
 
 
 def write_classes(stem: Path, table: "pd.DataFrame") -> None:
@@ -258,6 +274,14 @@ def write_classes(stem: Path, table: "pd.DataFrame") -> None:
     save_class_accuracies(stem, shares, list(first["class"]), first["clips"].to_numpy())
 
 
+def training_minutes(paths: list[Path], runs: "list[Scores]") -> "dict[RunName, float]":
+    """Minutes that the training of each run took, by the log beside its scores, where there is one."""
+    from stp.training.log import read_log
+
+    logs = [(run.run, path.with_name("log.csv")) for path, run in zip(paths, runs, strict=True)]
+    return {name: float(read_log(path)["seconds"].sum()) / 60 for name, path in logs if path.is_file()}
+
+
 @app.command()
 def methods(
     scores: ExistingFiles,
@@ -269,13 +293,21 @@ def methods(
     proposed: Annotated[str, typer.Option(help="Method that the others are tested against.")] = "3-level",
     weights: Weights = WEIGHTS,
     space: Space = Fusion.space,
+    method_weights: MethodWeights = None,
 ) -> None:
-    """Fuse streams and write the table of all methods and their accuracies of each class."""
+    """Fuse streams and write the table of all methods and their accuracies of each class.
+
+    The minutes of a training are read from the log.csv beside its scores, where there is one.
+    """
     from stp.evaluation.comparison import class_accuracies
+    from stp.evaluation.facts import method_facts
+    from stp.evaluation.fused import predict
     from stp.evaluation.method_table import method_table, method_text, widest_inputs
 
-    predictions = predict_all(scores, weights, space)
-    table = method_table(predictions, proposed)
+    fusion = parse_fusion(weights, space, method_weights=method_weights or ())
+    runs = read_all_scores(scores, fusion)
+    predictions = predict(runs, fusion)
+    table = method_table(predictions, proposed, method_facts(runs, training_minutes(scores, runs)))
     write_classes(classes_stem, class_accuracies(widest_inputs(predictions), predictions))
     write_table(output, table, text, method_text(table, proposed))
 

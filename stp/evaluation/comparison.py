@@ -11,7 +11,8 @@ Reported figures are data (`config/reported/NAME.csv`), one row per method and m
     note
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -55,20 +56,30 @@ def read_reported(path: Path) -> pd.DataFrame:
     return table.assign(reported=pd.to_numeric(table["reported"]))
 
 
-def compare(reported: pd.DataFrame, summary: pd.DataFrame | None, measured_on: str) -> pd.DataFrame:
-    """The reported figures with ours beside them.
+@dataclass(frozen=True)
+class Measured:
+    """What is measured here: a `summary` (`stp.evaluation.metrics.summarise`), the name of its data, and pre-training.
 
-    `summary` comes from `stp.evaluation.metrics.summarise`, and is None before anything is scored; `measured_on` names
-    its data. For a method without scores, the measured cells stay empty.
+    `pretraining` is that of the runs, by input and method, where it is known.
     """
-    found = {} if summary is None else {(row["input"], row["variant"]): row for _, row in summary.iterrows()}
-    rows = []
+
+    summary: pd.DataFrame
+    data: str
+    pretraining: Mapping[tuple[str, str], str]
+
+
+def compare(reported: pd.DataFrame, measured: Measured | None) -> pd.DataFrame:
+    """The reported figures with ours beside them; before anything is scored, and for methods without scores, none."""
+    found = {(row["input"], row["variant"]): row for _, row in measured.summary.iterrows()} if measured else {}
+    rows: list[tuple[float, float, str, str]] = []
     for row in reported.to_dict("records"):
-        ours = found.get((input_name(row["streams"]), row["variant"]))
-        metric = row["metric"]
-        measured = (float("nan"), float("nan")) if ours is None else (ours[metric], ours[f"{metric}_std"])
-        rows.append((*measured, "" if pd.isna(measured[0]) else measured_on))
-    columns = ["measured", "measured_std", "measured_on"]
+        key, metric = (input_name(row["streams"]), row["variant"]), row["metric"]
+        if measured is None or key not in found or pd.isna(found[key][metric]):
+            rows.append((float("nan"), float("nan"), "", ""))
+        else:
+            figures = found[key][metric], found[key][f"{metric}_std"]
+            rows.append((*figures, measured.data, measured.pretraining.get(key, "")))
+    columns = ["measured", "measured_std", "measured_on", "measured_pretraining"]
     table = pd.concat([reported, pd.DataFrame(rows, columns=columns, index=reported.index)], axis=1)
     table = table.rename(columns={"data": "reported_on"})
     order = [
@@ -99,10 +110,13 @@ def comparison_text(name: str, table: pd.DataFrame, notes: Sequence[str]) -> str
             "on": table["reported_on"].where(table["reported"].notna(), ""),
             "Measured": [with_deviation(value, deviation) for value, deviation in measured],
             "on ": table["measured_on"].map(plain_text),
+            "Pretraining here": table["measured_pretraining"].map(plain_text),
         }
     )
     if table["metric"].nunique() == 1:
         shown = shown.drop(columns="Metric")
+    if not table["measured_pretraining"].any():  # scores of earlier versions do not say it
+        shown = shown.drop(columns="Pretraining here")
     sources = table[table["source"] != ""].groupby("source", sort=False)["method"].unique()
     words = [f"{', '.join(methods)}: {source}" for source, methods in sources.to_dict().items()]
     words += dict.fromkeys(f"{row['method']}: {row['note']}" for row in table.to_dict("records") if row["note"])

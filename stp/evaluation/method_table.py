@@ -1,33 +1,45 @@
 """The table of methods: all methods trained on the same clips and folds, compared with the proposed pyramid."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from stp.evaluation.facts import MethodFacts
 from stp.evaluation.fused import Predictions, clip_outcomes
-from stp.evaluation.markdown import table_text, version_note, with_deviation
+from stp.evaluation.markdown import plain_text, table_text, version_note, with_deviation
 from stp.evaluation.metrics import fold_metrics, summarise
 from stp.evaluation.significance import against
 
 COLUMNS = (
     "method",
     "input",
+    "pretraining",
     "clips",
     "class_accuracy",
     "class_accuracy_std",
     "accuracy",
     "accuracy_std",
+    "parameters",
+    "gmac",
+    "minutes",
     "only_proposed",
     "only_method",
     "p",
 )
 
+FACTS = ("pretraining", "parameters", "gmac", "minutes")  # of MethodFacts
 
-def method_table(predictions: Sequence[Predictions], proposed: str) -> pd.DataFrame:
-    """One row per method and input.
 
+def method_table(
+    predictions: Sequence[Predictions], proposed: str, facts: Mapping[tuple[str, str], MethodFacts]
+) -> pd.DataFrame:
+    """One row per method and input; `facts` are those of `stp.evaluation.facts.method_facts`.
+
+    pretraining                     what the weights started from
     clips                           number of tests of one seed
     class_accuracy, accuracy, _std  mean over folds and seeds, and the deviation of the folds, in percent
+    parameters, gmac, minutes       number of learnt values; billions of multiplications with additions for one segment
+                                    in one crop; minutes that the training of a fold took
     only_proposed, only_method, p   McNemar's exact test against the method `proposed` on the same input: the numbers of
                                     clips that only one of them recognises, and p; empty for the proposed method itself
                                     and for inputs that it does not have
@@ -50,6 +62,11 @@ def method_table(predictions: Sequence[Predictions], proposed: str) -> pd.DataFr
     order = {name: place for place, name in enumerate(dict.fromkeys(item.method for item in predictions))}
     table = table.sort_values("method", key=lambda names: names.map(order), kind="stable").reset_index(drop=True)
     table["p"] = [float(f"{p:.4g}") for p in table["p"]]
+    own = [facts[key] for key in zip(table["input"], table["method"], strict=True)]
+    table = table.assign(**{name: [getattr(item, name) for item in own] for name in FACTS})
+    table["parameters"] = table["parameters"].astype("Int64")
+    table["gmac"] = [float(f"{value:.4g}") for value in table["gmac"]]
+    table["minutes"] = table["minutes"].round(3)
     figures = ["class_accuracy", "class_accuracy_std", "accuracy", "accuracy_std"]
     return table[list(COLUMNS)].round(dict.fromkeys(figures, 4))
 
@@ -62,6 +79,10 @@ def method_text(table: pd.DataFrame, proposed: str) -> str:
             "Input": table["input"],
             "Class accuracy": _with_deviations(table, "class_accuracy"),
             "Accuracy": _with_deviations(table, "accuracy"),
+            "Pretraining": table["pretraining"].map(plain_text),
+            "Parameters": ["" if pd.isna(number) else f"{number / 1e6:.3g} M" for number in table["parameters"]],
+            "GMAC": ["" if pd.isna(value) else f"{value:.3g}" for value in table["gmac"]],
+            "Minutes": ["" if pd.isna(value) else f"{value:.2g}" for value in table["minutes"]],
             f"Only {proposed}": table["only_proposed"],
             "Only method": table["only_method"],
             "p": ["" if pd.isna(p) else f"{p:.2g}" for p in table["p"]],
@@ -70,6 +91,8 @@ def method_text(table: pd.DataFrame, proposed: str) -> str:
     notes = [
         f"p: McNemar's exact test, two-sided, against {proposed} on the same input, over all test clips; not corrected "
         "for the number of rows.",
+        "Parameters, GMAC and minutes are sums over the streams of an input. GMAC: billions of multiplications with "
+        "additions for one segment in one crop. Minutes: training of one fold.",
         version_note(),
     ]
     caption = "All methods on the same clips and folds; means over the folds in %, ± standard deviation of the folds."

@@ -59,15 +59,16 @@ def fuse(streams: Sequence[Scores], fusion: Fusion) -> np.ndarray:
                 f"scores of {other.run} and of {first.run} are of other clips, classes, folds or seeds; run both again"
             )
     values = [stream.fused_values(fusion.space) for stream in streams]
-    shares = np.array([1.0] if len(streams) == 1 else [weight_of(stream.run.input, fusion) for stream in streams])
+    weights = fusion.of(first.run.method)
+    shares = [1.0] if len(streams) == 1 else [weight_of(stream.run.input, weights) for stream in streams]
     return np.average(values, axis=0, weights=shares)
 
 
-def weight_of(run_input: str, fusion: Fusion) -> float:
+def weight_of(run_input: str, weights: Mapping[str, float]) -> float:
     """The weight of an input; UserError if it has none."""
-    if run_input not in fusion.weights:
+    if run_input not in weights:
         raise UserError(f"fusion.weights: no weight for '{run_input}'; add it, for example {run_input}: 1")
-    return fusion.weights[run_input]
+    return weights[run_input]
 
 
 ATTRIBUTES = ("modality", "variant", "fold", "seed", "classes", "coarse", "parameters", "versions")

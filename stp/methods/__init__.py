@@ -42,8 +42,8 @@ class Recogniser(Protocol):
         """
         ...
 
-    def facts(self) -> dict[str, Any]:
-        """What tables of methods say about it, as plain values.
+    def facts(self, fields: Mapping[str, ClipFields]) -> dict[str, Any]:
+        """What tables of methods say about it, as plain values; `fields` are as for `scores`.
 
         pretraining   the initial weights: none, the name of a data set, or a path
         parameters    number of learnt values

@@ -46,7 +46,7 @@ class NetworkRecogniser:
         """See `stp.methods.Recogniser`."""
         return score(self.scorer, str(self.run.name), input_fields(fields, self.run.name.input), clips, views, compute)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self, fields: Mapping[str, ClipFields]) -> dict[str, Any]:
         """See `stp.methods.Recogniser`; a multiplication with its addition counts once."""
         network, sampler, options = self.scorer.network, self.scorer.sampler, self.run.options
         channels, size = image_channels(self.run.name, sampler.columns), options.input_size

@@ -85,10 +85,12 @@ class ShallowRecogniser:
         """See `stp.methods.Recogniser`; these scores are decision values, with one segment per clip."""
         return decision_values(self.pipeline, self.vectors(clips, fields))[:, None]
 
-    def facts(self) -> dict[str, Any]:
-        """See `stp.methods.Recogniser`; what computed the features is not counted."""
+    def facts(self, fields: Mapping[str, ClipFields]) -> dict[str, Any]:
+        """See `stp.methods.Recogniser`; pre-training is that of the features, whose network is not counted."""
+        made = [fields[name].parameters.get("options", {}) for name in self.run.name.modalities]
+        sources = [options.get("weights", "none") for options in made]
         values = sum(value.numel() for value in learnt(self.pipeline).values())
-        return {"pretraining": "none", "parameters": values, "gmac": 0.0}
+        return {"pretraining": ", ".join(dict.fromkeys(sources)), "parameters": values, "gmac": 0.0}
 
     def save(self, path: Path, trained_on: TrainedOn) -> None:
         """See `stp.methods.Recogniser`."""

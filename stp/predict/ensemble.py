@@ -68,7 +68,7 @@ class Ensemble:
             np.mean(softmax(scores[name], axis=-1) if self.fusion.space == "probabilities" else scores[name], axis=0)
             for name in self.inputs
         ]
-        weights = [weight_of(name, self.fusion) for name in self.inputs] if len(self.inputs) > 1 else [1.0]
+        weights = [weight_of(name, self.fusion.weights) for name in self.inputs] if len(self.inputs) > 1 else [1.0]
         fused = np.average(values, axis=0, weights=weights)
         return np.asarray(fused if self.fusion.space == "probabilities" else softmax(fused, axis=-1), np.float64)
 

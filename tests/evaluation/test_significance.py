@@ -14,6 +14,7 @@ from stp.cli import results
 from stp.errors import UserError
 from stp.evaluation.comparison import (
     COLUMNS,
+    Measured,
     class_accuracies,
     compare,
     comparison_text,
@@ -272,18 +273,21 @@ def test_measured_figures_stand_beside_reported_ones(tmp_path: Path) -> None:
     )
     reported = read_reported(path)
     items = [predictions("baseline", GOOD, LABELS), predictions("baseline", LABELS, LABELS, fold=2, first=6)]
-    table = compare(reported, summarise(fold_metrics(items)), "demo (results)")
+    facts = {("RGB+OF+WOF", "baseline"): "ImageNet"}
+    table = compare(reported, Measured(summarise(fold_metrics(items)), "demo (results)", facts))
     assert table.to_csv(index=False).splitlines() == [
-        "method,pretraining,metric,reported,reported_on,measured,measured_std,measured_on,streams,variant,source,note",
-        "iDT [1],None,class_accuracy,43.0,PEV,,,,,,them,",
-        "TSN [3],ImageNet,class_accuracy,77.7,PEV,86.1111,19.6419,demo (results),rgb+of+wof,baseline,them,ours",
-        "Proposed,ImageNet,class_accuracy,,PEV,,,,rgb+of+wof,3-level,,",
+        "method,pretraining,metric,reported,reported_on,measured,measured_std,measured_on,measured_pretraining,streams,"
+        "variant,source,note",
+        "iDT [1],None,class_accuracy,43.0,PEV,,,,,,,them,",
+        "TSN [3],ImageNet,class_accuracy,77.7,PEV,86.1111,19.6419,demo (results),ImageNet,"
+        "rgb+of+wof,baseline,them,ours",
+        "Proposed,ImageNet,class_accuracy,,PEV,,,,,rgb+of+wof,3-level,,",
     ]
     text = comparison_text("table2", table, ["a note"])
     assert text.startswith("# Table 2\n")
     assert "86.1 ± 19.6" in text
     assert "- iDT [1], TSN [3]: them\n- TSN [3]: ours\n- a note\n" in text
-    assert compare(reported, None, "demo")["measured"].isna().all()
+    assert compare(reported, None)["measured"].isna().all()
 
 
 def test_a_comparison_without_scores_has_reported_figures_alone(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_a_method_learns_and_repeats_and_is_read_as_it_was_written(
     assert read_log(tmp_path / "log.csv")["accuracy"].iloc[-1] == 1
     bytes_of = weights(recogniser, tmp_path / "model.pt")
     assert len(bytes_of) > 1
-    facts = recogniser.facts()
+    facts = recogniser.facts(fields)
     assert facts["pretraining"] == "none"
     assert facts["parameters"] > 0
     assert (facts["gmac"] > 0) == row.network

@@ -188,6 +188,19 @@ def fusion_options(wildcards):
     return f"--weights {weights} --space {config['fusion']['space']}"
 
 
+# Of tables and figures that show methods beside the pyramid, some of which have weights of their own.
+def method_options(wildcards):
+    own = [
+        f"{name}:"
+        + ",".join(f"{stream}={weight}" for stream, weight in weights.items())
+        for name, weights in config["fusion"]["methods"].items()
+        if name in METHODS
+    ]
+    return " ".join(
+        [fusion_options(wildcards), repeated("--method-weights", own)]
+    ).strip()
+
+
 # Of the tables that have rows of learned fusions, too. Nothing is added where there are none, so that tables made
 # before there was a choice stay valid.
 def learned_options(wildcards):
@@ -201,9 +214,9 @@ def table1_options(wildcards):
     ).strip()
 
 
-def scores_of(inputs, methods, name="scores"):
+def scores_of(inputs, methods, name="scores.h5"):
     return expand(
-        f"{RESULTS}/runs/{RUN}/{name}.h5",
+        f"{RESULTS}/runs/{RUN}/{name}",
         run_input=inputs,
         method=methods,
         fold=FOLDS,

@@ -66,7 +66,7 @@ rule confusion:
         "../../envs/environment.yaml"
     threads: 1
     params:
-        fusion=fusion_options,
+        fusion=method_options,
         stem=lambda wildcards: f"{RESULTS}/confusion/{wildcards.streams}_{wildcards.method}",
     shell:
         "python -m stp --log {log:q} confusion {input:q} {params.fusion} -o {params.stem:q}"
@@ -94,7 +94,7 @@ rule comparison:
         "../../envs/environment.yaml"
     threads: 1
     params:
-        fusion=fusion_options,
+        fusion=method_options,
         data=DATA,
     shell:
         "python -m stp --log {log:q} comparison {input.scores:q} --reported {input.reported:q} --data {params.data:q} {params.fusion} -o {output.table:q} --text {output.text:q}"
@@ -205,7 +205,14 @@ if LEARNED:
 # The methods of the config on the same clips and folds, beside the baseline and the proposed pyramid.
 rule methods:
     input:
-        [path for name in COMPARED for path in scores_of(METHODS[name].inputs, name)],
+        scores=[
+            path for name in COMPARED for path in scores_of(METHODS[name].inputs, name)
+        ],
+        logs=[
+            path
+            for name in COMPARED
+            for path in scores_of(METHODS[name].inputs, name, "log.csv")
+        ],
     output:
         table=report(
             f"{RESULTS}/methods.csv",
@@ -230,18 +237,18 @@ rule methods:
         "../../envs/environment.yaml"
     threads: 1
     params:
-        fusion=fusion_options,
+        fusion=method_options,
         proposed=PROPOSED,
         stem=f"{RESULTS}/figures/classes_methods",
     shell:
-        "python -m stp --log {log:q} methods {input:q} {params.fusion} --proposed {params.proposed} -o {output.table:q} --text {output.text:q} --classes {params.stem:q}"
+        "python -m stp --log {log:q} methods {input.scores:q} {params.fusion} --proposed {params.proposed} -o {output.table:q} --text {output.text:q} --classes {params.stem:q}"
 
 
 if SUBMISSION != "none":
 
     rule submission:
         input:
-            scores_of(MODALITIES, SUBMISSION, "hidden"),
+            scores_of(MODALITIES, SUBMISSION, "hidden.h5"),
         output:
             f"{RESULTS}/submission.csv",
         log:

@@ -1,0 +1,78 @@
+"""Facts about methods: of single streams, summed over those that are fused, and unknown ones."""
+
+import math
+
+import numpy as np
+
+from stp.config import Fusion
+from stp.data.run_name import RunName
+from stp.evaluation.facts import MethodFacts, method_facts
+from stp.evaluation.fused import predict
+from stp.evaluation.method_table import method_table, method_text
+from stp.evaluation.scores import Scores
+
+LABELS = np.array([0, 1, 0, 1])
+
+
+def scores(name: str, **facts: object) -> Scores:
+    run = RunName.parse(name)
+    values = np.eye(2, dtype=np.float32)[LABELS][:, None]
+    clips = tuple(f"{run.fold}-{number}" for number in range(len(LABELS)))
+    return Scores(run, ("a", "b"), clips, LABELS, values, facts=facts)
+
+
+def runs() -> list[Scores]:
+    tsm = {"parameters": 1_500_000, "gmac": 0.5, "pretraining": "imagenet"}
+    return [
+        *(scores(f"rgb/tsm/fold{fold}/seed0", **tsm) for fold in (1, 2)),
+        *(scores(f"of/tsm/fold{fold}/seed0", **tsm | {"pretraining": "none"}) for fold in (1, 2)),
+        *(scores(f"of/3-level/fold{fold}/seed0") for fold in (1, 2)),
+    ]
+
+
+MINUTES = {
+    RunName("rgb", "tsm", 1): 2.0,
+    RunName("rgb", "tsm", 2): 4.0,
+    RunName("of", "tsm", 1): 1.0,
+    RunName("of", "tsm", 2): 1.0,
+}
+
+
+def test_facts_of_fused_streams_are_sums_and_minutes_are_means_over_folds() -> None:
+    found = method_facts(runs(), MINUTES)
+    assert found["RGB", "tsm"] == MethodFacts("ImageNet", 1_500_000, 0.5, 3)
+    assert found["RGB+OF", "tsm"] == MethodFacts("ImageNet, None", 3_000_000, 1.0, 4)
+
+
+def test_facts_that_scores_do_not_have_are_empty() -> None:
+    unknown = method_facts(runs(), MINUTES)["OF", "3-level"]
+    assert unknown.pretraining == ""
+    assert all(map(math.isnan, (unknown.parameters, unknown.gmac, unknown.minutes)))
+
+
+def test_weights_from_a_file_are_named_by_the_file() -> None:
+    found = method_facts([scores("of/tsm/fold1/seed0", pretraining="/data/own.pth")], {})
+    assert found["OF", "tsm"].pretraining == "own.pth"
+
+
+def test_the_table_of_methods_has_them() -> None:
+    table = method_table(predict(runs(), Fusion()), "3-level", method_facts(runs(), MINUTES))
+    row = table[(table["method"] == "tsm") & (table["input"] == "RGB+OF")].iloc[0]
+    assert (row["pretraining"], row["parameters"], row["gmac"], row["minutes"]) == (
+        "ImageNet, None",
+        3_000_000,
+        1.0,
+        4.0,
+    )
+    text = method_text(table, "3-level")
+    assert " 3 M " in text
+    assert " ImageNet, None " in text
+
+
+def test_a_method_with_weights_of_its_own_is_fused_by_them() -> None:
+    streams = [scores("rgb/r2plus1d/fold1/seed0"), scores("of/r2plus1d/fold1/seed0")]
+    streams[1].values[:] = -streams[1].values
+    for weights, share in (({"rgb": 0.6, "of": 0.4}, 0.2), ({"rgb": 1.0, "of": 3.0}, -0.5)):
+        fused = predict(streams, Fusion(methods={"r2plus1d": weights}))[-1]
+        assert fused.input == "RGB+OF"
+        np.testing.assert_allclose(fused.scores, share * np.eye(2)[LABELS], rtol=0, atol=1e-6)
