@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from stp.data.run_name import RunName
+    from stp.evaluation.facts import RunFacts
     from stp.evaluation.fused import Predictions
     from stp.evaluation.scores import Scores
 
@@ -108,7 +109,10 @@ def comparison(
     space: Space = Fusion.space,
     method_weights: MethodWeights = None,
 ) -> None:
-    """Write figures reported by others beside those measured here, as in the paper's Tables 2 and 3."""
+    """Write figures reported by others beside those measured here, as in the paper's Tables 2 and 3.
+
+    The pre-training of a run is read from the model.pt beside its scores, where there is one.
+    """
     from stp.evaluation.comparison import Measured, compare, comparison_text, read_reported
     from stp.evaluation.facts import method_facts
     from stp.evaluation.fused import predict
@@ -119,8 +123,9 @@ def comparison(
     if scores:
         fusion = parse_fusion(weights, space, method_weights=method_weights or ())
         runs = read_all_scores(scores, fusion)
-        facts = {key: found.pretraining for key, found in method_facts(runs, {}).items()}
-        measured = Measured(summarise(fold_metrics(predict(runs, fusion))), data, facts)
+        facts = method_facts(runs, run_facts(scores, runs), {})
+        pretraining = {key: found.pretraining for key, found in facts.items()}
+        measured = Measured(summarise(fold_metrics(predict(runs, fusion))), data, pretraining)
     table = compare(read_reported(reported), measured)
     write_table(output, table, text, comparison_text(reported.stem, table, [version_note()]))
 
@@ -274,6 +279,20 @@ def write_classes(stem: Path, table: "pd.DataFrame") -> None:
     save_class_accuracies(stem, shares, list(first["class"]), first["clips"].to_numpy())
 
 
+def run_facts(paths: list[Path], runs: "list[Scores]") -> "dict[RunName, RunFacts]":
+    """Facts about the first run of each method and input, by the trained run beside its scores, where there is one."""
+    from stp import methods
+
+    found, seen = {}, set()
+    for path, run in zip(paths, runs, strict=True):
+        name, model = run.run, path.with_name("model.pt")
+        if (name.input, name.method) not in seen and model.is_file():
+            seen.add((name.input, name.method))
+            recogniser, file = methods.load(model)
+            found[name] = recogniser.facts(file.trained_on)
+    return found
+
+
 def training_minutes(paths: list[Path], runs: "list[Scores]") -> "dict[RunName, float]":
     """Minutes that the training of each run took, by the log beside its scores, where there is one."""
     from stp.training.log import read_log
@@ -297,7 +316,7 @@ def methods(
 ) -> None:
     """Fuse streams and write the table of all methods and their accuracies of each class.
 
-    The minutes of a training are read from the log.csv beside its scores, where there is one.
+    Facts about a run are read from the model.pt and the log.csv beside its scores, where there are some.
     """
     from stp.evaluation.comparison import class_accuracies
     from stp.evaluation.facts import method_facts
@@ -307,7 +326,8 @@ def methods(
     fusion = parse_fusion(weights, space, method_weights=method_weights or ())
     runs = read_all_scores(scores, fusion)
     predictions = predict(runs, fusion)
-    table = method_table(predictions, proposed, method_facts(runs, training_minutes(scores, runs)))
+    facts = method_facts(runs, run_facts(scores, runs), training_minutes(scores, runs))
+    table = method_table(predictions, proposed, facts)
     write_classes(classes_stem, class_accuracies(widest_inputs(predictions), predictions))
     write_table(output, table, text, method_text(table, proposed))
 

@@ -283,7 +283,7 @@ def score(
     number = {name: i for i, name in enumerate(run.classes)}
     labels = np.array([number[clip.label] if clip.label else -1 for clip in chosen], dtype=np.int64)
     scores = Scores(run.name, run.classes, names, labels, values, table.coarse)
-    write_scores(output, scores, {"segments": segments, "crops": crops, "method": recogniser.facts(fields)})
+    write_scores(output, scores, {"segments": segments, "crops": crops})
 
 
 @app.command()

@@ -12,13 +12,26 @@ PRETRAINING = {"none": "None", "imagenet": "ImageNet", "kinetics": "Kinetics", "
 
 
 @dataclass(frozen=True)
-class MethodFacts:
-    """Facts about the runs of a method on an input, the sum of its streams where several are fused.
+class RunFacts:
+    """Facts about a trained run, as it knows them itself.
 
-    pretraining   what the weights started from, such as ImageNet; empty if the scores do not say it
-    parameters    number of learnt values; NaN if the scores do not say it
-    gmac          billions of multiplications with additions for one segment in one crop; likewise
-    minutes       mean minutes that the training of one fold took; NaN if unknown
+    pretraining   the initial weights: none, the name of a data set, or a path
+    parameters    number of learnt values
+    gmac          billions of multiplications with additions for one segment in one crop
+    """
+
+    pretraining: str
+    parameters: int
+    gmac: float
+
+
+@dataclass(frozen=True)
+class MethodFacts:
+    """Facts about a method on an input, sums over its streams where several are fused.
+
+    pretraining        what the weights started from, such as ImageNet; empty if it is not known
+    parameters, gmac   as in `RunFacts`; NaN if they are not known
+    minutes            mean minutes that the training of one fold took; NaN if they are not known
     """
 
     pretraining: str
@@ -28,14 +41,18 @@ class MethodFacts:
 
 
 def pretraining_name(weights: str) -> str:
-    """Initial weights as tables name them: a data set, None, or the name of a file."""
-    return PRETRAINING.get(weights, weights.rpartition("/")[2])
+    """Initial weights as tables name them: data sets, None, or the name of a file."""
+    names = [PRETRAINING.get(word, word.rpartition("/")[2]) for word in weights.split(", ")]
+    return ", ".join(names)
 
 
-def method_facts(scores: Sequence[Scores], minutes: Mapping[RunName, float]) -> dict[tuple[str, str], MethodFacts]:
+def method_facts(
+    scores: Sequence[Scores], facts: Mapping[RunName, RunFacts], minutes: Mapping[RunName, float]
+) -> dict[tuple[str, str], MethodFacts]:
     """Facts by input (as `stp.evaluation.fused.Predictions` name it) and method.
 
-    `minutes` are those that the trainings of the runs took, as far as they are known.
+    `facts` are those of one run or more of each method and input, `minutes` those that the trainings of the runs took,
+    as far as they are known.
 
     Raises:
         UserError: as for `stp.evaluation.fused.group_by_fold`.
@@ -46,20 +63,19 @@ def method_facts(scores: Sequence[Scores], minutes: Mapping[RunName, float]) -> 
         for method in dict.fromkeys(method for method, _, _ in groups):
             own = [runs for (name, _, _), runs in groups.items() if name == method and set(streams) <= set(runs)]
             if own:
-                parts = [_stream_facts([runs[stream] for runs in own], minutes) for stream in streams]
+                parts = [_stream_facts([runs[stream].run for runs in own], facts, minutes) for stream in streams]
                 found[input_name("+".join(streams)), method] = _sum(parts)
     return found
 
 
-def _stream_facts(runs: Sequence[Scores], minutes: Mapping[RunName, float]) -> MethodFacts:
-    facts = runs[0].facts
-    taken = [minutes.get(run.run, math.nan) for run in runs]
-    return MethodFacts(
-        pretraining_name(str(facts.get("pretraining", ""))),
-        float(facts.get("parameters", math.nan)),
-        float(facts.get("gmac", math.nan)),
-        sum(taken) / len(taken),
-    )
+def _stream_facts(
+    runs: Sequence[RunName], facts: Mapping[RunName, RunFacts], minutes: Mapping[RunName, float]
+) -> MethodFacts:
+    taken = sum(minutes.get(run, math.nan) for run in runs) / len(runs)
+    known = next((facts[run] for run in runs if run in facts), None)
+    if known is None:
+        return MethodFacts("", math.nan, math.nan, taken)
+    return MethodFacts(pretraining_name(known.pretraining), known.parameters, known.gmac, taken)
 
 
 def _sum(parts: Sequence[MethodFacts]) -> MethodFacts:

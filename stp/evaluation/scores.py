@@ -3,9 +3,8 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -23,7 +22,7 @@ class Scores:
     """Scores of one run's test clips: `values` float32 (clips, segments, classes), `labels` int64 (clips,).
 
     A hidden label is -1. `coarse` names the coarser class of each class (for example the body part of an action); it is
-    empty if there are none. `facts` are those of `stp.methods.Recogniser`; files of earlier versions have none.
+    empty if there are none.
     """
 
     run: RunName
@@ -32,7 +31,6 @@ class Scores:
     labels: np.ndarray
     values: np.ndarray
     coarse: tuple[str, ...] = ()
-    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def video_scores(self) -> np.ndarray:
         """Mean over segments: float32 (clips, classes), the paper's F."""
@@ -154,7 +152,6 @@ def _read(file: h5py.File) -> Scores:
         _array(file, "labels", np.int64)[:],
         _array(file, "scores", np.float32)[:],
         tuple(json.loads(attributes.get("coarse", "[]"))),
-        dict(json.loads(attributes.get("parameters", "{}")).get("method", {})),
     )
     _check(scores)
     if attributes.get("digest", expected := _digest(scores, attributes)) != expected:

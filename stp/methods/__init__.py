@@ -18,6 +18,7 @@ from stp.data.index import Clip
 from stp.data.run_name import RunName
 from stp.data.shards import ClipFields
 from stp.errors import UserError
+from stp.evaluation.facts import RunFacts
 from stp.system.devices import Compute
 from stp.training.model_file import ModelFile, TrainedOn, read_model
 from stp.training.run import Run
@@ -42,13 +43,8 @@ class Recogniser(Protocol):
         """
         ...
 
-    def facts(self, fields: Mapping[str, ClipFields]) -> dict[str, Any]:
-        """What tables of methods say about it, as plain values; `fields` are as for `scores`.
-
-        pretraining   the initial weights: none, the name of a data set, or a path
-        parameters    number of learnt values
-        gmac          billions of multiplications with additions for one segment in one crop
-        """
+    def facts(self, trained_on: TrainedOn) -> RunFacts:
+        """What tables of methods say about it; `trained_on` is that of its model file."""
         ...
 
     def save(self, path: Path, trained_on: TrainedOn) -> None:

@@ -7,7 +7,7 @@ draws its samples.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from stp.config import Views
 from stp.data.joint import input_fields
 from stp.data.shards import ClipFields
 from stp.errors import UserError
+from stp.evaluation.facts import RunFacts
 from stp.methods import Method, Task
 from stp.models.segment_network import SegmentNetwork
 from stp.sampling.samples import Sampler
@@ -46,19 +47,16 @@ class NetworkRecogniser:
         """See `stp.methods.Recogniser`."""
         return score(self.scorer, str(self.run.name), input_fields(fields, self.run.name.input), clips, views, compute)
 
-    def facts(self, fields: Mapping[str, ClipFields]) -> dict[str, Any]:
-        """See `stp.methods.Recogniser`; a multiplication with its addition counts once."""
+    def facts(self, trained_on: TrainedOn) -> RunFacts:
+        """See `stp.methods.Recogniser`."""
         network, sampler, options = self.scorer.network, self.scorer.sampler, self.run.options
         channels, size = image_channels(self.run.name, sampler.columns), options.input_size
         shape = (1, 1, sampler.subsegments, channels, size, size)
         segment = torch.zeros(shape, device=next(network.parameters()).device)
         with torch.inference_mode(), FlopCounterMode(display=False) as counter:
             network(segment)
-        return {
-            "pretraining": options.weights,
-            "parameters": sum(parameter.numel() for parameter in network.parameters()),
-            "gmac": counter.get_total_flops() / 2e9,
-        }
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        return RunFacts(options.weights, parameters, counter.get_total_flops() / 2e9)
 
     def save(self, path: Path, trained_on: TrainedOn) -> None:
         """See `stp.methods.Recogniser`."""

@@ -19,6 +19,7 @@ from torch import Tensor
 from stp.config import Views
 from stp.data.shards import ClipFields
 from stp.errors import UserError
+from stp.evaluation.facts import RunFacts
 from stp.methods import Method, Task
 from stp.system.devices import Compute
 from stp.training.log import EpochTally, log_row, write_log
@@ -85,12 +86,12 @@ class ShallowRecogniser:
         """See `stp.methods.Recogniser`; these scores are decision values, with one segment per clip."""
         return decision_values(self.pipeline, self.vectors(clips, fields))[:, None]
 
-    def facts(self, fields: Mapping[str, ClipFields]) -> dict[str, Any]:
+    def facts(self, trained_on: TrainedOn) -> RunFacts:
         """See `stp.methods.Recogniser`; pre-training is that of the features, whose network is not counted."""
-        made = [fields[name].parameters.get("options", {}) for name in self.run.name.modalities]
-        sources = [options.get("weights", "none") for options in made]
-        values = sum(value.numel() for value in learnt(self.pipeline).values())
-        return {"pretraining": ", ".join(dict.fromkeys(sources)), "parameters": values, "gmac": 0.0}
+        made = (trained_on.fields or {}).values()
+        sources = [parameters.get("options", {}).get("weights", "none") for parameters in made]
+        parameters = sum(value.numel() for value in learnt(self.pipeline).values())
+        return RunFacts(", ".join(dict.fromkeys(sources)) or "none", parameters, 0.0)
 
     def save(self, path: Path, trained_on: TrainedOn) -> None:
         """See `stp.methods.Recogniser`."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from stp.config import Fusion
 from stp.data.run_name import RunName
-from stp.evaluation.facts import MethodFacts, method_facts
+from stp.evaluation.facts import MethodFacts, RunFacts, method_facts
 from stp.evaluation.fused import predict
 from stp.evaluation.method_table import method_table, method_text
 from stp.evaluation.scores import Scores
@@ -14,22 +14,21 @@ from stp.evaluation.scores import Scores
 LABELS = np.array([0, 1, 0, 1])
 
 
-def scores(name: str, **facts: object) -> Scores:
+def scores(name: str) -> Scores:
     run = RunName.parse(name)
     values = np.eye(2, dtype=np.float32)[LABELS][:, None]
     clips = tuple(f"{run.fold}-{number}" for number in range(len(LABELS)))
-    return Scores(run, ("a", "b"), clips, LABELS, values, facts=facts)
+    return Scores(run, ("a", "b"), clips, LABELS, values)
 
 
 def runs() -> list[Scores]:
-    tsm = {"parameters": 1_500_000, "gmac": 0.5, "pretraining": "imagenet"}
-    return [
-        *(scores(f"rgb/tsm/fold{fold}/seed0", **tsm) for fold in (1, 2)),
-        *(scores(f"of/tsm/fold{fold}/seed0", **tsm | {"pretraining": "none"}) for fold in (1, 2)),
-        *(scores(f"of/3-level/fold{fold}/seed0") for fold in (1, 2)),
-    ]
+    return [scores(f"{name}/fold{fold}/seed0") for name in ("rgb/tsm", "of/tsm", "of/3-level") for fold in (1, 2)]
 
 
+FACTS = {
+    RunName("rgb", "tsm", 1): RunFacts("imagenet", 1_500_000, 0.5),
+    RunName("of", "tsm", 2): RunFacts("none", 1_500_000, 0.5),
+}
 MINUTES = {
     RunName("rgb", "tsm", 1): 2.0,
     RunName("rgb", "tsm", 2): 4.0,
@@ -39,24 +38,25 @@ MINUTES = {
 
 
 def test_facts_of_fused_streams_are_sums_and_minutes_are_means_over_folds() -> None:
-    found = method_facts(runs(), MINUTES)
+    found = method_facts(runs(), FACTS, MINUTES)
     assert found["RGB", "tsm"] == MethodFacts("ImageNet", 1_500_000, 0.5, 3)
     assert found["RGB+OF", "tsm"] == MethodFacts("ImageNet, None", 3_000_000, 1.0, 4)
 
 
-def test_facts_that_scores_do_not_have_are_empty() -> None:
-    unknown = method_facts(runs(), MINUTES)["OF", "3-level"]
+def test_facts_that_are_not_known_are_empty() -> None:
+    unknown = method_facts(runs(), FACTS, MINUTES)["OF", "3-level"]
     assert unknown.pretraining == ""
     assert all(map(math.isnan, (unknown.parameters, unknown.gmac, unknown.minutes)))
 
 
 def test_weights_from_a_file_are_named_by_the_file() -> None:
-    found = method_facts([scores("of/tsm/fold1/seed0", pretraining="/data/own.pth")], {})
+    run = scores("of/tsm/fold1/seed0")
+    found = method_facts([run], {run.run: RunFacts("/data/own.pth", 1, 1.0)}, {})
     assert found["OF", "tsm"].pretraining == "own.pth"
 
 
 def test_the_table_of_methods_has_them() -> None:
-    table = method_table(predict(runs(), Fusion()), "3-level", method_facts(runs(), MINUTES))
+    table = method_table(predict(runs(), Fusion()), "3-level", method_facts(runs(), FACTS, MINUTES))
     row = table[(table["method"] == "tsm") & (table["input"] == "RGB+OF")].iloc[0]
     assert (row["pretraining"], row["parameters"], row["gmac"], row["minutes"]) == (
         "ImageNet, None",

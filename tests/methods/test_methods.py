@@ -124,10 +124,10 @@ def test_a_method_learns_and_repeats_and_is_read_as_it_was_written(
     assert read_log(tmp_path / "log.csv")["accuracy"].iloc[-1] == 1
     bytes_of = weights(recogniser, tmp_path / "model.pt")
     assert len(bytes_of) > 1
-    facts = recogniser.facts(fields)
-    assert facts["pretraining"] == "none"
-    assert facts["parameters"] > 0
-    assert (facts["gmac"] > 0) == row.network
+    facts = recogniser.facts(TrainedOn(NAMES, {}))
+    assert facts.pretraining == "none"
+    assert facts.parameters > 0
+    assert (facts.gmac > 0) == row.network
     again, read = methods.load(tmp_path / "model.pt")
     assert again.run == recogniser.run == found(row)[1]
     assert read.clips() == set(NAMES)

@@ -202,16 +202,18 @@ if LEARNED:
             "python -m stp --log {log:q} fusion {input:q} --space {params.space} -o {output.table:q} --text {output.text:q}"
 
 
-# The methods of the config on the same clips and folds, beside the baseline and the proposed pyramid.
+# The methods of the config on the same clips and folds, beside the baseline and the proposed pyramid. Facts about their
+# runs are read from the files beside the scores, which are no inputs, so that scores whose runs were removed still serve.
 rule methods:
     input:
         scores=[
             path for name in COMPARED for path in scores_of(METHODS[name].inputs, name)
         ],
-        logs=[
+        facts=[
             path
             for name in COMPARED
-            for path in scores_of(METHODS[name].inputs, name, "log.csv")
+            for file in ("model.pt", "log.csv")
+            for path in scores_of(METHODS[name].inputs, name, file)
         ],
     output:
         table=report(
@@ -241,7 +243,7 @@ rule methods:
         proposed=PROPOSED,
         stem=f"{RESULTS}/figures/classes_methods",
     shell:
-        "python -m stp --log {log:q} methods {input.scores:q} {params.fusion} --proposed {params.proposed} -o {output.table:q} --text {output.text:q} --classes {params.stem:q}"
+        "python -m stp --log {log:q} methods {input:q} {params.fusion} --proposed {params.proposed} -o {output.table:q} --text {output.text:q} --classes {params.stem:q}"
 
 
 if SUBMISSION != "none":
