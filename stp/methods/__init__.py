@@ -97,7 +97,7 @@ def find(kind: str) -> Method:
         method = getattr(importlib.import_module(f"{__name__}.{kind}"), "METHOD", None)
         if isinstance(method, Method):
             return method
-    others = ("network", "shallow", "pyramid", "aligned")  # the families, and the files of pyramids
+    others = ("network", "shallow", "joint", "pyramid", "aligned")  # the families, and the files of pyramids
     allowed = ", ".join(name for name in known if name not in others)
     raise UserError(f"method '{kind}' is unknown; allowed are baseline, T-level, aligned-T-level, {allowed}")
 

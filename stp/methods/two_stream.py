@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from stp.config import check_range
 from stp.methods.network import network_method
 from stp.models.pyramid import TemporalPyramidNetwork
+from stp.models.stacks import subtract_mean_flow
 from stp.sampling.segments import SegmentSampler
 from stp.training.run import NetworkOptions, Run, run_backbone, single_modality
-
-NO_MOTION = 128.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class MeanFlowSubtracted(nn.Module):
         self.num_features = int(backbone.num_features)  # type: ignore[arg-type]
 
     def forward(self, images: Tensor) -> Tensor:
-        features: Tensor = self.backbone(images - images.mean((2, 3), keepdim=True) + NO_MOTION)
+        features: Tensor = self.backbone(subtract_mean_flow(images))
         return features
 
 

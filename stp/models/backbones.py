@@ -43,9 +43,13 @@ class Backbone(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def normalised(self, images: Tensor) -> Tensor:
+        """Images (B, C, H, W) of 0..255 in the network's input format."""
         images = (images - self.mean) / self.std
-        features: Tensor = self.network(images.flip(1) if self.bgr else images)
+        return images.flip(1) if self.bgr else images
+
+    def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = self.network(self.normalised(images))
         return features
 
 

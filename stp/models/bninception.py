@@ -96,7 +96,8 @@ class BNInception(nn.Module):
         branches.append(self._unit(f"{prefix}_pool_proj", pooled) if block.projection else pooled)
         return torch.cat(branches, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def maps(self, x: Tensor) -> Tensor:
+        """All maps before the mean: (B, in_channels, H, W) -> (B, 1024 x width, H / 32, W / 32)."""
         if x.shape[-1] % STRIDE or x.shape[-2] % STRIDE:
             size = tuple(x.shape[-2:])
             raise ValueError(f"BN-Inception needs an input size that is a multiple of {STRIDE}, not {size}")
@@ -104,5 +105,8 @@ class BNInception(nn.Module):
         x = F.max_pool2d(self._unit("conv2_3x3", self._unit("conv2_3x3_reduce", x)), 3, 2, ceil_mode=True)
         for block in BLOCKS:
             x = self._block(block, x)
-        features: Tensor = self.last_maps(x).mean((2, 3))
-        return features
+        maps: Tensor = self.last_maps(x)
+        return maps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.maps(x).mean((2, 3))

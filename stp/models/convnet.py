@@ -13,6 +13,19 @@ LAYERS = (    # channels, kernel; every layer halves the image
 # fmt: on
 
 
+class MeansNorm(nn.BatchNorm2d):
+    """A batch norm of the means of images, (B, C, 1, 1) -> the same shape; it also trains on a single image.
+
+    A single image has no deviation, so that it is normed by the running statistics.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.training and len(input) == 1:
+            return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        normed: Tensor = super().forward(input)
+        return normed
+
+
 class ConvNet(nn.Module):
     """Convolutions with batch norm and ReLU, the mean, a batch norm: (B, in_channels, H, W) -> (B, 96 x width) float.
 
@@ -30,14 +43,9 @@ class ConvNet(nn.Module):
             layers += [convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
             in_channels = outputs
         self.layers = nn.Sequential(*layers)
-        self.norm = nn.BatchNorm2d(in_channels)
+        self.norm = MeansNorm(in_channels)
         self.num_features = in_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        means: Tensor = self.layers(x).mean((2, 3), keepdim=True)
-        norm = self.norm
-        if self.training and len(means) == 1:  # a single image has no deviation
-            means = F.batch_norm(means, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
-        else:
-            means = norm(means)
+        means: Tensor = self.norm(self.layers(x).mean((2, 3), keepdim=True))
         return means.flatten(1)

@@ -65,6 +65,17 @@ def _output_of(network: nn.Module, name: str, images: Tensor) -> Tensor:
     raise RuntimeError(f"the network's forward pass does not use its module '{name}'")
 
 
+def learning_norms(backbone: nn.Module) -> list[str]:
+    """The name of the batch norm that uses batch statistics, if there is one; UserError if there are several."""
+    norms = [name for name, module in backbone.named_modules() if isinstance(module, BatchNorm)]
+    if len(norms) > 1:
+        raise UserError(
+            "compute.micro_batch_videos: only one batch norm may learn from the batch, or results would change; "
+            "set training.partial_bn: true, or compute.micro_batch_videos: 0"
+        )
+    return norms
+
+
 def micro_batch_features(backbone: nn.Module, images: Tensor, size: int) -> Tensor:
     """Features (B, D) of images (B, C, H, W), computed from at most `size` images at a time.
 
@@ -73,12 +84,7 @@ def micro_batch_features(backbone: nn.Module, images: Tensor, size: int) -> Tens
     Raises:
         UserError: several batch norms use batch statistics, and those after the first would see a micro-batch only.
     """
-    norms = [name for name, module in backbone.named_modules() if isinstance(module, BatchNorm)]
-    if len(norms) > 1:
-        raise UserError(
-            "compute.micro_batch_videos: only one batch norm may learn from the batch, or results would change; "
-            "set training.partial_bn: true, or compute.micro_batch_videos: 0"
-        )
+    norms = learning_norms(backbone)
     if not norms:
         return torch.cat([checkpoint(backbone, part, use_reentrant=False) for part in images.split(size)])
 

@@ -1,5 +1,6 @@
 """Networks that score segments: a backbone on every image, dropout, and scores of the K images of a segment."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -37,11 +38,15 @@ class SegmentNetwork(nn.Module, ABC):
         """Layers that learn five times as fast as the others."""
         return ()
 
+    def features_in_pieces(self, images: Tensor, size: int) -> Tensor:
+        """The backbone's features of images (B, C, H, W), with the maps of at most `size` images in memory at once."""
+        return micro_batch_features(self.backbone, images, size)
+
     def features(self, images: Tensor, videos_at_once: int = 0) -> Tensor:
         """Sub-segment features (B, N, K, D), after dropout; at most `videos_at_once` videos in memory, unless 0."""
         flat = images.flatten(0, 2)
         if 0 < videos_at_once < len(images):
-            features = micro_batch_features(self.backbone, flat, videos_at_once * images.shape[1:3].numel())
+            features = self.features_in_pieces(flat, videos_at_once * images.shape[1:3].numel())
         else:
             features = self.backbone(flat)
         dropped: Tensor = self.dropout(features).unflatten(0, images.shape[:3])
@@ -61,6 +66,12 @@ class SegmentNetwork(nn.Module, ABC):
             (..., segments, classes) float64.
         """
         return self.scores(features[..., places, :]).double()
+
+
+def log_mean_softmax(scores: Sequence[Tensor]) -> Tensor:
+    """The logarithm of the mean of several heads' probabilities, from their scores (..., classes)."""
+    probabilities = torch.stack([part.log_softmax(-1) for part in scores])
+    return probabilities.logsumexp(0) - math.log(len(scores))
 
 
 def initialise_classifier(classifier: nn.Linear) -> nn.Linear:

@@ -1,8 +1,10 @@
-"""Images that are stacks of several frames, for networks that see time."""
+"""Images that are stacks: of several frames, for networks that see time, and of flow fields."""
 
 from collections.abc import Sequence
 
 from torch import Tensor
+
+NO_MOTION = 128.0  # the byte of zero flow
 
 
 def split_frames(images: Tensor, frames: int, channels: Sequence[int]) -> list[Tensor]:
@@ -12,3 +14,8 @@ def split_frames(images: Tensor, frames: int, channels: Sequence[int]) -> list[T
     """
     parts = images.split([frames * number for number in channels], 1)
     return [part.unflatten(1, (frames, number)) for part, number in zip(parts, channels, strict=True)]
+
+
+def subtract_mean_flow(images: Tensor) -> Tensor:
+    """Flow fields (B, 2 L, H, W) of 0..255 without their mean vectors, which are the motion of the camera."""
+    return images - images.mean((2, 3), keepdim=True) + NO_MOTION

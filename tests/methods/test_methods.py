@@ -57,6 +57,7 @@ ROWS = [
     Row("two_stream", NETWORK),
     Row("dtpp", NETWORK | {"images": 5}),
     Row("tpp", NETWORK | {"images": 5, "encoding": 16}, "rgb+of"),
+    Row("two_stream_fusion", NETWORK | {"frames": 3}, "rgb+of"),
     Row("svm", network=False),
 ]
 NETWORKS = [row for row in ROWS if row.network]

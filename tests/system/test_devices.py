@@ -111,9 +111,10 @@ def test_the_cpu_is_left_as_it_is() -> None:
 
 
 def test_kernels_of_images_have_their_channels_last_and_those_of_volumes_stay() -> None:
-    network = nn.Sequential(nn.Conv2d(4, 2, 3), nn.Conv3d(4, 2, 3), nn.Linear(4, 2))
+    images, volumes = nn.Conv2d(4, 2, 3), nn.Conv3d(4, 2, 3)
+    network = nn.Sequential(images, volumes, nn.Linear(4, 2))
     before = {name: value.clone() for name, value in network.state_dict().items()}
     channels_last(network)
-    assert network[0].weight.stride() == (36, 1, 12, 4)
-    assert network[1].weight.is_contiguous()
+    assert images.weight.stride() == (36, 1, 12, 4)
+    assert volumes.weight.is_contiguous()
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
