@@ -1,6 +1,8 @@
 """Imports go one way: a folder of `stp` imports only from the lines below its own."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,3 +53,9 @@ def test_every_module_has_its_line() -> None:
 def test_evaluation_needs_no_torch() -> None:
     for path in STP.glob("evaluation/*.py"):
         assert "torch" not in path.read_text(encoding="utf-8"), path
+
+
+def test_trainings_and_scoring_do_not_wait_for_the_packages_of_tables() -> None:
+    code = "import sys, stp.methods.pyramid, stp.evaluation.scores, stp.training.scoring; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=STP.parent)
+    assert not {"pandas", "scipy", "sklearn", "matplotlib"} & set(run.stdout.split())

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from stp.data.run_name import RunName
-    from stp.evaluation.facts import RunFacts
     from stp.evaluation.fused import Predictions
+    from stp.evaluation.run_facts import RunFacts
     from stp.evaluation.scores import Scores
 
 log = logging.getLogger("stp")

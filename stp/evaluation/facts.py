@@ -6,23 +6,10 @@ from dataclasses import dataclass
 
 from stp.data.run_name import RunName
 from stp.evaluation.fused import group_by_fold, input_name, inputs_of
+from stp.evaluation.run_facts import RunFacts
 from stp.evaluation.scores import Scores
 
 PRETRAINING = {"none": "None", "imagenet": "ImageNet", "kinetics": "Kinetics", "sports1m": "Sports-1M"}
-
-
-@dataclass(frozen=True)
-class RunFacts:
-    """Facts about a trained run, as it knows them itself.
-
-    pretraining   the initial weights: none, the name of a data set, or a path
-    parameters    number of learnt values
-    gmac          billions of multiplications with additions for one segment in one crop
-    """
-
-    pretraining: str
-    parameters: int
-    gmac: float
 
 
 @dataclass(frozen=True)

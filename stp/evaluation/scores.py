@@ -8,7 +8,6 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from scipy.special import softmax
 
 from stp.config import Fusion, FusionSpace
 from stp.data.hdf5 import offset, read_hdf5, write_hdf5
@@ -40,7 +39,12 @@ class Scores:
     def fused_values(self, space: FusionSpace) -> np.ndarray:
         """What a fusion averages: the video scores, or the probabilities that they give; float (clips, classes)."""
         values = self.video_scores()
-        return softmax(values, axis=1) if space == "probabilities" else values
+        if space == "scores":
+            return values
+        from scipy.special import softmax  # here: scoring, which writes scores, does not wait for it
+
+        probabilities: np.ndarray = softmax(values, axis=1)
+        return probabilities
 
 
 def fuse(streams: Sequence[Scores], fusion: Fusion) -> np.ndarray:

@@ -18,7 +18,7 @@ from stp.data.index import Clip
 from stp.data.run_name import RunName
 from stp.data.shards import ClipFields
 from stp.errors import UserError
-from stp.evaluation.facts import RunFacts
+from stp.evaluation.run_facts import RunFacts
 from stp.system.devices import Compute
 from stp.training.model_file import ModelFile, TrainedOn, read_model
 from stp.training.run import Run

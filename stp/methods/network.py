@@ -17,7 +17,7 @@ from stp.config import Views
 from stp.data.joint import input_fields
 from stp.data.shards import ClipFields
 from stp.errors import UserError
-from stp.evaluation.facts import RunFacts
+from stp.evaluation.run_facts import RunFacts
 from stp.methods import Method, Task
 from stp.models.segment_network import SegmentNetwork
 from stp.sampling.samples import Sampler

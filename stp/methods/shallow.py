@@ -19,7 +19,7 @@ from torch import Tensor
 from stp.config import Views
 from stp.data.shards import ClipFields
 from stp.errors import UserError
-from stp.evaluation.facts import RunFacts
+from stp.evaluation.run_facts import RunFacts
 from stp.methods import Method, Task
 from stp.system.devices import Compute
 from stp.training.log import EpochTally, log_row, write_log

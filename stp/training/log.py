@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from stp.errors import UserError
 from stp.system.tables import read_table, read_text, verify_rows, with_check, write_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LOG_COLUMNS = (
     "epoch",
@@ -113,7 +115,7 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def read_log(path: Path) -> pd.DataFrame:
+def read_log(path: Path) -> "pd.DataFrame":
     """Read the log of a complete training: one row per epoch, with the columns LOG_COLUMNS as numbers.
 
     Raises:
@@ -121,6 +123,8 @@ def read_log(path: Path) -> pd.DataFrame:
     """
     if not read_rows(path, LOG_COLUMNS):
         raise UserError(f"{path}: has no epoch; train the run again")
+    import pandas as pd  # here: trainings, which write logs, do not wait for it
+
     return pd.read_csv(path, usecols=list(LOG_COLUMNS))[list(LOG_COLUMNS)]
 
 

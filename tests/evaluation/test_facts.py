@@ -6,9 +6,10 @@ import numpy as np
 
 from stp.config import Fusion
 from stp.data.run_name import RunName
-from stp.evaluation.facts import MethodFacts, RunFacts, method_facts
+from stp.evaluation.facts import MethodFacts, method_facts
 from stp.evaluation.fused import predict
 from stp.evaluation.method_table import method_table, method_text
+from stp.evaluation.run_facts import RunFacts
 from stp.evaluation.scores import Scores
 
 LABELS = np.array([0, 1, 0, 1])
