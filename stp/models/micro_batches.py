@@ -94,5 +94,6 @@ def micro_batch_features(backbone: nn.Module, images: Tensor, size: int) -> Tens
         return features
 
     normalised = _output_of(backbone, norms[0], images)
-    parts = zip(images.split(size), normalised.split(size), strict=True)
+    rows = len(normalised) // len(images)  # maps of an image: several if it is a stack of frames
+    parts = zip(images.split(size), normalised.split(size * rows), strict=True)
     return torch.cat([checkpoint(features_from, *part, use_reentrant=False) for part in parts])

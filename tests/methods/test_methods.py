@@ -59,6 +59,7 @@ ROWS = [
     Row("tpp", NETWORK | {"images": 5, "encoding": 16}, "rgb+of"),
     Row("two_stream_fusion", NETWORK | {"frames": 3}, "rgb+of"),
     Row("trn", NETWORK | {"images": 4}),
+    Row("tsm", NETWORK | {"frames": 4}),
     Row("svm", network=False),
 ]
 NETWORKS = [row for row in ROWS if row.network]
@@ -186,6 +187,8 @@ def test_a_network_sees_one_modality() -> None:
         ("tpp", {"encoding": 0}, "option encoding: 0 is not allowed"),
         ("trn", {"images": 1}, "option images: 1 is not allowed; allowed: 2 to 16"),
         ("trn", {"subsample": 0}, "option subsample: 0 is not allowed; allowed: 1 to 1000"),
+        ("tsm", {"frames": 1}, "option frames: 1 is not allowed; allowed: 2 to 1000"),
+        ("tsm", {"shift_div": 1}, "option shift_div: 1 is not allowed; allowed: 2 to 1000"),
     ],
 )
 def test_an_options_value_out_of_range_is_refused_before_anything_is_trained(
