@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from stp.methods.joint import StridedOptions, strided_sampler, towers
 from stp.methods.network import network_method
-from stp.models.fusion import FusionBackbone, Layout, TwoStreamFusion
+from stp.models.fusion import FusionBackbone, TwoStreamFusion
 from stp.models.maps import split
+from stp.models.stacks import Layout
 from stp.training.run import Run, joint_modalities
 
 

@@ -1,7 +1,6 @@
 """Two-stream fusion (Feichtenhofer, Pinz and Zisserman, CVPR 2016): towers joined after their last convolutions."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +9,7 @@ from torch.nn import functional as F
 from stp.models.maps import Split
 from stp.models.micro_batches import micro_batch_features
 from stp.models.segment_network import SegmentNetwork, initialise_classifier, log_mean_softmax
-from stp.models.stacks import split_frames
+from stp.models.stacks import Layout, split_frames
 
 SHARES = (0.25, 0.75)  # of the towers in the fused maps at the start: appearance, motion
 
@@ -41,18 +40,6 @@ def pool_in_space_and_time(maps: Tensor) -> Tensor:
     """Max pooling over all frames, and 2x2 in space where a map has 2 places: (B, D, T, h, w) -> (B, D, h/2, w/2)."""
     space = 2 if min(maps.shape[-2:]) > 1 else 1
     return F.max_pool3d(maps, (maps.shape[2], space, space), (2, space, space)).squeeze(2)
-
-
-class Layout(NamedTuple):
-    """An image: T `frames` of RGB, then a stack of L `flow_fields` around each."""
-
-    frames: int
-    flow_fields: int
-
-    @property
-    def channels(self) -> tuple[int, int]:
-        """Channels of an RGB frame and of a stack of flow."""
-        return 3, 2 * self.flow_fields
 
 
 class FusionBackbone(nn.Module):

@@ -1,10 +1,23 @@
 """Images that are stacks: of several frames, for networks that see time, and of flow fields."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from torch import Tensor
 
 NO_MOTION = 128.0  # the byte of zero flow
+
+
+class Layout(NamedTuple):
+    """A stacked image of RGB and flow: T `frames`, then a stack of L `flow_fields` around each of them."""
+
+    frames: int
+    flow_fields: int
+
+    @property
+    def channels(self) -> tuple[int, int]:
+        """Channels of an RGB frame and of a stack of flow."""
+        return 3, 2 * self.flow_fields
 
 
 def split_frames(images: Tensor, frames: int, channels: Sequence[int]) -> list[Tensor]:

@@ -23,6 +23,7 @@ from stp.training.log import read_log
 from stp.training.model_file import TrainedOn, read_model
 from stp.training.run import Run
 from stp.training.session import Session
+from tests import tiny_resnet
 from tests.runs import StopAfter
 
 CPU = Compute(torch.device("cpu"))
@@ -34,6 +35,7 @@ NETWORK: dict[str, Any] = {
     **{"backbone": "convnet", "weights": "none", "width": 0.5, "input_size": 32},
     **{"batch_videos": 4, "partial_bn": False, "rgb": STREAM, "flow": STREAM},
 }
+RESNET = {"backbone": tiny_resnet.NAME, "width": 1.0, "rgb": STREAM | {"epochs": 16, "milestones": [12]}}
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,17 @@ ROWS = [
     Row("two_stream", NETWORK),
     Row("dtpp", NETWORK | {"images": 5}),
     Row("tpp", NETWORK | {"images": 5, "encoding": 16}, "rgb+of"),
+    Row("multiplier_net", NETWORK | RESNET | {"frames": 2}, "rgb+of"),
     Row("two_stream_fusion", NETWORK | {"frames": 3}, "rgb+of"),
     Row("trn", NETWORK | {"images": 4}),
     Row("tsm", NETWORK | {"frames": 4}),
     Row("svm", network=False),
 ]
 NETWORKS = [row for row in ROWS if row.network]
+
+
+a_tiny_resnet = tiny_resnet.a_tiny_resnet
+pytestmark = pytest.mark.usefixtures("a_tiny_resnet")
 
 
 @pytest.fixture(scope="module")
