@@ -63,6 +63,7 @@ ROWS = [
     Row("two_stream_fusion", NETWORK | {"frames": 3}, "rgb+of"),
     Row("trn", NETWORK | {"images": 4}),
     Row("tsm", NETWORK | {"frames": 4}),
+    Row("tan", NETWORK | {"postures": 3, "shared_width": 32, "lstm_width": 16}, "rgb+of"),
     Row("svm", network=False),
 ]
 NETWORKS = [row for row in ROWS if row.network]
