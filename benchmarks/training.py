@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from stp.config import Views
 from stp.data.index import Clip
+from stp.data.joint import InputFields
 from stp.data.run_name import RunName
 from stp.data.shards import ClipFields, write_shard
 from stp.methods import pyramid
@@ -93,9 +94,10 @@ def finish(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def engine_steps(training: Training, fields: ClipFields, clips: list[Clip]) -> Iterator[None]:
+def engine_steps(training: Training, fields: InputFields, clips: list[Clip]) -> Iterator[None]:
     """Steps of this engine, epoch after epoch."""
-    source = open_fields(fields, [clip.clip for clip in clips], training.device)
+    columns = training.plan.sampler.columns
+    source = open_fields(fields, [clip.clip for clip in clips], training.device, columns=columns)
     while True:
         for _ in training.steps(source, clips):
             yield
