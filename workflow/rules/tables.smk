@@ -206,15 +206,7 @@ if LEARNED:
 # runs are read from the files beside the scores, which are no inputs, so that scores whose runs were removed still serve.
 rule methods:
     input:
-        scores=[
-            path for name in COMPARED for path in scores_of(METHODS[name].inputs, name)
-        ],
-        facts=[
-            path
-            for name in COMPARED
-            for file in ("model.pt", "log.csv")
-            for path in scores_of(METHODS[name].inputs, name, file)
-        ],
+        [path for name in COMPARED for path in scores_of(METHODS[name].inputs, name)],
     output:
         table=report(
             f"{RESULTS}/methods.csv",
