@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from stp.config import check_range
 from stp.methods.dtpp import DtppOptions
+from stp.methods.joint import towers
 from stp.methods.network import network_method
-from stp.models.video_pyramid import JoinedEncodings, VideoPyramidNetwork
+from stp.models.video_pyramid import JoinedEncodings, JoinedPyramidNetwork
 from stp.sampling.frames import SparseSampler
-from stp.training.run import Run, joint_modalities, run_backbone
+from stp.training.run import Run, joint_modalities
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,14 @@ def sampler(run: Run) -> SparseSampler:
     return SparseSampler(run.options.images, (1, run.options.flow_fields))
 
 
-def build(run: Run, weights: str | None = None) -> VideoPyramidNetwork:
+def build(run: Run, weights: str | None = None) -> JoinedPyramidNetwork:
     """The run's network; `weights` replaces the initial weights of its options."""
     options: TppOptions = run.options
-    modalities, stacks = joint_modalities(run), sampler(run).stacks
-    streams = list(zip(modalities, stacks, strict=True))
-    backbones = [run_backbone(options, modality, stack, weights) for modality, stack in streams]
-    joined = JoinedEncodings(backbones, [modality.channels * stack for modality, stack in streams], options.encoding)
-    return VideoPyramidNetwork(joined, options.levels, len(run.classes), options.stream(run.name.input).dropout)
+    channels = [
+        modality.channels * stack for modality, stack in zip(joint_modalities(run), sampler(run).stacks, strict=True)
+    ]
+    joined = JoinedEncodings(towers(run, options.flow_fields, weights), channels, options.encoding)
+    return JoinedPyramidNetwork(joined, options.levels, len(run.classes), options.stream(run.name.input).dropout)
 
 
 METHOD = network_method(TppOptions, build, sampler, joint_modalities)

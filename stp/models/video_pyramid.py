@@ -1,10 +1,11 @@
 """A temporal pyramid with max pooling over the frames of a whole video, for one stream (DTPP) or two (TPP)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from stp.models.micro_batches import micro_batch_features
 from stp.models.segment_network import SegmentNetwork, initialise_classifier
 
 
@@ -54,6 +55,22 @@ class JoinedEncodings(nn.Module):
         self.num_features = len(backbones) * width
 
     def forward(self, images: Tensor) -> Tensor:
-        parts = images.split(self.channels, 1)
-        towers = zip(self.encodings, self.backbones, parts, strict=True)
-        return torch.cat([encoding(backbone(part)) for encoding, backbone, part in towers], 1)
+        return self._encoded(images, lambda backbone, part: backbone(part))
+
+    def in_pieces(self, images: Tensor, size: int) -> Tensor:
+        """The same features, with the maps of at most `size` images in memory at once."""
+        return self._encoded(images, lambda backbone, part: micro_batch_features(backbone, part, size))
+
+    def _encoded(self, images: Tensor, features: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:
+        streams = zip(self.encodings, self.backbones, images.split(self.channels, 1), strict=True)
+        return torch.cat([encoding(features(backbone, part)) for encoding, backbone, part in streams], 1)
+
+
+class JoinedPyramidNetwork(VideoPyramidNetwork):
+    """The pyramid network for images of several modalities."""
+
+    backbone: JoinedEncodings
+
+    def features_in_pieces(self, images: Tensor, size: int) -> Tensor:
+        """See `SegmentNetwork`; the first batch norm of each backbone may learn."""
+        return self.backbone.in_pieces(images, size)

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import cv2
@@ -33,7 +34,7 @@ from stp.explain.explanation import (
 )
 from stp.explain.grad_cam import gradient_weights, guidable, guided_grad_cam, last_maps, share_weights
 from stp.figures.explanations import caption, columns, draw, overlay, save_explanations, shares, subsegments_at
-from stp.methods import pyramid
+from stp.methods import dtpp, pyramid, trn, tsm
 from stp.models.backbones import Backbone, InputFormat, build_backbone
 from stp.models.feature_network import FeatureNetwork
 from stp.models.pyramid import TemporalPyramidNetwork, subsegment_maps
@@ -47,6 +48,7 @@ from tests.runs import make_run, pyramid_network, untrained
 CPU = torch.device("cpu")
 PLAIN = InputFormat((0, 0, 0), (1, 1, 1))
 CLASSES = ("nod", "wave")
+TINY: dict[str, Any] = {"backbone": "convnet", "weights": "none", "width": 0.25, "input_size": 32, "partial_bn": False}
 
 
 class Pooled(nn.Module):
@@ -186,8 +188,7 @@ def bright_network(name: str) -> TemporalPyramidNetwork:
 
 
 def tiny_run(modality: str, name: str, classes: tuple[str, ...] = CLASSES, **options: Any) -> Run:
-    tiny = {"backbone": "convnet", "weights": "none", "width": 0.25, "input_size": 32, "partial_bn": False}
-    return make_run(f"{modality}/{name}/fold1/seed0", classes, **tiny, **options)
+    return make_run(f"{modality}/{name}/fold1/seed0", classes, **TINY, **options)
 
 
 def to_explain(run: Run, network: TemporalPyramidNetwork) -> ExplainedRun:
@@ -312,6 +313,24 @@ def test_a_sliding_pyramid_is_explained_by_the_phase_that_it_finds(results: Resu
     assert np.allclose(explanation.scores, scores)
     assert explanation.heat.shape == (len(explanation.starts), 48, 64)
     assert explanation.heat.max() > 0
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "images"), [(dtpp, {"images": 4}, 4), (trn, {"images": 4}, 4), (tsm, {"frames": 4}, 1)]
+)
+def test_methods_that_see_the_whole_video_are_explained(
+    results: Results, method: ModuleType, options: dict[str, Any], images: int
+) -> None:
+    run = tiny_run("of", method.__name__.rsplit(".", 1)[-1], **options)
+    torch.manual_seed(0)
+    network, sampler = method.build(run).eval(), method.sampler(run)
+    fields, clip = results.fields()["of"], results.index.clips[1]
+    chosen = ExplainedRun(run, Scorer(network, run.options, sampler), frozenset())
+    both = [explain(chosen, fields, clip, name, Views(1, 2), CPU) for name in CLASSES]
+    for explanation in both:
+        assert explanation.heat.shape == explanation.guided.shape == (images, 48, 64)
+    assert max(explanation.heat.max() for explanation in both) > 0  # nothing may speak for one of them
+    assert max(explanation.guided.max() for explanation in both) > 0
 
 
 def test_batches_of_any_size_give_the_same_maps(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,3 +58,20 @@ def test_one_sees_a_single_modality_and_the_other_two() -> None:
     ):
         with pytest.raises(UserError, match=re.escape(words)):
             {"dtpp": dtpp, "tpp": tpp}[run.kind].METHOD.check(run)
+
+
+def test_micro_batches_of_both_streams_give_the_same_features_and_gradients() -> None:
+    torch.manual_seed(0)
+    network = tpp.build(run_of("rgb+of", "tpp", encoding=6, partial_bn=True)).train()
+    images = torch.randint(0, 256, (5, 1, 4, 13, 32, 32)).float()
+
+    def features(videos_at_once: int) -> list[torch.Tensor]:
+        network.zero_grad()
+        found = network.features(images, videos_at_once)
+        found.square().mean().backward()
+        return [found.detach(), *(p.grad.clone() for p in network.parameters() if p.grad is not None)]
+
+    whole, divided = features(0), features(2)
+    assert len(whole) > 10
+    for first, second in zip(whole, divided, strict=True):
+        assert torch.allclose(first, second, rtol=1e-3, atol=1e-5)

@@ -1,5 +1,6 @@
 """`stp export --onnx`: onnxruntime gives torch's scores, and the file tells what it is."""
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from typer.testing import CliRunner
 
 from stp.cli.app import app
 from stp.errors import UserError
+from stp.methods.network import NetworkRecogniser
 from stp.models.pyramid import TemporalPyramidNetwork
 from stp.predict import onnx_export as export
 from stp.predict.ensemble import Model, load_model
 from stp.training.model_file import TrainedOn
+from stp.training.scoring import Scorer
 from tests.runs import make_run, pyramid_network, untrained
 
 BACKBONES: dict[str, dict[str, Any]] = {
@@ -82,6 +85,28 @@ def test_a_sliding_pyramid_exports_with_its_longer_segment(tmp_path: Path) -> No
     assert_scores_are_torchs(folder)
     values = {item.key: item.value for item in onnx.load(folder / "stream.onnx").metadata_props}
     assert json.loads(values["subsegment_starts"]) == list(range(0, 65, 5))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("rgb+of/tpp/fold1/seed0", {"images": 5, "encoding": 8}),
+        ("of/trn/fold1/seed0", {"images": 4}),
+        ("of/tsm/fold1/seed0", {"frames": 4}),
+    ],
+)
+def test_methods_that_see_the_whole_video_export_too(tmp_path: Path, name: str, options: dict[str, Any]) -> None:
+    run = make_run(name, ("a", "b", "c"), backbone="convnet", weights="none", **BACKBONES["convnet"], **options)
+    module = importlib.import_module(f"stp.methods.{run.kind}")
+    torch.manual_seed(0)
+    network = module.build(run).eval()
+    for key, value in network.named_parameters():
+        if key in ("classifier.weight", "reduced.weight"):
+            torch.nn.init.normal_(value)
+    recogniser = NetworkRecogniser(run, Scorer(network, run.options, module.sampler(run)))
+    recogniser.save(tmp_path / "model.pt", TrainedOn([], {modality: {} for modality in run.name.modalities}))
+    stp_export(tmp_path, "-o", tmp_path / "stream.onnx", "--onnx")
+    assert_scores_are_torchs(tmp_path)
 
 
 def test_the_file_tells_what_it_is(convnet: Path) -> None:
