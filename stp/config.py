@@ -42,7 +42,7 @@ PUBLISHED: Mapping[str, Mapping[str, Any]] = {
     "multiplier_net": {"backbone": "torchvision/resnet50"},
     "tsm": {"backbone": "torchvision/resnet50"},
     "c3d": {"backbone": "c3d", "weights": "sports1m", "width": 1.0, "input_size": 112},
-    "r2plus1d": {"backbone": "r2plus1d_34", "weights": "kinetics", "width": 1.0, "input_size": 112},
+    "r2plus1d": {"backbone": "r2plus1d_34", "weights": "ig65m+kinetics", "width": 1.0, "input_size": 112},
     "stpp": {"backbone": "torchvision/r3d_18", "weights": "kinetics", "width": 1.0, "input_size": 112},
     "video_network": {"backbone": "torchvision/r3d_18", "weights": "kinetics", "width": 1.0, "input_size": 112},
 }

@@ -9,7 +9,13 @@ from stp.evaluation.fused import group_by_fold, input_name, inputs_of
 from stp.evaluation.run_facts import RunFacts
 from stp.evaluation.scores import Scores
 
-PRETRAINING = {"none": "None", "imagenet": "ImageNet", "kinetics": "Kinetics", "sports1m": "Sports-1M"}
+PRETRAINING = {
+    "none": "None",
+    "imagenet": "ImageNet",
+    "kinetics": "Kinetics",
+    "sports1m": "Sports-1M",
+    "ig65m+kinetics": "IG-65M + Kinetics",
+}
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from stp.config import Views
+from stp.config import PUBLISHED, Views
 from stp.data.joint import input_fields
 from stp.data.shards import ClipFields
-from stp.errors import UserError
+from stp.errors import UserError, keys_named
 from stp.evaluation.run_facts import RunFacts
 from stp.methods import Method, Task
 from stp.models.segment_network import SegmentNetwork
@@ -77,7 +77,7 @@ def network_method(
 
     def fit(task: Task) -> NetworkRecogniser:
         check(task.run)
-        plan = Plan(task.run, lambda: build(task.run), sampler(task.run))
+        plan = Plan(task.run, lambda: prepare(task.run), sampler(task.run))
         network = train(plan, input_fields(task.fields, task.run.name.input), task.clips, task.compute, task.session)
         return NetworkRecogniser(task.run, Scorer(network, plan.options, plan.sampler))
 
@@ -94,5 +94,9 @@ def network_method(
         modalities(run)
         sampler(run)
 
-    METHOD = Method(options, fit, load, check, build)
+    def prepare(run: Run) -> SegmentNetwork:
+        with keys_named(f"methods.{run.name.method}", PUBLISHED.get(run.kind, ())):
+            return build(run)
+
+    METHOD = Method(options, fit, load, check, prepare)
     return METHOD

@@ -96,11 +96,12 @@ def _check_input_size(backbone: Backbone, name: str, channels: int, size: int) -
 
 def inflate_first_convolution(network: nn.Module, channels: int) -> None:
     """Cross-modality initialisation (TSN): every channel's kernel becomes the mean of the RGB kernels."""
-    name, first = next(((n, m) for n, m in network.named_modules() if isinstance(m, nn.Conv2d)), ("", None))
+    kinds = (nn.Conv2d, nn.Conv3d)
+    name, first = next(((n, m) for n, m in network.named_modules() if isinstance(m, kinds)), ("", None))
     if first is None or first.in_channels != 3:
         raise UserError("model.backbone: takes RGB only, because its first layer is not a convolution of 3 channels")
     with torch.no_grad():
-        kernel = first.weight.mean(1, keepdim=True).repeat(1, channels, 1, 1)
+        kernel = first.weight.mean(1, keepdim=True).repeat_interleave(channels, 1)
     first.in_channels = channels
     network.get_submodule(name).weight = nn.Parameter(kernel)
 

@@ -21,8 +21,8 @@ class LoadedWeights(NamedTuple):
     tensors_left_out: list[str]
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors or a torch file, none of whose code runs.
+def read_state(path: Path, within: str = "") -> dict[str, Tensor]:
+    """The tensors of a .safetensors or a torch file, none of whose code runs; `within` is a key that may hold them.
 
     Raises:
         UserError: it is another file, a checksum in it is wrong, or a value is not finite.
@@ -41,6 +41,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
         if isinstance(error, pickle.UnpicklingError):  # torch's message advises to load it unsafely
             reason = "it holds more than tensors, or is damaged"
         raise UserError(f"model.weights: '{path}' is not a state dict that loads safely: {reason}") from None
+    if isinstance(state, dict) and within in state:
+        state = state[within]
     if not isinstance(state, dict):
         raise UserError(f"model.weights: '{path}' holds a {type(state).__name__}, not a state dict of tensors")
     if foreign := [str(key) for key, value in state.items() if not isinstance(value, Tensor)]:

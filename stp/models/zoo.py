@@ -80,7 +80,8 @@ def remove_classifier(network: nn.Module) -> tuple[str, int]:
     A dropout just before it is replaced, too, because the pyramid drops features itself. Dropouts further inside stay.
     """
     leaves = [(name, module) for name, module in network.named_modules() if not any(module.children())]
-    last = max(i for i, (_, module) in enumerate(leaves) if isinstance(module, (nn.Linear, nn.Conv2d)))
+    kinds = (nn.Linear, nn.Conv2d, nn.Conv3d)
+    last = max(i for i, (_, module) in enumerate(leaves) if isinstance(module, kinds))
     classifier, layer = leaves[last]
     network.set_submodule(classifier, nn.Identity())
     for name, module in reversed(leaves[:last]):
@@ -91,8 +92,8 @@ def remove_classifier(network: nn.Module) -> tuple[str, int]:
     return classifier, layer.weight.shape[1]
 
 
-def hub_file(url: str) -> Path:
-    """The file of this URL in torch's cache, downloaded if it is not there.
+def hub_file(url: str, weights: str = "imagenet") -> Path:
+    """The file of this URL in torch's cache, downloaded if it is not there; `weights` are its name in the config.
 
     A file's name may hold the beginning of its sha256 (`resnet18-f37072fd.pth`), which is then checked.
     """
@@ -105,7 +106,7 @@ def hub_file(url: str) -> Path:
             torch.hub.download_url_to_file(url, str(path), prefix or None, progress=False)
         except Exception as error:  # without a network connection, errors of many types
             raise UserError(
-                f"model.weights: 'imagenet' needs the file {path.name}, and {url} could not be fetched "
+                f"model.weights: '{weights}' needs the file {path.name}, and {url} could not be fetched "
                 f"({first_line(error)}); put it at '{path}', give its path, or use 'none'"
             ) from None
     check_sha256(path, prefix)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stp.config import (
     FLOW,
@@ -22,6 +22,9 @@ from stp.errors import UserError
 from stp.models.backbones import Backbone, build_backbone
 from stp.models.batch_norm import freeze_batch_norms
 from stp.models.bninception import STRIDE as BN_INCEPTION_STRIDE
+
+if TYPE_CHECKING:
+    from stp.models.video_backbones import VideoBackbone
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,23 @@ def run_backbone(options: NetworkOptions, modality: Modality, stack: int, weight
         options.width,
         options.input_size,
     )
+    if options.partial_bn:
+        freeze_batch_norms(backbone)
+    return backbone
+
+
+def run_video_backbone(
+    options: NetworkOptions, modality: Modality, frames: int, weights: str | None = None
+) -> "VideoBackbone":
+    """The video network for stacks of `frames` frames; `weights` replaces the options' initial weights.
+
+    Raises:
+        UserError: as `build_video_backbone` raises.
+    """
+    from stp.models.video_backbones import build_video_backbone  # here: most runs do not need torchvision
+
+    chosen = options.weights if weights is None else weights
+    backbone = build_video_backbone(options.backbone, modality, frames, chosen, options.width, options.input_size)
     if options.partial_bn:
         freeze_batch_norms(backbone)
     return backbone

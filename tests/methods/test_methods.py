@@ -36,6 +36,10 @@ NETWORK: dict[str, Any] = {
     **{"batch_videos": 4, "partial_bn": False, "rgb": STREAM, "flow": STREAM},
 }
 RESNET = {"backbone": tiny_resnet.NAME, "width": 1.0, "rgb": STREAM | {"epochs": 16, "milestones": [12]}}
+# Batch norms of volumes need a while to know what they will see in scoring.
+SETTLED = STREAM | {"epochs": 12, "milestones": [3]}
+VIDEO = NETWORK | {"width": 0.1, "frames": 4, "rgb": SETTLED, "flow": SETTLED}
+C3D = NETWORK | {"backbone": "c3d", "width": 0.1, "frames": 8, "initial": "he"}
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,10 @@ ROWS = [
     Row("trn", NETWORK | {"images": 4}),
     Row("tsm", NETWORK | {"frames": 4}),
     Row("tan", NETWORK | {"postures": 3, "shared_width": 32, "lstm_width": 16}, "rgb+of"),
+    Row("r2plus1d", VIDEO | {"backbone": "r2plus1d_18"}),
+    Row("stpp", VIDEO | {"backbone": "r2plus1d_18", "levels": [1, 2]}),
+    Row("c3d", C3D),
+    Row("video_network", VIDEO | {"backbone": "r2plus1d_18"}, "rgb"),
     Row("svm", network=False),
 ]
 NETWORKS = [row for row in ROWS if row.network]
