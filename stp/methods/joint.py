@@ -33,7 +33,7 @@ class StridedOptions(NetworkOptions):
             )
 
 
-def strided_sampler(run: Run) -> StridedSampler:
+def sampler(run: Run) -> StridedSampler:
     """A sampler of images that are T frames and their flow, for networks that see time."""
     options: StridedOptions = run.options
     stacks = (1, options.flow_fields)

@@ -7,7 +7,7 @@ on the data set before, those here start from the configured weights and learn t
 from dataclasses import dataclass
 
 from stp.config import PUBLISHED
-from stp.methods.joint import StridedOptions, strided_sampler, towers
+from stp.methods.joint import StridedOptions, sampler, towers
 from stp.methods.network import network_method
 from stp.models.multiplier import MultiplierBackbone, MultiplierNetwork
 from stp.models.stacks import Layout
@@ -32,4 +32,4 @@ def build(run: Run, weights: str | None = None) -> MultiplierNetwork:
     return MultiplierNetwork(backbone, len(run.classes), options.stream(run.name.input).dropout)
 
 
-METHOD = network_method(MultiplierOptions, build, strided_sampler, joint_modalities)
+METHOD = network_method(MultiplierOptions, build, sampler, joint_modalities)

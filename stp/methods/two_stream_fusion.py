@@ -7,7 +7,7 @@ fusion, each by a loss of its own (our reading); with `tower_losses: false` they
 
 from dataclasses import dataclass
 
-from stp.methods.joint import StridedOptions, strided_sampler, towers
+from stp.methods.joint import StridedOptions, sampler, towers
 from stp.methods.network import network_method
 from stp.models.fusion import FusionBackbone, TwoStreamFusion
 from stp.models.maps import split
@@ -34,4 +34,4 @@ def build(run: Run, weights: str | None = None) -> TwoStreamFusion:
     return TwoStreamFusion(backbone, len(run.classes), options.stream(run.name.input).dropout)
 
 
-METHOD = network_method(FusionOptions, build, strided_sampler, joint_modalities)
+METHOD = network_method(FusionOptions, build, sampler, joint_modalities)

@@ -93,6 +93,8 @@ def test_a_sliding_pyramid_exports_with_its_longer_segment(tmp_path: Path) -> No
         ("rgb+of/tpp/fold1/seed0", {"images": 5, "encoding": 8}),
         ("of/trn/fold1/seed0", {"images": 4}),
         ("of/tsm/fold1/seed0", {"frames": 4}),
+        ("rgb+of/two_stream_fusion/fold1/seed0", {"frames": 3}),
+        ("rgb+of/tan/fold1/seed0", {"postures": 3, "shared_width": 16, "lstm_width": 8}),
     ],
 )
 def test_methods_that_see_the_whole_video_export_too(tmp_path: Path, name: str, options: dict[str, Any]) -> None:
@@ -101,7 +103,7 @@ def test_methods_that_see_the_whole_video_export_too(tmp_path: Path, name: str, 
     torch.manual_seed(0)
     network = module.build(run).eval()
     for key, value in network.named_parameters():
-        if key in ("classifier.weight", "reduced.weight"):
+        if key in ("classifier.weight", "reduced.weight", "classifiers.0.weight"):
             torch.nn.init.normal_(value)
     recogniser = NetworkRecogniser(run, Scorer(network, run.options, module.sampler(run)))
     recogniser.save(tmp_path / "model.pt", TrainedOn([], {modality: {} for modality in run.name.modalities}))
