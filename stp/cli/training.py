@@ -71,7 +71,7 @@ def weights(
 def check_method(entry: Mapping[str, Any], prepared: bool = False) -> None:
     """Raise UserError unless a method and the features that it sees exist and accept their options.
 
-    With `prepared`, also if what the method starts from is missing.
+    With `prepared`, also if what they start from is missing.
     """
     from stp import features, methods
     from stp.config import from_values
@@ -84,8 +84,11 @@ def check_method(entry: Mapping[str, Any], prepared: bool = False) -> None:
     method.check(run)
     if prepared:
         method.prepare(run)
-    for seen, options in entry.get("features", {}).items():
-        from_values(features.find(seen).options, options, f"config: features.{seen}")
+    for seen, values in entry.get("features", {}).items():
+        kind_of_features = features.find(seen)
+        options = from_values(kind_of_features.options, values, f"config: features.{seen}")
+        if prepared:
+            kind_of_features.prepare(options)
 
 
 def read_fields(paths: list[Path], run_input: str | None) -> "tuple[str, dict[str, ClipFields]]":

@@ -21,11 +21,13 @@ class Features:
     """A kind of features. `options` is a frozen dataclass of its keys in the config.
 
     `extract(options, fields, compute)` yields the id and an array of each clip, in the order of `fields`. The array's
-    first axis runs along the clip.
+    first axis runs along the clip. `prepare(options)` raises a UserError before anything is computed if what they start
+    from, such as a file of weights, is missing or does not fit.
     """
 
     options: type
     extract: Callable[[Any, ClipFields, Compute], Iterator[tuple[str, np.ndarray]]]
+    prepare: Callable[[Any], object] = lambda options: None
 
 
 def find(kind: str) -> Features:

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from stp.config import Views, check_range
-from stp.data.modalities import MODALITIES
+from stp.data.modalities import MODALITIES, Modality
 from stp.data.shards import ClipFields
+from stp.errors import keys_named
 from stp.features import Features
-from stp.models.backbones import build_backbone
+from stp.models.backbones import Backbone, build_backbone
 from stp.sampling.loading import open_fields
 from stp.sampling.samples import scored_segments
 from stp.sampling.segments import SegmentSampler
@@ -37,17 +38,28 @@ class FrozenOptions:
         check_range("flow_fields", [self.flow_fields], 1, 100)
 
 
+def network(options: FrozenOptions, modality: Modality = MODALITIES["rgb"]) -> Backbone:
+    """The backbone for a modality's images, in evaluation mode.
+
+    Raises:
+        UserError: as `stp.models.backbones.build_backbone` raises.
+    """
+    stack = options.flow_fields if modality.is_flow else 1
+    channels = modality.channels * stack
+    torch.manual_seed(0)  # for weights: none, which are drawn
+    with keys_named("features.frozen", ("backbone", "weights", "width", "input_size")):
+        backbone = build_backbone(
+            options.backbone, channels, modality.is_flow, options.weights, options.width, options.input_size
+        )
+    return backbone.eval()
+
+
 @torch.inference_mode()
 def extract(options: FrozenOptions, fields: ClipFields, compute: Compute) -> Iterator[tuple[str, np.ndarray]]:
     """The id and the features, float32 (images, D), of each clip."""
     modality = MODALITIES[fields.modality]
     stack = options.flow_fields if modality.is_flow else 1
-    channels = modality.channels * stack
-    torch.manual_seed(0)  # for weights: none, which are drawn
-    backbone = build_backbone(
-        options.backbone, channels, modality.is_flow, options.weights, options.width, options.input_size
-    )
-    backbone = backbone.to(compute.device).eval()
+    backbone = network(options, modality).to(compute.device)
     sampler = SegmentSampler(1, options.flow_fields, 1, options.flow_fields, stack, frame="first")
     clips = fields.clips()
     source = open_fields(fields, clips, compute.device, compute.resident, compute.memory_share)
@@ -57,4 +69,4 @@ def extract(options: FrozenOptions, fields: ClipFields, compute: Compute) -> Ite
         yield clip, backbone(images).float().cpu().numpy()[seen.places[:, 0]]
 
 
-FEATURES = Features(FrozenOptions, extract)
+FEATURES = Features(FrozenOptions, extract, network)

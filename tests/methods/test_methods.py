@@ -73,6 +73,7 @@ ROWS = [
     Row("c3d", C3D),
     Row("video_network", VIDEO | {"backbone": "r2plus1d_18"}, "rgb"),
     Row("svm", network=False),
+    Row("c3d_svm", network=False),
 ]
 NETWORKS = [row for row in ROWS if row.network]
 
