@@ -41,7 +41,9 @@ RunInput = Annotated[
 def weights(
     output: Output,
     backbone: Annotated[str, typer.Option(help="bninception, convnet, torchvision/NAME or the name of a timm model.")],
-    weights: Annotated[str, typer.Option(help="none, imagenet or the path of a state dict.")] = Model.weights,
+    weights: Annotated[
+        str, typer.Option(help="Of the backbone: none, imagenet or the path of a state dict.")
+    ] = Model.weights,
     width: Annotated[float, typer.Option(min=0.001, help="Multiplier of the number of channels.")] = Model.width,
     input_size: Annotated[int, typer.Option(min=1, help="Side of the network's input in pixels.")] = Model.input_size,
     settings: Annotated[str, typer.Option(help="Settings of the pyramids to check, as JSON.")] = "{}",

@@ -39,9 +39,10 @@ def torchvision_network(name: str, weights: str) -> FeatureNetwork:
 
     if name not in models.list_models(module=models):
         kind = "does not classify images" if name in models.list_models() else "is unknown"
+        hint = "; the method video_network takes it" if name in models.list_models(module=models.video) else ""
         raise UserError(
             f"model.backbone: 'torchvision/{name}' {kind}; allowed are torchvision's networks for image "
-            "classification, as torchvision/resnet18"
+            f"classification, as torchvision/resnet18{hint}"
         )
     entries = models.get_model_weights(name).__members__
     if weights == "imagenet" and TORCHVISION_WEIGHTS not in entries:

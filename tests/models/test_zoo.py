@@ -104,8 +104,11 @@ def test_hub_files_are_checked_and_fetched_only_where_absent(tmp_path: Path, mon
     ],
 )
 def test_other_networks_of_torchvision_are_refused(name: str, words: str) -> None:
-    with pytest.raises(UserError, match=rf"'torchvision/{name}' {words}; allowed are .* as torchvision/resnet18"):
+    with pytest.raises(
+        UserError, match=rf"'torchvision/{name}' {words}; allowed are .* as torchvision/resnet18"
+    ) as caught:
         build_backbone(f"torchvision/{name}", 3, False)
+    assert str(caught.value).endswith("video_network takes it") == (name == "r3d_18")
 
 
 def test_names_without_imagenet_weights_say_so() -> None:

@@ -93,12 +93,15 @@ def test_a_sliding_pyramid_exports_with_its_longer_segment(tmp_path: Path) -> No
         ("rgb+of/tpp/fold1/seed0", {"images": 5, "encoding": 8}),
         ("of/trn/fold1/seed0", {"images": 4}),
         ("of/tsm/fold1/seed0", {"frames": 4}),
+        ("of/c3d/fold1/seed0", {"backbone": "c3d", "width": 0.1, "frames": 5, "initial": "he"}),
+        ("of/stpp/fold1/seed0", {"backbone": "r2plus1d_18", "width": 0.1, "frames": 4}),
         ("rgb+of/two_stream_fusion/fold1/seed0", {"frames": 3}),
         ("rgb+of/tan/fold1/seed0", {"postures": 3, "shared_width": 16, "lstm_width": 8}),
     ],
 )
 def test_methods_that_see_the_whole_video_export_too(tmp_path: Path, name: str, options: dict[str, Any]) -> None:
-    run = make_run(name, ("a", "b", "c"), backbone="convnet", weights="none", **BACKBONES["convnet"], **options)
+    values = {"backbone": "convnet", "weights": "none"} | BACKBONES["convnet"] | options
+    run = make_run(name, ("a", "b", "c"), **values)
     module = importlib.import_module(f"stp.methods.{run.kind}")
     torch.manual_seed(0)
     network = module.build(run).eval()
