@@ -126,11 +126,11 @@ def _unknown(name: str) -> UserError:
 def _check_size(backbone: VideoBackbone, name: str, size: int) -> None:
     """Raise a UserError unless the network turns a stack of this size into a feature vector.
 
-    Only shapes are computed, because a pass through such a network takes seconds.
+    Only shapes are computed, because a pass through such a network takes seconds; those of a training, in which a
+    batch norm needs several values of each channel of a single video.
     """
     state = {key: value.to("meta") for key, value in [*backbone.named_parameters(), *backbone.named_buffers()]}
     images = torch.zeros(1, backbone.frames * backbone.channels, size, size, device="meta")
-    backbone.eval()
     try:
         shape = torch.func.functional_call(backbone, state, (images,)).shape
     except (RuntimeError, ValueError, AssertionError) as error:
@@ -138,7 +138,6 @@ def _check_size(backbone: VideoBackbone, name: str, size: int) -> None:
             f"model.input_size: {size}, with {backbone.frames} frames, does not suit '{name}': {first_line(error)}"
         ) from None
     assert shape == (1, backbone.num_features)
-    backbone.train()
 
 
 def _public_file(name: str, weights: str, files: Mapping[str, str]) -> Path:

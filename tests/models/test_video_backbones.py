@@ -265,6 +265,13 @@ def test_words_that_are_no_weights_of_the_network_are_one_line() -> None:
     ("name", "frames", "size", "width", "words"),
     [
         ("torchvision/s3d", 16, 112, 1.0, "model.input_size: 112, with 16 frames, does not suit 'torchvision/s3d': "),
+        (
+            "r2plus1d_18",
+            8,
+            16,
+            1.0,
+            "model.input_size: 16, with 8 frames, does not suit 'r2plus1d_18': Expected more than",
+        ),
         ("torchvision/mvit_v2_s", 8, 224, 1.0, "model.input_size: 224, with 8 frames, does not suit"),
         ("torchvision/r3d_18", 4, 32, 0.5, "model.width: 0.5 is for c3d, r2plus1d_34, r2plus1d_18; with"),
         ("torchvision/resnet18", 4, 32, 1.0, "model.backbone: 'torchvision/resnet18' is no network of videos; allowed"),
@@ -299,6 +306,20 @@ def test_torchvisions_video_networks_learn_at_their_own_size(name: str, frames: 
     gradients = [parameter.grad for parameter in backbone.parameters()]
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
     assert any(gradient is not None and gradient.abs().max() > 0 for gradient in gradients)
+
+
+def test_trying_a_network_changes_neither_it_nor_what_is_drawn_after_it() -> None:
+    torch.manual_seed(0)
+    backbone = build_video_backbone("torchvision/swin3d_t", RGB, 2, "none", 1.0, 32)
+    drawn = torch.rand(3)
+    torch.manual_seed(0)
+    models.get_model("swin3d_t")
+    assert torch.equal(torch.rand(3), drawn)
+    backbone = build_video_backbone("r2plus1d_18", RGB, 4, "none", 0.1, 32)
+    assert {int(module.num_batches_tracked) for module in backbone.modules() if isinstance(module, nn.BatchNorm3d)} == {
+        0
+    }
+    assert backbone.training
 
 
 def test_frozen_batch_norms_of_volumes_change_nothing_in_evaluation() -> None:
