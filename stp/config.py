@@ -437,6 +437,9 @@ class Config:
             unused |= {"segment_length", "subsegments"} if name == "baseline" else set()
             unused |= set() if "rgb" in kinds else {"rgb_frame"}
             own = {key: value for key, value in sections.items() if key not in unused} | own
+        # An entry's streams have only the keys that differ from those of `training`.
+        streams = {kind: training[kind] | own[kind] for kind in sorted(kinds & own.keys())}
+        own = {key: value for key, value in own.items() if key not in ("rgb", "flow")} | streams
         return without_later(_plain(self.model) | training | dict(PUBLISHED.get(entry.method, {})) | own)
 
 

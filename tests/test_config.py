@@ -132,6 +132,16 @@ def test_a_network_has_the_models_and_trainings_keys_unless_its_entry_has_its_ow
     assert chosen.stored("two_stream", "rgb+of") == ["rgb", "of"]
 
 
+def test_a_stream_of_an_entry_has_only_what_differs_from_training() -> None:
+    entry = {"inputs": ["rgb", "of"], "flow": {"learning_rate": 0.005}}
+    chosen = config(methods={"two_stream": entry}, training={"flow": {"epochs": 7, "dropout": 0.1}})
+    flow = chosen.settings("two_stream", "of")["flow"]
+    assert (flow["learning_rate"], flow["epochs"], flow["dropout"]) == (0.005, 7, 0.1)
+    assert flow["scales"] == [1, 0.875, 0.75]
+    plain = config(methods={"two_stream": {"inputs": ["rgb"]}}).settings("two_stream", "rgb")
+    assert chosen.settings("two_stream", "rgb") == plain
+
+
 def test_streams_and_fusion_weights_take_what_is_left_out_from_the_defaults() -> None:
     chosen = config(training={"flow": {"epochs": 3}}, fusion={"weights": {"rgb": 2}})
     assert (chosen.training.flow.epochs, chosen.training.flow.dropout) == (3, 0.7)
