@@ -27,7 +27,12 @@ def stp(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_weights() -> None:
-    assert parse_fusion("rgb=1,of=1.5", "probabilities") == Fusion("probabilities", {"rgb": 1, "of": 1.5})
+    weights = {"rgb": 1.0, "of": 1.5}
+    assert parse_fusion("rgb=1,of=1.5", "probabilities") == Fusion("probabilities", weights, methods={})
+    own = parse_fusion("rgb=1,of=1.5", "scores", method_weights=["a:rgb=0.6,of=0.4"])
+    assert (own.of("a"), own.of("b")) == ({"rgb": 0.6, "of": 0.4}, weights)
+    with pytest.raises(UserError, match="--method-weights: 'rgb=1' is not of the form METHOD:rgb=1"):
+        parse_fusion("rgb=1,of=1.5", "scores", method_weights=["rgb=1"])
     for wrong in ("rgb", "rgb=x", "rgb=0", "=1", ""):
         with pytest.raises(UserError, match="--weights"):
             parse_fusion(wrong, "scores")
