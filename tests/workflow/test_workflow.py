@@ -323,6 +323,39 @@ def test_single_fold_is_rerun_by_target(finished: Path) -> None:
     assert jobs(result) == {"train": 1, "score": 1}, result.stdout
 
 
+def test_compared_networks_train_on_joint_inputs_and_features_and_fill_the_tables(
+    finished: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "copy", symlinks=True)
+    methods = {
+        "tan": {"inputs": ["rgb+of"], "postures": 2, "shared_width": 8, "lstm_width": 8},
+        "r2plus1d": {"inputs": ["rgb", "of"], "backbone": "r2plus1d_18", "weights": "none", "width": 0.05}
+        | {"input_size": 32, "frames": 8},
+        "c3d_svm": {"inputs": ["rgb"], "features": "c3d"},
+    }
+    features = {"c3d": {"weights": "none", "width": 0.02, "input_size": 32}}
+    config = TINY | {"methods": methods, "features": features}
+    tables = [f"o u t/{name}" for name in ("methods.csv", "table2.csv", "table3.csv", "confusion/rgb+of_tan.csv")]
+    result = snakemake(folder, config, *tables)
+    assert result.returncode == 0, result.stdout
+    rows = {(row["method"], row["input"]): row for row in csv.DictReader((folder / tables[0]).open())}
+    ours = [key for key in rows if key[0] not in ("baseline", "3-level")]
+    assert ours == [("tan", "RGB+OF"), *[("r2plus1d", name) for name in ("RGB", "OF", "RGB+OF")], ("c3d_svm", "RGB")]
+    for key in ours:
+        row = rows[key]
+        assert row["pretraining"] == "None"
+        assert int(row["parameters"]) > 0
+        assert float(row["minutes"]) > 0
+        assert row["p"] != ""
+        assert (float(row["gmac"]) > 0) == (key[0] != "c3d_svm")
+    measured = {row["variant"]: row for name in tables[1:3] for row in csv.DictReader((folder / name).open())}
+    for name in ("tan", "r2plus1d", "c3d_svm"):
+        assert measured[name]["measured"] != ""
+        assert measured[name]["measured_pretraining"] == "None"
+    assert measured["stpp"]["measured"] == ""  # not trained here
+    assert "r2plus1d:rgb=0.6,of=0.4" in snakemake(folder, config, "--dry-run", "-p", "-F", tables[0]).stdout
+
+
 def test_another_seed_trains_that_seed_alone(finished: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(finished, tmp_path / "copy", symlinks=True)
     config = TINY | {"training": TINY["training"] | {"seeds": [0, 7]}}
