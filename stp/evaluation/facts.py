@@ -42,7 +42,7 @@ def pretraining_name(weights: str) -> str:
 def method_facts(
     scores: Sequence[Scores], facts: Mapping[RunName, RunFacts], minutes: Mapping[RunName, float]
 ) -> dict[tuple[str, str], MethodFacts]:
-    """Facts by input (as `stp.evaluation.fused.Predictions` name it) and method.
+    """Facts by input (as `stp.evaluation.fused.Predictions` name it) and method, all inputs of a method together.
 
     `facts` are those of one run or more of each method and input, `minutes` those that the trainings of the runs took,
     as far as they are known.
@@ -52,8 +52,8 @@ def method_facts(
     """
     groups = group_by_fold(scores)
     found: dict[tuple[str, str], MethodFacts] = {}
-    for streams in inputs_of(list(groups.values())):
-        for method in dict.fromkeys(method for method, _, _ in groups):
+    for method in dict.fromkeys(method for method, _, _ in groups):
+        for streams in inputs_of(list(groups.values())):
             own = [runs for (name, _, _), runs in groups.items() if name == method and set(streams) <= set(runs)]
             if own:
                 parts = [_stream_facts([runs[stream].run for runs in own], facts, minutes) for stream in streams]

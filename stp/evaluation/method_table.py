@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from stp.evaluation.facts import MethodFacts
@@ -33,7 +34,7 @@ FACTS = ("pretraining", "parameters", "gmac", "minutes")  # of MethodFacts
 def method_table(
     predictions: Sequence[Predictions], proposed: str, facts: Mapping[tuple[str, str], MethodFacts]
 ) -> pd.DataFrame:
-    """One row per method and input; `facts` are those of `stp.evaluation.facts.method_facts`.
+    """One row per method and input, in the order of `facts`, which are those of `stp.evaluation.facts.method_facts`.
 
     pretraining                     what the weights started from
     clips                           number of tests of one seed
@@ -59,8 +60,9 @@ def method_table(
     summary = summarise(fold_metrics(predictions))
     table = summary.merge(pd.concat([keys, compared], axis=1), on=["input", "variant"], validate="one_to_one")
     table = table.rename(columns={"variant": "method"})
-    order = {name: place for place, name in enumerate(dict.fromkeys(item.method for item in predictions))}
-    table = table.sort_values("method", key=lambda names: names.map(order), kind="stable").reset_index(drop=True)
+    order = {key: place for place, key in enumerate(facts)}
+    places = [order[key] for key in zip(table["input"], table["method"], strict=True)]
+    table = table.iloc[np.argsort(places)].reset_index(drop=True)
     table["p"] = [float(f"{p:.4g}") for p in table["p"]]
     own = [facts[key] for key in zip(table["input"], table["method"], strict=True)]
     table = table.assign(**{name: [getattr(item, name) for item in own] for name in FACTS})

@@ -44,6 +44,16 @@ def test_facts_of_fused_streams_are_sums_and_minutes_are_means_over_folds() -> N
     assert found["RGB+OF", "tsm"] == MethodFacts("ImageNet, None", 3_000_000, 1.0, 4)
 
 
+def test_the_table_has_a_methods_inputs_together_in_the_order_of_the_scores() -> None:
+    joint = [scores(f"rgb+of/tan/fold{fold}/seed0") for fold in (1, 2)]
+    chosen = [*runs()[4:], *joint, *runs()[:4]]  # 3-level, tan, tsm
+    table = method_table(predict(chosen, Fusion()), "3-level", method_facts(chosen, {}, {}))
+    assert [*zip(table["method"], table["input"], strict=True)] == [
+        *[("3-level", "OF"), ("tan", "RGB+OF")],
+        *[("tsm", "RGB"), ("tsm", "OF"), ("tsm", "RGB+OF")],
+    ]
+
+
 def test_facts_that_are_not_known_are_empty() -> None:
     unknown = method_facts(runs(), FACTS, MINUTES)["OF", "3-level"]
     assert unknown.pretraining == ""
