@@ -129,8 +129,6 @@ def explain(
     with torch.inference_mode():
         scores = next(iter(scorer.score_clips(source, [chosen]))).mean(0)
     number = target_class(target, clip, scores, run.classes)
-    if len(run.name.modalities) > 1:
-        raise UserError(f"{run.name}: sees several modalities at once, which cannot be explained; give another run")
     places = torch.from_numpy(chosen.places).to(device)
 
     def weights_of(view: Sample) -> Tensor:
@@ -206,6 +204,8 @@ def explained_runs(models: Sequence[Path], index: Index | None, source: str) -> 
         if not isinstance(recogniser, NetworkRecogniser):
             raise UserError(f"{path}: is a run of '{file.kind}', which has no maps to explain; give a run of a network")
         run = recogniser.run
+        if len(run.name.modalities) > 1:
+            raise UserError(f"{path}: sees several modalities at once, which cannot be explained; give another run")
         if index and set(run.classes) != set(index.classes):
             raise UserError(
                 f"{path}: trained on classes {', '.join(run.classes)}, but {source} has {', '.join(index.classes)}; "

@@ -38,6 +38,7 @@ class C3D(nn.Module):
             convolution = nn.Conv3d(in_channels, outputs, 3, padding=1)
             _initialise(convolution, 0.01, 27 * published, 0 if name == "conv1a" else 1)
             self.add_module(name, convolution)
+            self.add_module(f"relu_{name}", nn.ReLU(inplace=True))  # modules, which explanations can guide
             in_channels, published = outputs, channels
             if joined:
                 frames, size = -(-frames // joined), -(-size // 2)
@@ -46,22 +47,25 @@ class C3D(nn.Module):
         self.fc7 = nn.Linear(self.num_features, self.num_features)
         _initialise(self.fc6, 0.005, FC6_INPUTS, 1)
         _initialise(self.fc7, 0.005, HIDDEN, 1)
+        self.relu_fc6, self.relu_fc7 = nn.ReLU(inplace=True), nn.ReLU(inplace=True)
         self.dropout = nn.Dropout(DROPOUT)
 
     def last_map(self, x: Tensor) -> Tensor:
         """pool5: (B, in_channels, T, H, W) -> (B, 512 x width, T / 16, H / 32, W / 32), sizes rounded up."""
         for name, _, joined in LAYERS:
-            x = F.relu(self.get_submodule(name)(x))
+            x = self.get_submodule(f"relu_{name}")(self.get_submodule(name)(x))
             if joined:
                 x = _max_pooled(x, joined)
         return x
 
     def fc6_features(self, x: Tensor) -> Tensor:
         """fc6 after its ReLU, the publication's features: (B, in_channels, T, H, W) -> (B, 4096 x width)."""
-        return F.relu(self.fc6(self.last_map(x).flatten(1)))
+        features: Tensor = self.relu_fc6(self.fc6(self.last_map(x).flatten(1)))
+        return features
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.fc7(self.dropout(self.fc6_features(x))))
+        features: Tensor = self.relu_fc7(self.fc7(self.dropout(self.fc6_features(x))))
+        return features
 
 
 def initialise_as_he(network: nn.Module) -> None:

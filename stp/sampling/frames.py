@@ -49,6 +49,11 @@ class FrameSampler(ABC):
 
     @property
     def subsegment_length(self) -> int:
+        """The number of frames that an image covers at most."""
+        return self._around
+
+    @property
+    def _around(self) -> int:
         """The number of fields around a frame."""
         return max(self.stacks)
 
@@ -78,7 +83,7 @@ class FrameSampler(ABC):
 
         Fields beyond the end of the video become its last field.
         """
-        longest = self.subsegment_length
+        longest = self._around
         fields = [
             np.minimum(starts[..., None] + (longest - stack) // 2 + np.arange(stack), length - 1)
             for stack in self.stacks
@@ -93,10 +98,10 @@ class SparseSampler(FrameSampler):
     """One frame in each of T even divisions of the video: at random in training, evenly spread in scoring."""
 
     def _draw(self, length: int, rng: np.random.Generator) -> np.ndarray:
-        return training_starts(length, self.frames, self.subsegment_length, rng)
+        return training_starts(length, self.frames, self._around, rng)
 
     def _spread(self, length: int, segments: int) -> np.ndarray:
-        starts = even_starts(length, self.frames * segments, self.subsegment_length)
+        starts = even_starts(length, self.frames * segments, self._around)
         return starts.reshape(self.frames, segments).T
 
 
@@ -110,6 +115,11 @@ class StridedSampler(FrameSampler):
     least: int = 1
     most: int = 1
 
+    @property
+    def subsegment_length(self) -> int:
+        """The number of frames that an image covers at most: all T of them, if they are together."""
+        return self._span(self.most) if self.together else self._around
+
     def _draw(self, length: int, rng: np.random.Generator) -> np.ndarray:
         most = self._most(length)
         distance = int(rng.integers(min(self.least, most), most + 1))
@@ -120,9 +130,9 @@ class StridedSampler(FrameSampler):
         return even_starts(length, segments, self._span(distance))[:, None] + distance * np.arange(self.frames)
 
     def _span(self, distance: int) -> int:
-        return (self.frames - 1) * distance + self.subsegment_length
+        return (self.frames - 1) * distance + self._around
 
     def _most(self, length: int) -> int:
         """The largest distance, at most `most`, with which the frames lie within the video; at least 1."""
-        room = (length - self.subsegment_length) // max(1, self.frames - 1)
+        room = (length - self._around) // max(1, self.frames - 1)
         return max(1, min(self.most, room))

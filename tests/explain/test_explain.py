@@ -34,7 +34,8 @@ from stp.explain.explanation import (
 )
 from stp.explain.grad_cam import gradient_weights, guidable, guided_grad_cam, last_maps, share_weights
 from stp.figures.explanations import caption, columns, draw, overlay, save_explanations, shares, subsegments_at
-from stp.methods import dtpp, pyramid, trn, tsm
+from stp.methods import c3d, dtpp, pyramid, tan, trn, tsm
+from stp.methods.network import NetworkRecogniser
 from stp.models.backbones import Backbone, InputFormat, build_backbone
 from stp.models.feature_network import FeatureNetwork
 from stp.models.pyramid import TemporalPyramidNetwork, subsegment_maps
@@ -188,7 +189,7 @@ def bright_network(name: str) -> TemporalPyramidNetwork:
 
 
 def tiny_run(modality: str, name: str, classes: tuple[str, ...] = CLASSES, **options: Any) -> Run:
-    return make_run(f"{modality}/{name}/fold1/seed0", classes, **TINY, **options)
+    return make_run(f"{modality}/{name}/fold1/seed0", classes, **TINY | options)
 
 
 def to_explain(run: Run, network: TemporalPyramidNetwork) -> ExplainedRun:
@@ -316,7 +317,13 @@ def test_a_sliding_pyramid_is_explained_by_the_phase_that_it_finds(results: Resu
 
 
 @pytest.mark.parametrize(
-    ("method", "options", "images"), [(dtpp, {"images": 4}, 4), (trn, {"images": 4}, 4), (tsm, {"frames": 4}, 1)]
+    ("method", "options", "images"),
+    [
+        (dtpp, {"images": 4}, 4),
+        (trn, {"images": 4}, 4),
+        (tsm, {"frames": 4}, 1),
+        (c3d, {"frames": 8, "backbone": "c3d", "initial": "he"}, 1),
+    ],
 )
 def test_methods_that_see_the_whole_video_are_explained(
     results: Results, method: ModuleType, options: dict[str, Any], images: int
@@ -340,6 +347,15 @@ def test_batches_of_any_size_give_the_same_maps(results: Results, monkeypatch: p
     assert first.heat.max() > 0
     assert np.allclose(first.heat, second.heat, rtol=1e-4, atol=1e-8)
     assert np.allclose(first.guided, second.guided, rtol=1e-4, atol=1e-8)
+
+
+def test_a_run_that_sees_several_modalities_is_refused_in_one_line(tmp_path: Path) -> None:
+    run = tiny_run("rgb+of", "tan", postures=2, shared_width=4, lstm_width=4)
+    network = tan.build(run).eval()
+    path = tmp_path / "model.pt"
+    NetworkRecogniser(run, Scorer(network, run.options, tan.sampler(run))).save(path, TrainedOn(["a"]))
+    with pytest.raises(UserError, match=r"model\.pt: sees several modalities at once, which cannot be explained"):
+        explained_runs([path], None, "index")
 
 
 def test_target_class() -> None:

@@ -30,6 +30,7 @@ def test_frames_together_are_one_image_a_modality_after_the_other() -> None:
     sampler = StridedSampler(2, (1, 3), together=True, least=4, most=4)
     assert (sampler.columns, sampler.stack, sampler.subsegments) == ((2, 6), 8, 1)
     assert sampler.spread(7, 1).tolist() == [[[1, 5, 0, 1, 2, 4, 5, 6]]]
+    assert sampler.subsegment_length == 7
 
 
 def test_strided_frames_have_a_drawn_distance_and_the_largest_in_scoring() -> None:
