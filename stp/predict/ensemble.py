@@ -143,7 +143,8 @@ def load_ensemble(
             if own != others:
                 raise UserError(f"--run: {model.path} has other {what} than {first.path}: {own}, {others}")
     inputs = {model.input for model in models}
-    if len(inputs) > 1 and (unweighted := inputs - set(fusion.weights)):
+    joint_alone = {name for name in inputs if "+" in name and len(inputs) == 1}  # fused with nothing
+    if unweighted := inputs - joint_alone - set(fusion.weights):
         raise UserError(f"--weights: no weight for {', '.join(sorted(unweighted))}; give one, as in rgb=1,of=1.5,wof=1")
     models.sort(key=lambda model: STREAMS.index(model.input) if model.input in STREAMS else len(STREAMS))
     configure(device, any(model.run.options.deterministic for model in models), shapes_repeat=False)

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import cv2
@@ -25,6 +26,8 @@ from stp.errors import UserError
 from stp.evaluation.scores import Scores, fuse
 from stp.extraction.pairs import FlowSettings
 from stp.extraction.stages import extract_flow, extract_frames
+from stp.methods import tan, two_stream_fusion
+from stp.methods.network import NetworkRecogniser
 from stp.predict.ensemble import find_models, load_ensemble, run_scores
 from stp.predict.overlay import BAR, draw, nearest_window, write_overlay
 from stp.predict.videos import VideoPrediction, predict_video
@@ -32,7 +35,7 @@ from stp.predict.windows import Window, pieces, windows
 from stp.sampling.loading import open_fields
 from stp.system.devices import Compute
 from stp.training.model_file import TrainedOn
-from stp.training.scoring import score
+from stp.training.scoring import Scorer, score
 from stp.video.checking import check_video
 from stp.video.decoding import VideoFacts, even_times
 from tests.runs import make_run, pyramid_network, read_run, untrained
@@ -137,6 +140,24 @@ def test_a_sliding_pyramid_predicts_a_video_as_it_scores_the_clip(data: Data, tm
     for clip, row in zip(data.clips, scored(data, model, 5, 2).video_scores(), strict=True):
         prediction = predict_video(ensemble, Path(clip.path), CPU)
         assert np.array_equal(prediction.probabilities, ensemble.probabilities({"of": [row[None]]})), clip.clip
+
+
+@pytest.mark.parametrize("method", [tan, two_stream_fusion])
+def test_a_network_that_sees_frames_and_flow_predicts_a_video_as_it_scores_the_clip(
+    data: Data, tmp_path: Path, method: ModuleType
+) -> None:
+    kind = method.__name__.rsplit(".", 1)[-1]
+    run = make_run(f"rgb+of/{kind}/fold1/seed0", CLASSES, **TINY)
+    torch.manual_seed(0)
+    recogniser = NetworkRecogniser(run, Scorer(method.build(run).eval(), run.options, method.sampler(run)))
+    made = {name: data.fields[name].parameters for name in ("rgb", "of")}
+    recogniser.save(tmp_path / "model.pt", TrainedOn(["x"], made))
+    ensemble = load_ensemble([tmp_path / "model.pt"], FUSION, Views(5, 2), CPU)
+    names = [clip.clip for clip in data.clips]
+    expected = recogniser.scores(names, data.fields, Views(5, 2), Compute(CPU)).mean(1)
+    for clip, row in zip(data.clips, expected, strict=True):
+        prediction = predict_video(ensemble, Path(clip.path), CPU)
+        assert np.array_equal(prediction.probabilities, ensemble.probabilities({"rgb+of": [row[None]]})), clip.clip
 
 
 def test_jpeg_storage_of_frames_and_flow_is_repeated(tmp_path: Path) -> None:
