@@ -1,16 +1,20 @@
 """Runs of pyramids for tests, made as the command line makes them, and a stop after some batches."""
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from stp.config import method_file
 from stp.data.run_name import RunName
 from stp.methods import aligned, find, load, pyramid
 from stp.methods.network import NetworkRecogniser
 from stp.models.pyramid import TemporalPyramidNetwork
+from stp.models.segment_network import SegmentNetwork
 from stp.system.signals import StopRequest
 from stp.training.loop import Plan
 from stp.training.run import Run
@@ -51,6 +55,23 @@ def read_run(path: Path) -> NetworkRecogniser:
     recogniser, _ = load(path)
     assert isinstance(recogniser, NetworkRecogniser)
     return recogniser
+
+
+def assert_pieces_give_what_the_whole_batch_gives(
+    built: Callable[[], SegmentNetwork], videos: Tensor, tolerance: float
+) -> None:
+    """Features, gradients and statistics of 2 videos at once are those of all of them, but for rounding."""
+    results = []
+    for videos_at_once in (0, 2):
+        network = built().train()
+        features = network.features(videos, videos_at_once)
+        (features * torch.arange(features.shape[-1])).sum().backward()
+        gradients = {n: p.grad for n, p in network.backbone.named_parameters() if p.grad is not None}
+        results.append({"features": features.detach()} | gradients | dict(network.backbone.named_buffers()))
+    assert results[0].keys() == results[1].keys()
+    for name, value in results[0].items():
+        atol = 1e-4 * float(value.abs().max())
+        assert torch.allclose(value, results[1][name], rtol=tolerance, atol=atol), name
 
 
 class StopAfter(StopRequest):

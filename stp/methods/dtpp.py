@@ -11,7 +11,7 @@ from stp.errors import UserError
 from stp.methods.network import network_method
 from stp.models.video_pyramid import VideoPyramidNetwork
 from stp.sampling.frames import SparseSampler
-from stp.training.run import NetworkOptions, Run, run_backbone, single_modality
+from stp.training.run import NetworkOptions, Run, fields_of_image, run_backbone, single_modality
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def check_levels(levels: tuple[int, ...], images: int) -> None:
 
 def sampler(run: Run) -> SparseSampler:
     """A sampler of K frames, or stacks of flow fields, of the whole video."""
-    return SparseSampler(run.options.images, (run.options.flow_fields if single_modality(run).is_flow else 1,))
+    return SparseSampler(run.options.images, (fields_of_image(run),))
 
 
 def build(run: Run, weights: str | None = None) -> VideoPyramidNetwork:

@@ -9,7 +9,7 @@ from stp.config import check_range
 from stp.methods.network import network_method
 from stp.models.temporal_relations import TemporalRelationNetwork
 from stp.sampling.frames import SparseSampler
-from stp.training.run import NetworkOptions, Run, run_backbone, single_modality
+from stp.training.run import NetworkOptions, Run, fields_of_image, run_backbone, single_modality
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class TrnOptions(NetworkOptions):
 
 def sampler(run: Run) -> SparseSampler:
     """A sampler of K frames, or stacks of flow fields, of the whole video."""
-    return SparseSampler(run.options.images, (run.options.flow_fields if single_modality(run).is_flow else 1,))
+    return SparseSampler(run.options.images, (fields_of_image(run),))
 
 
 def build(run: Run, weights: str | None = None) -> TemporalRelationNetwork:

@@ -9,7 +9,7 @@ from stp.config import PUBLISHED, check_range
 from stp.methods.network import network_method
 from stp.models.temporal_shift import ShiftedFrames, TemporalShiftNetwork
 from stp.sampling.frames import SparseSampler
-from stp.training.run import NetworkOptions, Run, run_backbone, single_modality
+from stp.training.run import NetworkOptions, Run, fields_of_image, run_backbone, single_modality
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,7 @@ class TsmOptions(NetworkOptions):
 
 def sampler(run: Run) -> SparseSampler:
     """A sampler of T frames, or stacks of flow fields, of the whole video, which make up one image."""
-    fields = run.options.flow_fields if single_modality(run).is_flow else 1
-    return SparseSampler(run.options.frames, (fields,), together=True)
+    return SparseSampler(run.options.frames, (fields_of_image(run),), together=True)
 
 
 def build(run: Run, weights: str | None = None) -> TemporalShiftNetwork:

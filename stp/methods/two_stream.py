@@ -13,7 +13,7 @@ from stp.methods.network import network_method
 from stp.models.pyramid import TemporalPyramidNetwork
 from stp.models.stacks import subtract_mean_flow
 from stp.sampling.segments import SegmentSampler
-from stp.training.run import NetworkOptions, Run, run_backbone, single_modality
+from stp.training.run import NetworkOptions, Run, fields_of_image, run_backbone, single_modality
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class MeanFlowSubtracted(nn.Module):
 
 def sampler(run: Run) -> SegmentSampler:
     """A sampler of single frames, or of single stacks of consecutive flow fields."""
-    fields = run.options.flow_fields if single_modality(run).is_flow else 1
+    fields = fields_of_image(run)
     return SegmentSampler(segments=1, segment_length=fields, subsegments=1, subsegment_length=fields, stack=fields)
 
 

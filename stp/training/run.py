@@ -88,6 +88,12 @@ def single_modality(run: Run) -> Modality:
     return MODALITIES[run.name.input]
 
 
+def fields_of_image(run: Run) -> int:
+    """The number of stored fields in an image of a method that sees stacks of `flow_fields`: one for RGB."""
+    fields: int = run.options.flow_fields
+    return fields if single_modality(run).is_flow else 1
+
+
 def joint_modalities(run: Run) -> tuple[Modality, Modality]:
     """RGB and flow, which a run sees together; UserError if its input is another."""
     names = run.name.modalities

@@ -11,6 +11,7 @@ from stp.errors import UserError
 from stp.methods import tan
 from stp.models.attention import TemporalAttention, TemporalAttentiveNetwork
 from stp.training.run import Run
+from tests.runs import assert_pieces_give_what_the_whole_batch_gives
 
 TINY = {
     **{"backbone": "convnet", "weights": "none", "width": 0.25, "input_size": 32, "partial_bn": False},
@@ -130,16 +131,7 @@ def test_each_tower_sees_its_own_channels() -> None:
 
 
 def test_micro_batches_give_the_features_and_gradients_of_the_whole_batch() -> None:
-    results = []
-    for videos_at_once in (0, 2):
-        network = built(partial_bn=True).train()
-        features = network.features(videos(5), videos_at_once)
-        (features * torch.arange(features.shape[-1])).sum().backward()
-        gradients = {n: p.grad for n, p in network.backbone.named_parameters() if p.grad is not None}
-        results.append({"features": features.detach()} | gradients | dict(network.backbone.named_buffers()))
-    assert results[0].keys() == results[1].keys()
-    for name, value in results[0].items():
-        assert torch.allclose(value, results[1][name], rtol=1e-3, atol=1e-4 * float(value.abs().max())), name
+    assert_pieces_give_what_the_whole_batch_gives(lambda: built(partial_bn=True), videos(5), 1e-3)
     with pytest.raises(UserError, match=r"^compute.micro_batch_videos: .* set training.partial_bn: true"):
         built().train().features(videos(3), 1)
 

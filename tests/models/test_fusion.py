@@ -15,6 +15,7 @@ from stp.methods import two_stream_fusion
 from stp.models.convnet import ConvNet
 from stp.models.fusion import ConvolutionFusion, TwoStreamFusion, gaussian_kernel, pool_in_space_and_time
 from stp.training.run import Run
+from tests.runs import assert_pieces_give_what_the_whole_batch_gives
 
 TINY: dict[str, Any] = {
     **{"backbone": "convnet", "weights": "none", "width": 0.25, "input_size": 32, "partial_bn": False},
@@ -152,16 +153,9 @@ def test_the_score_is_the_logarithm_of_the_mean_probability_of_fusion_and_motion
 
 @pytest.mark.parametrize("tower_losses", [True, False])
 def test_micro_batches_give_the_features_and_gradients_of_the_whole_batch(tower_losses: bool) -> None:
-    results = []
-    for videos_at_once in (0, 2):
-        network = built(partial_bn=True, tower_losses=tower_losses).train()
-        features = network.features(videos(5), videos_at_once)
-        (features * torch.arange(features.shape[-1])).sum().backward()
-        gradients = {n: p.grad for n, p in network.backbone.named_parameters() if p.grad is not None}
-        results.append({"features": features.detach()} | gradients | dict(network.backbone.named_buffers()))
-    assert results[0].keys() == results[1].keys()
-    for name, value in results[0].items():
-        assert torch.allclose(value, results[1][name], rtol=1e-4, atol=1e-4 * float(value.abs().max())), name
+    assert_pieces_give_what_the_whole_batch_gives(
+        lambda: built(partial_bn=True, tower_losses=tower_losses), videos(5), 1e-4
+    )
 
 
 def test_micro_batches_are_refused_where_norms_would_see_a_part_of_the_batch() -> None:
