@@ -46,6 +46,8 @@ PUBLISHED: Mapping[str, Mapping[str, Any]] = {
     "stpp": {"backbone": "torchvision/r3d_18", "weights": "kinetics", "width": 1.0, "input_size": 112},
     "video_network": {"backbone": "torchvision/r3d_18", "weights": "kinetics", "width": 1.0, "input_size": 112},
 }
+# Features that are inputs by their own names, made from several stored modalities or from one that no network sees.
+FEATURE_SOURCES: Mapping[str, tuple[str, ...]] = {"idt": ("rgb", "of", "wof"), "displacement": ("first",)}
 # Names listed in `variants`: the methods of stp/methods/pyramid.py, and with a prefix those of stp/methods/aligned.py.
 PYRAMID = re.compile(r"baseline|(?P<aligned>aligned-)?(?P<levels>[1-9])-level")
 
@@ -280,8 +282,9 @@ class Compute:
 class MethodEntry:
     """A method to train: the name of its runs, its file in `stp/methods`, the inputs it sees, and its own options.
 
-    An input is one modality or several joined by `+`. With `features`, the method sees those features of each clip,
-    made by the file of that name in `stp/features`, instead of the stored fields.
+    An input is one modality or several joined by `+`, or likewise features by their names (FEATURE_SOURCES). With
+    `features`, the method sees those features of each modality, made by the file of that name in `stp/features`,
+    instead of the stored fields.
     """
 
     name: str
@@ -289,6 +292,12 @@ class MethodEntry:
     inputs: tuple[str, ...]
     features: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def features_of(self, run_input: str) -> tuple[str, ...]:
+        """The features that the method sees for an input, by the names of their files; none where it sees fields."""
+        if self.features:
+            return (self.features,)
+        return tuple(part for part in run_input.split("+") if part in FEATURE_SOURCES)
 
 
 def is_flow(modality: str) -> bool:
@@ -410,6 +419,12 @@ class Config:
                 return entry
         raise UserError(f"config: '{name}' is not trained; methods are {', '.join(item.name for item in self.trained)}")
 
+    def sources(self, kind: str) -> tuple[str, ...]:
+        """The stored modalities that features of FEATURE_SOURCES are made from."""
+        if self.features.get(kind, {}).get("flow") == "farneback":  # computed from the frames
+            return ("rgb",)
+        return FEATURE_SOURCES[kind]
+
     def stored(self, name: str, run_input: str) -> list[str]:
         """The data of each clip that a method sees for an input, as names of folders below `clips`."""
         features = self.method(name).features
@@ -427,7 +442,7 @@ class Config:
         is_pyramid = entry.method in ("pyramid", "aligned")
         if not is_pyramid:
             own["method"] = entry.method
-        if entry.features:
+        if entry.features_of(run_input):
             return own
         kinds = {"flow" if is_flow(modality) else "rgb" for modality in run_input.split("+")}
         unused = {"seeds", "checkpoint_minutes", "tensorboard"} | ({"rgb", "flow"} - kinds)
@@ -586,12 +601,19 @@ def _check_methods(config: Config) -> None:
             raise UserError(f"{key}: the name is that of a pyramid; list it in variants, or choose another name")
         for name in entry.inputs:
             parts = name.split("+")
-            unknown = [part for part in parts if part not in config.modalities]
-            if unknown or len(set(parts)) < len(parts):
+            allowed = (*config.modalities, "first", *(() if entry.features else FEATURE_SOURCES))
+            if len(set(parts)) < len(parts) or not set(parts) <= set(allowed):
                 raise UserError(
-                    f"{key}.inputs: '{name}' is neither a modality of this config nor several joined by +; they are "
-                    f"{', '.join(config.modalities)}"
+                    f"{key}.inputs: '{name}' is neither an input of this config nor several joined by +; they are "
+                    f"{', '.join(allowed)}"
                 )
+            for kind in FEATURE_SOURCES.keys() & set(parts):
+                if missing := [part for part in config.sources(kind) if part in FLOW and part not in config.modalities]:
+                    raise UserError(
+                        f"{key}.inputs: '{kind}' is made from {', '.join(config.sources(kind))}; add "
+                        f"{', '.join(missing)} to modalities"
+                        + (", or set features.idt.flow: farneback" if kind == "idt" else "")
+                    )
         unweighted = {name for name in entry.inputs if "+" not in name} - set(config.fusion.of(entry.name))
         if len(entry.inputs) > 1 and unweighted:
             raise UserError(
@@ -599,8 +621,10 @@ def _check_methods(config: Config) -> None:
                 "method is trained on; add it"
             )
     for name in config.features:
-        if name not in {entry.features for entry in config.methods}:
-            raise UserError(f"config: features.{name}: no method uses these; name them in methods.METHOD.features")
+        if name not in {kind for entry in config.methods for seen in entry.inputs for kind in entry.features_of(seen)}:
+            raise UserError(
+                f"config: features.{name}: no method uses these; name them in features or inputs of methods.METHOD"
+            )
 
 
 def _check_explained(config: Config) -> None:

@@ -124,6 +124,18 @@ def test_another_method_is_an_entry_with_its_inputs_and_options() -> None:
     assert chosen.stored("3-level", "rgb") == ["rgb"]
 
 
+def test_features_that_are_inputs_by_their_names_are_made_from_stored_modalities() -> None:
+    chosen = config(methods={"mpov": {"inputs": ["idt+displacement"], "C": 2}}, features={"idt": {"scales": 3}})
+    assert chosen.stored("mpov", "idt+displacement") == ["idt", "displacement"]
+    assert chosen.method("mpov").features_of("idt+displacement") == ("idt", "displacement")
+    assert chosen.settings("mpov", "idt+displacement") == {"method": "mpov", "C": 2}
+    assert (chosen.sources("idt"), chosen.sources("displacement")) == (("rgb", "of", "wof"), ("first",))
+    farneback = config(
+        methods={"idt": {"inputs": ["idt"]}}, features={"idt": {"flow": "farneback"}}, modalities=["rgb"]
+    )
+    assert farneback.sources("idt") == ("rgb",)
+
+
 def test_a_network_has_the_models_and_trainings_keys_unless_its_entry_has_its_own() -> None:
     chosen = config(methods={"two_stream": {"inputs": ["rgb+of"], "batch_videos": 7}}, training={"momentum": 0.5})
     settings = chosen.settings("two_stream", "rgb+of")
@@ -154,8 +166,13 @@ def test_streams_and_fusion_weights_take_what_is_left_out_from_the_defaults() ->
     [
         ({"training": {"rgb": {"epoch": 3}}}, "config: training: rgb: unknown key 'epoch'; allowed are epochs"),
         ({"methods": {"2-level": {"inputs": ["of"]}}}, "methods.2-level: the name is that of a pyramid"),
-        ({"methods": {"svm": {"inputs": ["of+of"]}}}, "methods.svm.inputs: 'of+of' is neither a modality"),
-        ({"methods": {"svm": {"inputs": ["depth"]}}}, "methods.svm.inputs: 'depth' is neither a modality"),
+        ({"methods": {"svm": {"inputs": ["of+of"]}}}, "methods.svm.inputs: 'of+of' is neither an input"),
+        ({"methods": {"svm": {"inputs": ["depth"]}}}, "methods.svm.inputs: 'depth' is neither an input"),
+        (
+            {"methods": {"idt": {"inputs": ["idt"]}}, "modalities": ["rgb", "of"]},
+            "methods.idt.inputs: 'idt' is made from rgb, of, wof; add wof to modalities, or set features.idt.flow",
+        ),
+        ({"methods": {"x": {"inputs": ["idt"], "features": "frozen"}}}, "methods.x.inputs: 'idt' is neither an input"),
         ({"features": {"frozen": {}}}, "features.frozen: no method uses these"),
         ({"results": "videos/results"}, "config: results: 'videos/results' lies in dataset.path 'videos'"),
         ({"demo": {}}, "config: dataset.path: 'videos' lies outside of the results folder 'results'"),

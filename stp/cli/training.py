@@ -117,7 +117,9 @@ def chosen_clips(index: "Index", fold_file: Path, word: str) -> "list[Clip]":
 @app.command()
 def features(
     kind: Annotated[str, typer.Argument(help="Kind of features: a file in stp/features.")],
-    clips: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A shard of frames or flow.")],
+    clips: Annotated[
+        list[Path], typer.Argument(exists=True, dir_okay=False, help="A shard of each modality they are made from.")
+    ],
     output: Output,
     settings: Annotated[str, typer.Option(help="Options of these features, as JSON.")] = "{}",
     device: Device = ComputeSection.device,
@@ -134,20 +136,22 @@ def features(
 
     from stp import features as kinds
     from stp.config import from_values
-    from stp.data.shards import ClipFields, write_shard
+    from stp.data.selection import fields_by_modality
+    from stp.data.shards import write_shard
     from stp.system.devices import Compute, configure, reserved_device
     from stp.system.machine import keep_freed_memory
 
     keep_freed_memory()
     torch.set_num_threads(threads)
-    found, fields = kinds.find(kind), ClipFields([clips])
+    found, sources = kinds.find(kind), fields_by_modality(clips)
     options = from_values(found.options, parse_json(settings, "--settings"), f"options of features '{kind}'")
-    parameters = {"features": kind, "options": asdict(options), "fields": fields.parameters}
+    name, made_from = kinds.stored_as(kind, sources)
+    parameters = {"features": kind, "options": asdict(options), "fields": made_from}
     with reserved_device(device, gpu_share) as where:
         configure(where)
         compute = Compute(where, resident, memory_share)
-        with write_shard(output, f"{kind}-{fields.modality}", parameters) as shard:
-            for clip, values in found.extract(options, fields, compute):
+        with write_shard(output, name, parameters) as shard:
+            for clip, values in found.extract(options, sources, compute):
                 if not np.isfinite(values).all():
                     raise UserError(f"features '{kind}' of clip '{clip}' are NaN or infinite; choose other weights")
                 shard.store(clip, values)

@@ -1,7 +1,7 @@
 """HDF5 storage: one file per shard and modality, one contiguous uint8 data set per clip, complete or absent.
 
     /clips/CLIP_ID          (T, C, H, W) uint8: RGB frames (C = 3) or quantised flow fields (C = 2: x, y);
-                            or (n, ...) float32: features of a clip (`stp.features`)
+                            or (n, ...) numbers: features of a clip (`stp.features`), n may be 0
     /EXTRA/CLIP_ID          further arrays of a stage: person boxes beside frames, homographies beside warped flow
     attributes              modality, parameters of the stage and versions, as JSON; crc32 of these texts
 
@@ -212,9 +212,10 @@ class _StoredClip:
 
 def _check_kind(modality: str, parameters: Mapping[str, Any], dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
     """Raise a ValueError unless arrays of this type and shape are what the modality stores with the parameters."""
-    if 0 in shape or not shape:
+    fields = modality in MODALITIES
+    if 0 in (shape if fields else shape[1:]) or not shape:  # a clip may have no trajectory
         raise ValueError(f"its shape is {shape}")
-    if modality not in MODALITIES:
+    if not fields:
         if dtype.kind not in "iuf":
             raise ValueError(f"it holds {dtype}, but features are numbers")
         return
@@ -231,7 +232,7 @@ def _open_clip(
     file: h5py.File, clip: str, data: h5py.Dataset, mapped: np.ndarray, kind: tuple[str, dict[str, Any]]
 ) -> tuple[StoredFields, np.ndarray]:
     """A clip's fields and its bytes, both in the map; ValueError if they are not what the shard says."""
-    first = offset(data, len(mapped))
+    first = offset(data, len(mapped)) if data.size else 0  # an empty array has no place
     stored = mapped[first : first + data.nbytes]
     if "storage" not in kind[1]:
         _check_kind(*kind, data.dtype, data.shape)

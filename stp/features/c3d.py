@@ -4,7 +4,7 @@ Clips begin at fields 0, 8, 16, ... and lie within the video, so that up to 7 of
 that is shorter than a clip repeats its last field.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -74,8 +74,11 @@ def clips_of(length: int, options: C3DFeatureOptions) -> np.ndarray:
 
 
 @torch.inference_mode()
-def extract(options: C3DFeatureOptions, fields: ClipFields, compute: Compute) -> Iterator[tuple[str, np.ndarray]]:
+def extract(
+    options: C3DFeatureOptions, sources: Mapping[str, ClipFields], compute: Compute
+) -> Iterator[tuple[str, np.ndarray]]:
     """The id and the features of each video, float32 (clips, 4096 x width)."""
+    (fields,) = sources.values()
     backbone = network(options, MODALITIES[fields.modality]).to(compute.device)
     c3d = backbone.network
     assert isinstance(c3d, C3D)

@@ -3,7 +3,7 @@
 A flow image is a stack of 5 fields, which the backbone can take thanks to cross-modality initialisation (TSN).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,8 +55,11 @@ def network(options: FrozenOptions, modality: Modality = MODALITIES["rgb"]) -> B
 
 
 @torch.inference_mode()
-def extract(options: FrozenOptions, fields: ClipFields, compute: Compute) -> Iterator[tuple[str, np.ndarray]]:
+def extract(
+    options: FrozenOptions, sources: Mapping[str, ClipFields], compute: Compute
+) -> Iterator[tuple[str, np.ndarray]]:
     """The id and the features, float32 (images, D), of each clip."""
+    (fields,) = sources.values()
     modality = MODALITIES[fields.modality]
     stack = options.flow_fields if modality.is_flow else 1
     backbone = network(options, modality).to(compute.device)

@@ -142,7 +142,7 @@ FOREIGN = {
     "3 channels": (replace("clips/a/1", lambda f, n: f.create_dataset(n, data=FIELDS[:, [0, 1, 1]])), "uint8"),
     "8x8": (replace("clips/a/1", lambda f, n: f.create_dataset(n, data=FIELDS[..., :8, :8])), "parameters say"),
     "no time": (replace("clips/a/1", lambda f, n: f.create_dataset(n, data=FIELDS[0])), "uint8"),
-    "no fields": (replace("clips/a/1", lambda f, n: f.create_dataset(n, data=FIELDS[:0])), "not stored as plain bytes"),
+    "no fields": (replace("clips/a/1", lambda f, n: f.create_dataset(n, data=FIELDS[:0])), "its shape is"),
     "never filled": (
         replace("clips/a/1", lambda f, n: f.create_dataset(n, FIELDS.shape, np.uint8)),
         "not stored as plain bytes",

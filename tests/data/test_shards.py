@@ -211,6 +211,19 @@ def test_raw_files_say_nothing_of_storage(tmp_path: Path) -> None:
         assert list(file) == ["clips"]
 
 
+def test_a_clip_without_features_is_stored_but_one_without_fields_is_not(tmp_path: Path) -> None:
+    with write_shard(tmp_path / "idt.h5", "idt", {}) as shard:
+        shard.store("still", np.zeros((0, 430), np.float16))
+        shard.store("moving", np.ones((2, 430), np.float16))
+    features = ClipFields([tmp_path / "idt.h5"])
+    assert features["still"].shape == (0, 430)
+    assert (features["moving"][:] == 1).all()
+    with write_shard(tmp_path / "of.h5", "of", {}) as shard:
+        shard.store("still", np.zeros((0, 2, 4, 4), np.uint8))
+    with pytest.raises(UserError, match="its shape is"):
+        ClipFields([tmp_path / "of.h5"])
+
+
 def test_stages_store_jpeg(tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.mp4", frames=4, width=64, height=48)
     shards = {name: tmp_path / f"{name}.h5" for name in ("raw", "rgb", "of", "wof")}

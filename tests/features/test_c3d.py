@@ -38,7 +38,7 @@ def test_features_are_fc6_of_clips_cut_by_hand(tmp_path: Path, name: str, channe
         for video, (length, _) in STARTS.items():
             shard.write(video, rng.integers(0, 256, (length, channels, 36, 48), dtype=np.uint8))
     fields = ClipFields([tmp_path / "0.h5"])
-    found = dict(c3d.extract(OPTIONS, fields, Compute(torch.device("cpu"))))
+    found = dict(c3d.extract(OPTIONS, {fields.modality: fields}, Compute(torch.device("cpu"))))
     assert list(found) == list(STARTS)
     torch.manual_seed(0)
     backbone = build_video_backbone("c3d", MODALITIES[name], 4, "none", 0.05, 32).eval()

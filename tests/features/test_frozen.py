@@ -28,7 +28,7 @@ def test_features_are_those_of_the_backbone_on_images_cut_by_hand(
         for clip, length in LENGTHS.items():
             shard.write(clip, rng.integers(0, 256, (length, channels, 36, 48), dtype=np.uint8))
     fields = ClipFields([tmp_path / "0.h5"])
-    found = dict(frozen.extract(OPTIONS, fields, Compute(torch.device("cpu"))))
+    found = dict(frozen.extract(OPTIONS, {fields.modality: fields}, Compute(torch.device("cpu"))))
     assert list(found) == list(LENGTHS)
     torch.manual_seed(0)
     backbone = build_backbone("convnet", channels * stack, modality == "of", "none", 0.5, 32).eval()

@@ -15,7 +15,7 @@ min_version("9.0")
 # The package is beside the workflow, or installed where the workflow is a module.
 ROOT = Path(str(workflow.current_basedir)).parents[1]
 sys.path.insert(0, str(ROOT))
-from stp.config import PYRAMID, fused_inputs
+from stp.config import FEATURE_SOURCES, PYRAMID, fused_inputs
 from stp.config_check import checked_config, read_config
 from stp.errors import UserError
 from stp.system.files import clip_file_name
@@ -63,6 +63,7 @@ PROPOSED = (
     if "3-level" in VARIANTS
     else max(VARIANTS, key=lambda name: int(PYRAMID.fullmatch(name)["levels"] or 0))
 )
+# Features of one modality each, and those that are inputs by their own names.
 FEATURES = list(
     dict.fromkeys(entry.features for entry in CONFIG.methods if entry.features)
 )
@@ -263,10 +264,10 @@ def measured_scores(table):
 
 
 wildcard_constraints:
-    modality="|".join(("rgb", "of", "wof")),
+    modality="|".join(("rgb", "of", "wof", "first")),
     run_input="|".join(map(re.escape, INPUTS)),
     method="|".join(map(re.escape, METHODS)),
-    features="|".join(map(re.escape, FEATURES)) or "(?!)",
+    features="|".join(map(re.escape, [*FEATURES, *FEATURE_SOURCES])),
     fold=r"\d+",
     seed=r"\d+",
     shard=r"\d+",

@@ -25,3 +25,27 @@ rule features:
         ),
     shell:
         "python -m stp --log {log:q} features {wildcards.features} {input:q} --settings {params.settings:q} --device {resources.device:q} --resident {resources.resident} --memory-share {resources.memory_share} --gpu-share {resources.gpu_share} --threads {threads} -o {output:q}"
+
+
+# Features that are inputs by their own names, each from all the modalities that it is made from.
+use rule features as features_of_several with:
+    input:
+        lambda wildcards: expand(
+            f"{RESULTS}/clips/{{source}}/{{shard}}.h5",
+            source=CONFIG.sources(wildcards.features),
+            shard=wildcards.shard,
+        ),
+    output:
+        f"{RESULTS}/clips/{{features}}/{{shard}}.h5",
+    log:
+        f"{RESULTS}/logs/features/{{features}}/{{shard}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/features/{{features}}/{{shard}}.tsv"
+    resources:
+        mem_mb=growing(config["compute"]["mem_mb"]),
+        runtime=growing(720),
+        gpu=0,
+        device="cpu",
+        resident="never",
+        memory_share=MEMORY_SHARE,
+        gpu_share=1,

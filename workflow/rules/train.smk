@@ -8,7 +8,7 @@ CHECKED_METHODS = json.dumps(
             "input": name,
             "settings": CONFIG.settings(entry.name, name),
             "features": {
-                kind: CONFIG.features.get(kind, {}) for kind in [entry.features] if kind
+                kind: CONFIG.features.get(kind, {}) for kind in entry.features_of(name)
             },
         }
         for entry in CONFIG.methods
