@@ -1,14 +1,16 @@
 """The family of shallow classifiers: a scikit-learn Pipeline on one vector per clip.
 
-A method of this family consists of two functions: one turns the stored features of a clip into a vector, the other
-makes the Pipeline. A Pipeline is stored as the arrays that it learnt, never as pickled code.
+A method of this family consists of two parts: one turns the stored features of a clip into a vector, the other makes
+the Pipeline. The first is a function (`shallow_method`) or, where it has to learn from the training clips, an `Encoder`
+for each modality of the input (`encoded_method`). Encoders and Pipelines are stored as the arrays that they learnt,
+never as pickled code.
 """
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -28,6 +30,81 @@ from stp.training.run import Run
 
 Vector = Callable[[Any, np.ndarray], np.ndarray]  # options, stored features of a clip -> float (D,)
 Classifier = Callable[[Any, int], Pipeline]  # options, seed -> a Pipeline that is not yet fitted
+ENCODER = "encoder"  # begins the names of an encoder's arrays in a model file
+
+
+@dataclass(frozen=True)
+class StoredClips(Sequence[np.ndarray]):
+    """The stored features of some clips in one modality, each read when it is asked for. No other clip can be read.
+
+    A clip's array is (n, ...) of a float type, mapped and read-only; n is 0 for a clip in which nothing was found.
+    `method` is the name of the runs that read them.
+
+    Raises:
+        UserError: on indexing, a clip stores fields, or features that are not finite.
+    """
+
+    fields: ClipFields
+    names: tuple[str, ...]
+    method: str
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, number: int) -> np.ndarray:  # type: ignore[override]  # a slice of clips is never needed
+        stored = self.fields[self.names[number]][:]
+        modality = self.fields.modality
+        if not np.issubdtype(stored.dtype, np.floating):
+            key = f"methods.{self.method}.features"
+            raise UserError(f"{key}: this method needs features, but '{modality}' are fields; set {key}")
+        if not np.isfinite(stored).all():
+            raise UserError(
+                f"features '{modality}' of clip '{self.names[number]}' are NaN or infinite; compute them again"
+            )
+        return stored
+
+
+class Encoder(Protocol):
+    """Turns the stored features of a clip into a vector, after it has learnt from the training clips of a fold."""
+
+    def fit(self, clips: StoredClips, labels: np.ndarray, seed: int) -> np.ndarray:
+        """Learn from the training clips, of which `labels` are the class numbers; returns their vectors (clips, D)."""
+        ...
+
+    def vector(self, stored: np.ndarray) -> np.ndarray:
+        """The vector of a clip, float (D,)."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that was learnt, by name."""
+        ...
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take what `state` returned; KeyError if something is missing."""
+        ...
+
+
+MakeEncoder = Callable[[Any, str], Encoder]  # options, modality -> an encoder that is not yet fitted
+
+
+@dataclass(frozen=True)
+class FunctionEncoder:
+    """An encoder that learns nothing: a function of a clip."""
+
+    options: Any
+    function: Vector
+
+    def fit(self, clips: StoredClips, labels: np.ndarray, seed: int) -> np.ndarray:
+        return np.stack([self.vector(stored) for stored in clips])
+
+    def vector(self, stored: np.ndarray) -> np.ndarray:
+        return self.function(self.options, stored)
+
+    def state(self) -> dict[str, Tensor]:
+        return {}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        pass
 
 
 def learnt(pipeline: Pipeline) -> dict[str, Tensor]:
@@ -59,26 +136,21 @@ def decision_values(pipeline: Pipeline, vectors: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ShallowRecogniser:
-    """A fitted Pipeline with its run."""
+    """A fitted Pipeline, and an encoder for each modality of the run's input, in its order."""
 
     run: Run
     pipeline: Pipeline
-    vector: Vector
+    encoders: Mapping[str, Encoder]
 
     def vectors(self, clips: Sequence[str], fields: Mapping[str, ClipFields]) -> np.ndarray:
         """One vector per clip, concatenated over the modalities of the run: (clips, D)."""
-        names = self.run.name.modalities
-        return np.stack([np.concatenate([self._vector(fields[name], clip) for name in names]) for clip in clips])
-
-    def _vector(self, fields: ClipFields, clip: str) -> np.ndarray:
-        """A clip's vector in one modality; UserError if it stores fields, or features that are not finite."""
-        stored = fields[clip][:]
-        if not np.issubdtype(stored.dtype, np.floating):
-            key = f"methods.{self.run.name.method}.features"
-            raise UserError(f"{key}: this method needs features, but '{fields.modality}' are fields; set {key}")
-        if not np.isfinite(stored).all():
-            raise UserError(f"features '{fields.modality}' of clip '{clip}' are NaN or infinite; compute them again")
-        return self.vector(self.run.options, stored)
+        stored = {name: StoredClips(fields[name], tuple(clips), self.run.name.method) for name in self.encoders}
+        return np.stack(
+            [
+                np.concatenate([encoder.vector(stored[name][i]) for name, encoder in self.encoders.items()])
+                for i in range(len(clips))
+            ]
+        )
 
     def scores(
         self, clips: Sequence[str], fields: Mapping[str, ClipFields], views: Views, compute: Compute
@@ -90,25 +162,51 @@ class ShallowRecogniser:
         """See `stp.methods.Recogniser`; pre-training is that of the features, whose network is not counted."""
         made = (trained_on.fields or {}).values()
         sources = [parameters.get("options", {}).get("weights", "none") for parameters in made]
-        parameters = sum(value.numel() for value in learnt(self.pipeline).values())
+        parameters = sum(value.numel() for value in self.state().values())
         return RunFacts(", ".join(dict.fromkeys(sources)) or "none", parameters, 0.0)
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that was learnt: by `STEP.ATTRIBUTE`, and of encoders by `encoder.MODALITY.NAME`."""
+        return learnt(self.pipeline) | {
+            f"{ENCODER}.{modality}.{name}": value
+            for modality, encoder in self.encoders.items()
+            for name, value in encoder.state().items()
+        }
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take what `state` returned; KeyError or AttributeError if it is another method's."""
+        for modality, encoder in self.encoders.items():
+            start = f"{ENCODER}.{modality}."
+            encoder.restore({key.removeprefix(start): value for key, value in state.items() if key.startswith(start)})
+        restore(self.pipeline, {key: value for key, value in state.items() if not key.startswith(f"{ENCODER}.")})
 
     def save(self, path: Path, trained_on: TrainedOn) -> None:
         """See `stp.methods.Recogniser`."""
-        write_model(path, self.run, learnt(self.pipeline), trained_on)
+        write_model(path, self.run, self.state(), trained_on)
 
 
-def shallow_method(options: type, vector: Vector, classifier: Classifier) -> Method:
-    """A method that computes vectors by `vector(options, stored)` and classifies them by `classifier(options, seed)`.
+def encoded_method(
+    options: type, encoder: MakeEncoder, classifier: Classifier, check: Callable[[Run], object] = lambda run: None
+) -> Method:
+    """A method whose vectors are those of `encoder(options, modality)`, for each modality of a run's input.
 
-    `stored` are the stored features of a clip in one modality; the vectors of several modalities are concatenated.
+    The vectors of several modalities are concatenated, and classified by `classifier(options, seed)`. Encoders learn
+    from the training clips alone. `check` is that of `stp.methods.Method`.
     """
+
+    def unfitted(run: Run) -> ShallowRecogniser:
+        encoders = {modality: encoder(run.options, modality) for modality in run.name.modalities}
+        return ShallowRecogniser(run, classifier(run.options, run.name.seed), encoders)
 
     def fit(task: Task) -> ShallowRecogniser:
         began = time.perf_counter()
         run, labels = task.run, task.labels
-        recogniser = ShallowRecogniser(run, classifier(run.options, run.name.seed), vector)
-        vectors = recogniser.vectors([clip.clip for clip in task.clips], task.fields)
+        recogniser, names = unfitted(run), tuple(clip.clip for clip in task.clips)
+        parts = [
+            encoder.fit(StoredClips(task.fields[modality], names, run.name.method), labels, run.name.seed)
+            for modality, encoder in recogniser.encoders.items()
+        ]
+        vectors = np.concatenate(parts, axis=1)
         recogniser.pipeline.fit(vectors, labels)
         values = decision_values(recogniser.pipeline, vectors)
         tally = EpochTally.empty(len(run.classes))
@@ -118,12 +216,22 @@ def shallow_method(options: type, vector: Vector, classifier: Classifier) -> Met
         return recogniser
 
     def load(file: ModelFile) -> ShallowRecogniser:
-        run = METHOD.run(file.name, file.kind, file.classes, file.settings)
+        recogniser = unfitted(METHOD.run(file.name, file.kind, file.classes, file.settings))
         try:
-            pipeline = restore(classifier(run.options, run.name.seed), file.weights)
+            recogniser.restore(file.weights)
         except (KeyError, AttributeError):
-            raise UserError(f"{file.path}: its weights are not those of {run.name}; train it again") from None
-        return ShallowRecogniser(run, pipeline, vector)
+            raise UserError(
+                f"{file.path}: its weights are not those of {recogniser.run.name}; train it again"
+            ) from None
+        return recogniser
 
-    METHOD = Method(options, fit, load)
+    METHOD = Method(options, fit, load, check)
     return METHOD
+
+
+def shallow_method(options: type, vector: Vector, classifier: Classifier) -> Method:
+    """A method that computes vectors by `vector(options, stored)` and classifies them by `classifier(options, seed)`.
+
+    `stored` are the stored features of a clip in one modality; the vectors of several modalities are concatenated.
+    """
+    return encoded_method(options, lambda chosen, modality: FunctionEncoder(chosen, vector), classifier)
