@@ -7,7 +7,10 @@ from stp.config import FLOW
 
 @dataclass(frozen=True)
 class Modality:
-    """RGB frames, optical flow or warped optical flow; `channels` is the number of channels of one stored field."""
+    """RGB frames, optical flow, warped optical flow, or RGB frames of the first-person video of the same clip.
+
+    `channels` is the number of channels of one stored field.
+    """
 
     name: str
     channels: int
@@ -17,4 +20,5 @@ class Modality:
 MODALITIES = {
     "rgb": Modality("rgb", 3, False),
     **{name: Modality(name, 2, True) for name in FLOW},
+    "first": Modality("first", 3, False),
 }

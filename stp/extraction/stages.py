@@ -1,18 +1,16 @@
 """Extraction: the clips of one shard, from video files to stored RGB frames, flow and warped flow."""
 
 import logging
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from stp.config import StorageFormat
 from stp.data.boxes import read_boxes
 from stp.data.index import Clip
-from stp.data.shards import RAW, ClipFields, ShardWriter, StoredFields, least_bytes, read_extra, write_shard
+from stp.data.shards import RAW, ClipFields, ShardWriter, least_bytes, read_extra, write_shard
 from stp.errors import UserError
 from stp.extraction.engine import WriteChunk, write_flow
 from stp.extraction.pairs import FlowSettings
@@ -21,7 +19,7 @@ from stp.extraction.reuse import SOURCE, Wanted, earlier, restore, source_of
 from stp.extraction.writers import clip_in_shard, write_chunks
 from stp.system.machine import check_room
 from stp.system.progress import progress
-from stp.video.clip import GreyClip
+from stp.video.clip import GreyClip, grey
 from stp.video.decoding import UndecodableError, decode, examine_damaged_video, stored_size
 from stp.video.identity import has_changed
 from stp.video.rate import frames_at
@@ -99,12 +97,6 @@ def boxes_to_rows(boxes: list[np.ndarray]) -> np.ndarray:
 def rows_to_boxes(rows: np.ndarray, frames: int) -> list[np.ndarray]:
     """The inverse of `boxes_to_rows`."""
     return [rows[rows[:, 0] == t, 1:] for t in range(frames)]
-
-
-def grey(frames: StoredFields | np.ndarray) -> Iterator[np.ndarray]:
-    """The luma of RGB frames (T, 3, H, W) uint8, one by one: uint8 (H, W)."""
-    for frame in frames:
-        yield cv2.cvtColor(np.ascontiguousarray(frame.transpose(1, 2, 0)), cv2.COLOR_RGB2GRAY)
 
 
 def grey_clip(source: ClipFields, name: str, rows: np.ndarray | None) -> GreyClip:

@@ -1,11 +1,11 @@
-"""Cumulative displacement of first-person video (Poleg, Arora and Peleg, CVPR 2014): how far the scene in each cell of a
-coarse grid has moved since the clip began, which shows the turns of the head that wears the camera.
+"""Cumulative displacement of first-person video (Poleg, Arora and Peleg, CVPR 2014).
 
-Each cell has one Lucas-Kanade displacement from every frame to the next, of the point in its centre. What is not valid is
-cleaned as by the authors' program (Util.m of EgoSeg).
+How far the scene in each cell of a coarse grid has moved since the clip began shows how the head that wears the camera
+turns. Each cell has one Lucas-Kanade displacement from every frame to the next, of the point in its centre. What is not
+valid is cleaned as by the authors' program (Util.m of EgoSeg).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -13,6 +13,11 @@ import cv2
 import numpy as np
 
 from stp.config import check_range
+from stp.data.shards import ClipFields
+from stp.features import Features
+from stp.system.devices import Compute
+from stp.system.progress import progress
+from stp.video.clip import grey
 
 MOST = 50  # pixels a frame, above which a displacement is not valid whatever the size of the cells
 FEWEST = 3  # valid displacements of a cell, without which it has none
@@ -64,8 +69,9 @@ def cell_displacements(frames: Iterable[np.ndarray], options: DisplacementOption
 def cleaned(displacements: np.ndarray, found: np.ndarray, cell: tuple[float, float]) -> np.ndarray:
     """Displacements without those that are not valid: float64 (n, cells, 2).
 
-    Valid ones were found, and both x and y are smaller than the cell and than 50 pixels. Others are interpolated over time
-    between the cell's valid ones, and take the nearest of them at the ends. A cell with fewer than 3 valid ones has none.
+    Valid ones were found, and both x and y are smaller than the cell and than 50 pixels. Others are interpolated over
+    time between the cell's valid ones, and take the nearest of them at the ends. A cell with fewer than 3 valid ones
+    has none.
 
     Args:
         displacements: (n, cells, 2), x and y in pixels.
@@ -102,3 +108,16 @@ def cumulative_displacement(
     start = np.zeros((1, *steps.shape[1:]))
     sums = np.concatenate([start, steps.cumsum(0)])  # (T, cells, 2)
     return sums.transpose(0, 2, 1).reshape(len(sums), -1).astype(np.float32)
+
+
+def extract(
+    options: DisplacementOptions, sources: Mapping[str, ClipFields], compute: Compute
+) -> Iterator[tuple[str, np.ndarray]]:
+    """The id and the cumulative displacement of each clip's first-person video, float32 (T, 2 x cells)."""
+    fields = sources["first"]
+    for clip in progress(fields.clips(), desc="displacement", unit="clip"):
+        _, _, height, width = fields.shape(clip)
+        yield clip, cumulative_displacement(grey(fields[clip]), (width, height), options)
+
+
+FEATURES = Features(DisplacementOptions, extract)

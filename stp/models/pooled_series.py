@@ -1,11 +1,12 @@
-"""Pooled time series (Ryoo, Rothrock and Matthies, CVPR 2015): a clip's series of values as one vector, whatever its length.
+"""Pooled time series (Ryoo, Rothrock and Matthies, CVPR 2015): series of values, however long, as one vector.
 
 Windows and operators are those of the authors' program (PoT.java of USCDataScience/hadoop-pot). A window's borders are
-rounded, and both belong to it, so that neighbouring windows share a frame. Differences look two frames back, in the first
-frames of a window also at frames before it; the first two frames of the series have none.
+rounded, and both belong to it, so that neighbouring windows share a frame. Differences look two frames back, at the
+beginning of a window also at frames before it; the first two frames of the series have none.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -21,10 +22,9 @@ def windows(frames: int, levels: int = LEVELS) -> np.ndarray:
 
     Window k of the n of a level reaches from frame k (frames - 1) / n to (k + 1) (frames - 1) / n, halves rounded up.
     """
-    borders = [
-        [(2 * (frames - 1) * k + n) // (2 * n) for k in range(n + 1)] for n in (2**level for level in range(levels))
-    ]
-    return np.array([pair for level in borders for pair in zip(level[:-1], level[1:], strict=True)], np.int64)
+    counts = [2**level for level in range(levels)]
+    borders = [[(2 * (frames - 1) * k + n) // (2 * n) for k in range(n + 1)] for n in counts]
+    return np.array([pair for level in borders for pair in pairwise(level)], np.int64)
 
 
 def pooled(series: np.ndarray, operator: Operator) -> np.ndarray:

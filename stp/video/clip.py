@@ -1,9 +1,12 @@
-"""A clip of grey frames, as flow needs it."""
+"""A clip of grey frames, as motion is computed from them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
+
+from stp.data.shards import StoredFields
 
 
 @dataclass(frozen=True)
@@ -21,3 +24,9 @@ class GreyClip:
     def pairs(self, step: int) -> int:
         """Pairs of frames t and t + `step`."""
         return max(self.frames - step, 0)
+
+
+def grey(frames: StoredFields | np.ndarray) -> Iterator[np.ndarray]:
+    """The luma of RGB frames (T, 3, H, W) uint8, one by one: uint8 (H, W)."""
+    for frame in frames:
+        yield cv2.cvtColor(np.ascontiguousarray(frame.transpose(1, 2, 0)), cv2.COLOR_RGB2GRAY)

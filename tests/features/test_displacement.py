@@ -1,17 +1,23 @@
 """Cumulative displacement: known camera paths, and each rule of the clean-up."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
+import torch
 
+from stp.data.shards import ClipFields, write_shard
 from stp.errors import UserError
 from stp.features.displacement import (
+    FEATURES,
     DisplacementOptions,
     cell_centres,
     cell_displacements,
     cleaned,
     cumulative_displacement,
 )
+from stp.system.devices import Compute
 
 OPTIONS = DisplacementOptions()
 WIDTH, HEIGHT = 160, 120
@@ -102,3 +108,13 @@ def test_a_cell_with_two_valid_displacements_has_none_at_all() -> None:
 def test_a_grid_without_cells_is_refused() -> None:
     with pytest.raises(UserError, match=r"config: option rows: 0 is not allowed; allowed: 1 to 100"):
         DisplacementOptions(rows=0)
+
+
+def test_features_are_those_of_the_stored_first_person_frames(tmp_path: Path) -> None:
+    frames = seen_along(np.stack([2.0 * np.arange(4), np.zeros(4)], axis=1))
+    with write_shard(tmp_path / "0.h5", "first", {"width": WIDTH, "height": HEIGHT}) as shard:
+        shard.write("nod/a", np.repeat(np.array(frames)[:, None], 3, axis=1))  # grey in all three channels
+    sources = {"first": ClipFields([tmp_path / "0.h5"])}
+    found = dict(FEATURES.extract(OPTIONS, sources, Compute(torch.device("cpu"), "never", 0.5)))
+    np.testing.assert_array_equal(found["nod/a"], cumulative_displacement(frames, (WIDTH, HEIGHT), OPTIONS))
+    assert list(found) == ["nod/a"]
