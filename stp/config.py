@@ -216,13 +216,15 @@ class Fusion:
 
     TSN averages scores before softmax; `probabilities` averages after it. `learned` adds fusions whose weights are
     fitted for each fold on the clips that the other folds test (`stp.evaluation.learned`). `methods` holds the
-    weights of methods that have their own, as R(2+1)D's publication has.
+    weights of methods that have their own, as R(2+1)D's publication has. `combined` fuses methods with each other
+    (`stp.evaluation.late_fusion`): the weights of the methods, by the name of the fusion.
     """
 
     space: FusionSpace = "scores"
     weights: Mapping[str, float] = field(default_factory=lambda: {"rgb": 1.0, "of": 1.5, "wof": 1.0})
     learned: bool = False
     methods: Mapping[str, Mapping[str, float]] = field(default_factory=lambda: {"r2plus1d": {"rgb": 0.6, "of": 0.4}})
+    combined: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def of(self, method: str) -> Mapping[str, float]:
         """The weights of a method's streams."""
@@ -533,6 +535,7 @@ def _check(config: Config) -> None:
             "config: compute.compile: always, beside compute.micro_batch_videos; use never, or 0 micro-batch videos"
         )
     _check_fusion(config)
+    _check_combined(config)
     if config.submission != "none":
         if config.splits.folds != 1:
             raise UserError(
@@ -559,6 +562,19 @@ def _check_fusion(config: Config) -> None:
             f"config: fusion.learned: true, but of the modalities {', '.join(config.modalities)} no two are fused; "
             f"fusions are {', '.join('+'.join(streams) for streams in FUSED)}"
         )
+
+
+def _check_combined(config: Config) -> None:
+    """Raise UserError if methods shall be fused with each other that are not trained, or under the name of one."""
+    trained = [entry.name for entry in config.trained]
+    for name, weights in config.fusion.combined.items():
+        key = f"config: fusion.combined.{name}"
+        if name in trained:
+            raise UserError(f"{key}: the name is that of a method; choose another, for example {'+'.join(weights)}")
+        if unknown := [method for method in weights if method not in trained]:
+            raise UserError(f"{key}: '{unknown[0]}' is not trained; methods are {', '.join(trained)}")
+        if len(weights) < 2:
+            raise UserError(f"{key}: fuses one method; name two or more, each with its weight")
 
 
 def _check_demo(demo: Demo) -> None:

@@ -185,6 +185,12 @@ def test_streams_and_fusion_weights_take_what_is_left_out_from_the_defaults() ->
             {"fusion": {"learned": True}, "modalities": ["rgb", "wof"]},
             "config: fusion.learned: true, but of the modalities rgb, wof no two are fused; fusions are rgb+of, of+wof",
         ),
+        (
+            {"fusion": {"combined": {"3-level+idt": {"3-level": 1, "idt": 1}}}},
+            "config: fusion.combined.3-level+idt: 'idt' is not trained; methods are baseline, 1-level",
+        ),
+        ({"fusion": {"combined": {"two": {"3-level": 1}}}}, "fusion.combined.two: fuses one method"),
+        ({"fusion": {"combined": {"3-level": {"1-level": 1, "2-level": 1}}}}, "3-level: the name is that of a method"),
         ({"submission": "3-level"}, "config: submission: '3-level' with splits.folds 3"),
         ({"submission": "9-level", "splits": {"folds": 1}}, "config: submission: '9-level' is not trained"),
         ({"explain": {"clips": ["a/b", "a__b"]}}, "config: explain.clips: two of them"),

@@ -49,6 +49,11 @@ MethodWeights = Annotated[
         help="Weights of a method's streams, where it has its own, such as r2plus1d:rgb=0.6,of=0.4; repeat for more.",
     ),
 ]
+COMBINED = "3-level+idt:3-level=1,idt=1"
+Combined = Annotated[
+    list[str] | None,
+    typer.Option(help=f"Methods to fuse with each other, and their weights, such as {COMBINED}; repeat for more."),
+]
 Learned = Annotated[
     bool, typer.Option("--learned", help="Rows of fusions, too, whose weights are fitted on other folds' test scores.")
 ]
@@ -99,13 +104,19 @@ def parse_weights(weights: str, option: str = "--weights") -> dict[str, float]:
 
 def parse_fusion(weights: str, space: FusionSpace, learned: bool = False, method_weights: Sequence[str] = ()) -> Fusion:
     """The fusion with these weights, and those of methods that have their own; UserError for texts of another form."""
-    methods = {}
-    for text in method_weights:
-        method, colon, words = text.partition(":")
-        if not colon:
-            raise UserError(f"--method-weights: '{text}' is not of the form METHOD:{WEIGHTS}")
-        methods[method] = parse_weights(words, "--method-weights")
+    methods = parse_named_weights(method_weights, "--method-weights", f"METHOD:{WEIGHTS}")
     return Fusion(space, parse_weights(weights), learned, methods)
+
+
+def parse_named_weights(texts: Sequence[str], option: str, form: str) -> dict[str, dict[str, float]]:
+    """`r2plus1d:rgb=0.6,of=0.4` -> weights by the name before them; UserError for texts of another form."""
+    found = {}
+    for text in texts:
+        name, colon, words = text.partition(":")
+        if not colon:
+            raise UserError(f"{option}: '{text}' is not of the form {form}")
+        found[name] = parse_weights(words, option)
+    return found
 
 
 def parse_size(text: str) -> tuple[int, int]:

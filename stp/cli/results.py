@@ -10,7 +10,9 @@ import typer
 
 from stp.cli.app import app
 from stp.cli.options import (
+    COMBINED,
     WEIGHTS,
+    Combined,
     ExistingFiles,
     Learned,
     MethodWeights,
@@ -21,6 +23,7 @@ from stp.cli.options import (
     Text,
     Weights,
     parse_fusion,
+    parse_named_weights,
     read_all_scores,
 )
 from stp.config import Fusion, Statistics
@@ -313,6 +316,7 @@ def methods(
     weights: Weights = WEIGHTS,
     space: Space = Fusion.space,
     method_weights: MethodWeights = None,
+    combined: Combined = None,
 ) -> None:
     """Fuse streams and write the table of all methods and their accuracies of each class.
 
@@ -321,14 +325,18 @@ def methods(
     from stp.evaluation.comparison import class_accuracies
     from stp.evaluation.facts import method_facts
     from stp.evaluation.fused import predict
-    from stp.evaluation.method_table import method_table, method_text, widest_inputs
+    from stp.evaluation.late_fusion import combine, combined_facts
+    from stp.evaluation.method_table import method_table, method_text, shown_inputs
 
     fusion = parse_fusion(weights, space, method_weights=method_weights or ())
     runs = read_all_scores(scores, fusion)
-    predictions = predict(runs, fusion)
+    fusions = parse_named_weights(combined or (), "--combined", COMBINED)
+    single = predict(runs, fusion)
+    predictions = [*single, *combine(single, fusions)]
     facts = method_facts(runs, run_facts(scores, runs), training_minutes(scores, runs))
+    facts |= combined_facts(single, fusions, facts)
     table = method_table(predictions, proposed, facts)
-    write_classes(classes_stem, class_accuracies(widest_inputs(predictions), predictions))
+    write_classes(classes_stem, class_accuracies(shown_inputs(predictions), predictions))
     write_table(output, table, text, method_text(table, proposed))
 
 

@@ -57,7 +57,7 @@ def method_facts(
             own = [runs for (name, _, _), runs in groups.items() if name == method and set(streams) <= set(runs)]
             if own:
                 parts = [_stream_facts([runs[stream].run for runs in own], facts, minutes) for stream in streams]
-                found[input_name("+".join(streams)), method] = _sum(parts)
+                found[input_name("+".join(streams)), method] = sum_of_facts(parts)
     return found
 
 
@@ -71,7 +71,8 @@ def _stream_facts(
     return MethodFacts(pretraining_name(known.pretraining), known.parameters, known.gmac, taken)
 
 
-def _sum(parts: Sequence[MethodFacts]) -> MethodFacts:
+def sum_of_facts(parts: Sequence[MethodFacts]) -> MethodFacts:
+    """Facts about streams or methods that are fused."""
     return MethodFacts(
         ", ".join(dict.fromkeys(part.pretraining for part in parts if part.pretraining)),
         sum(part.parameters for part in parts),

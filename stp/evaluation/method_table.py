@@ -7,6 +7,7 @@ import pandas as pd
 
 from stp.evaluation.facts import MethodFacts
 from stp.evaluation.fused import Predictions, clip_outcomes
+from stp.evaluation.late_fusion import widest_inputs
 from stp.evaluation.markdown import plain_text, table_text, version_note, with_deviation
 from stp.evaluation.metrics import fold_metrics, summarise
 from stp.evaluation.significance import against
@@ -41,17 +42,18 @@ def method_table(
     class_accuracy, accuracy, _std  mean over folds and seeds, and the deviation of the folds, in percent
     parameters, gmac, minutes       number of learnt values; billions of multiplications with additions for one segment
                                     in one crop; minutes that the training of a fold took
-    only_proposed, only_method, p   McNemar's exact test against the method `proposed` on the same input: the numbers of
-                                    clips that only one of them recognises, and p; empty for the proposed method itself
-                                    and for inputs that it does not have
+    only_proposed, only_method, p   McNemar's exact test against the method `proposed` on the same input or, where it
+                                    does not have that, on its input with the most streams: the numbers of clips that
+                                    only one of them recognises, and p; empty for the proposed method itself
     """
     outcomes = {}
     for item in predictions:
         key = (item.input, item.method)
         if key not in outcomes:
             outcomes[key] = clip_outcomes([other for other in predictions if (other.input, other.method) == key])
+    widest = outcomes.get((widest_inputs(predictions).get(proposed, ""), proposed))
     tests = [
-        against(outcomes.get((name, proposed)), tests, f"{name} {method}", proposed)
+        against(outcomes.get((name, proposed), widest), tests, f"{name} {method}", proposed)
         for (name, method), tests in outcomes.items()
     ]
     compared = pd.DataFrame(tests, columns=["only_proposed", "only_method", "p"])
@@ -91,10 +93,12 @@ def method_text(table: pd.DataFrame, proposed: str) -> str:
         }
     )
     notes = [
-        f"p: McNemar's exact test, two-sided, against {proposed} on the same input, over all test clips; not corrected "
-        "for the number of rows.",
+        f"p: McNemar's exact test, two-sided, against {proposed} on the same input or, where it does not have that, on "
+        "its input with the most streams, over all test clips; not corrected for the number of rows.",
         "Parameters, GMAC and minutes are sums over the streams of an input. GMAC: billions of multiplications with "
         "additions for one segment in one crop. Minutes: training of one fold.",
+        "A method whose name joins others is their late fusion (fusion.combined): the average of each clip's scores, "
+        "centred and scaled to length 1.",
         version_note(),
     ]
     caption = "All methods on the same clips and folds; means over the folds in %, ± standard deviation of the folds."
@@ -105,10 +109,6 @@ def _with_deviations(table: pd.DataFrame, name: str) -> list[str]:
     return [with_deviation(*pair) for pair in zip(table[name], table[f"{name}_std"], strict=True)]
 
 
-def widest_inputs(predictions: Sequence[Predictions]) -> list[tuple[str, str, str]]:
+def shown_inputs(predictions: Sequence[Predictions]) -> list[tuple[str, str, str]]:
     """For each method: a name for figures, its input with the most streams, and the method."""
-    found: dict[str, str] = {}
-    for item in predictions:
-        if item.input.count("+") >= found.get(item.method, "").count("+"):
-            found[item.method] = item.input
-    return [(f"{method}, {name}", name, method) for method, name in found.items()]
+    return [(f"{method}, {name}", name, method) for method, name in widest_inputs(predictions).items()]

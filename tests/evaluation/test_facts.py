@@ -80,6 +80,17 @@ def test_the_table_of_methods_has_them() -> None:
     assert " ImageNet, None " in text
 
 
+def test_an_input_that_the_proposed_method_lacks_is_compared_with_its_widest() -> None:
+    tracks = [scores(f"idt/idt/fold{fold}/seed0") for fold in (1, 2)]
+    for item in tracks:
+        item.values[0] = item.values[0, :, ::-1]  # one clip of each fold is taken for the other class
+    flow = [scores(f"of/3-level/fold{fold}/seed0") for fold in (1, 2)]
+    table = method_table(predict([*flow, *tracks], Fusion()), "3-level", method_facts([*flow, *tracks], {}, {}))
+    proposed, compared = table.iloc[0], table.iloc[1]
+    assert (compared["input"], compared["only_proposed"], compared["only_method"], compared["p"]) == ("IDT", 2, 0, 0.5)
+    assert proposed[["only_proposed", "only_method", "p"]].isna().all()
+
+
 def test_a_method_with_weights_of_its_own_is_fused_by_them() -> None:
     streams = [scores("rgb/r2plus1d/fold1/seed0"), scores("of/r2plus1d/fold1/seed0")]
     streams[1].values[:] = -streams[1].values

@@ -68,8 +68,14 @@ FEATURES = list(
     dict.fromkeys(entry.features for entry in CONFIG.methods if entry.features)
 )
 COMPARED = [
-    *dict.fromkeys(["baseline", PROPOSED] if "baseline" in VARIANTS else [PROPOSED]),
-    *(entry.name for entry in CONFIG.methods),
+    *dict.fromkeys(
+        [
+            *(["baseline"] if "baseline" in VARIANTS else []),
+            PROPOSED,
+            *(name for parts in CONFIG.fusion.combined.values() for name in parts),
+            *(entry.name for entry in CONFIG.methods),
+        ]
+    )
 ]
 
 
@@ -199,6 +205,18 @@ def method_options(wildcards):
     ]
     return " ".join(
         [fusion_options(wildcards), repeated("--method-weights", own)]
+    ).strip()
+
+
+# Of the table of methods, which has rows of methods that are fused with each other, too.
+def combined_options(wildcards):
+    fusions = [
+        f"{name}:"
+        + ",".join(f"{method}={weight}" for method, weight in weights.items())
+        for name, weights in CONFIG.fusion.combined.items()
+    ]
+    return " ".join(
+        [method_options(wildcards), repeated("--combined", fusions)]
     ).strip()
 
 

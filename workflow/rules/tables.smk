@@ -231,7 +231,7 @@ rule methods:
         "../../envs/environment.yaml"
     threads: 1
     params:
-        fusion=method_options,
+        fusion=combined_options,
         proposed=PROPOSED,
         stem=f"{RESULTS}/figures/classes_methods",
     shell:
