@@ -15,7 +15,7 @@ ORDER = (  # what stands on one line does not import each other
     ("explain",),
     ("methods",),
     ("training", "features", "extraction"),
-    ("models",),
+    ("models", "encoding"),
     ("sampling", "datasets", "warped", "evaluation"),
     ("video", "flow"),
     ("data",),

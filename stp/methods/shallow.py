@@ -7,8 +7,9 @@ never as pickled code.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +25,7 @@ from stp.errors import UserError
 from stp.evaluation.run_facts import RunFacts
 from stp.methods import Method, Task
 from stp.system.devices import Compute
+from stp.system.progress import progress
 from stp.training.log import EpochTally, log_row, write_log
 from stp.training.model_file import ModelFile, TrainedOn, write_model
 from stp.training.run import Run
@@ -63,6 +65,20 @@ class StoredClips(Sequence[np.ndarray]):
             )
         return stored
 
+    def lengths(self) -> np.ndarray:
+        """The first axis of each clip's array, int64 (clips,); nothing is read."""
+        return np.array([self.fields.shape(name)[0] for name in self.names], np.int64)
+
+
+def stacked(vectors: Iterable[np.ndarray], number: int) -> np.ndarray:
+    """np.stack of `number` vectors, which are not held all at once beside the result."""
+    rows = iter(vectors)
+    first = next(rows)
+    stack = np.empty((number, *first.shape), first.dtype)
+    for row, vector in enumerate(chain([first], rows)):
+        stack[row] = vector
+    return stack
+
 
 class Encoder(Protocol):
     """Turns the stored features of a clip into a vector, after it has learnt from the training clips of a fold."""
@@ -95,7 +111,7 @@ class FunctionEncoder:
     function: Vector
 
     def fit(self, clips: StoredClips, labels: np.ndarray, seed: int) -> np.ndarray:
-        return np.stack([self.vector(stored) for stored in clips])
+        return stacked(map(self.vector, clips), len(clips))
 
     def vector(self, stored: np.ndarray) -> np.ndarray:
         return self.function(self.options, stored)
@@ -145,12 +161,11 @@ class ShallowRecogniser:
     def vectors(self, clips: Sequence[str], fields: Mapping[str, ClipFields]) -> np.ndarray:
         """One vector per clip, concatenated over the modalities of the run: (clips, D)."""
         stored = {name: StoredClips(fields[name], tuple(clips), self.run.name.method) for name in self.encoders}
-        return np.stack(
-            [
-                np.concatenate([encoder.vector(stored[name][i]) for name, encoder in self.encoders.items()])
-                for i in range(len(clips))
-            ]
+        vectors = (
+            np.concatenate([encoder.vector(stored[name][i]) for name, encoder in self.encoders.items()])
+            for i in progress(range(len(clips)), desc="vectors", unit="clip")
         )
+        return stacked(vectors, len(clips))
 
     def scores(
         self, clips: Sequence[str], fields: Mapping[str, ClipFields], views: Views, compute: Compute
@@ -206,7 +221,7 @@ def encoded_method(
             encoder.fit(StoredClips(task.fields[modality], names, run.name.method), labels, run.name.seed)
             for modality, encoder in recogniser.encoders.items()
         ]
-        vectors = np.concatenate(parts, axis=1)
+        vectors = np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
         recogniser.pipeline.fit(vectors, labels)
         values = decision_values(recogniser.pipeline, vectors)
         tally = EpochTally.empty(len(run.classes))

@@ -25,6 +25,7 @@ from stp.training.run import Run
 from stp.training.session import Session
 from tests import tiny_resnet
 from tests.runs import StopAfter
+from tests.trajectories import stored_clips
 
 CPU = Compute(torch.device("cpu"))
 CLASSES = ("down", "up")
@@ -74,6 +75,8 @@ ROWS = [
     Row("video_network", VIDEO | {"backbone": "r2plus1d_18"}, "rgb"),
     Row("svm", network=False),
     Row("c3d_svm", network=False),
+    Row("idt", {"gaussians": 4, "sample": 1000}, "idt", network=False),
+    Row("idt", {"encoding": "bag_of_words", "words": 10, "sample": 1000}, "idt", network=False),
 ]
 NETWORKS = [row for row in ROWS if row.network]
 
@@ -104,12 +107,14 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ClipFields]:
             values = rng.normal(size=(6, 5)).astype(np.float32)
             values[:, 2] += sign
             features.store(clip.clip, values)
-    return {name: ClipFields([file]) for name, file in files.items()}
+    stored = {name: ClipFields([file]) for name, file in files.items()}
+    return stored | {"idt": stored_clips(folder / "idt.h5", CLIPS, CLASSES)}
 
 
 def seen(row: Row, stored: dict[str, ClipFields]) -> dict[str, ClipFields]:
     """What a method is given: the stored fields, or the features, of each modality of its input."""
-    return {name: stored[name if row.network else "features"] for name in row.input.split("+")}
+    features = not row.network and row.input != "idt"
+    return {name: stored["features" if features else name] for name in row.input.split("+")}
 
 
 def found(row: Row) -> tuple[Method, Run]:

@@ -1,0 +1,1 @@
+"""Encodings: what turns the many local descriptors of a clip into one vector. They are learnt from training clips."""
