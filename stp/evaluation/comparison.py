@@ -7,7 +7,8 @@ Reported figures are data (`config/reported/NAME.csv`), one row per method and m
     reported              percent; empty if nobody has reported a figure
     source                who reported the figure
     data                  the data that the figure was reported on
-    streams, variant      input and method of our run that measures it, such as rgb+of+wof and 3-level; empty if none
+    streams, variant      input and method of our run that measures it, such as rgb+of+wof and 3-level, or idt and idt;
+                          empty if none
     note
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from stp.config import FEATURE_SOURCES
 from stp.data.modalities import MODALITIES
 from stp.errors import UserError
 from stp.evaluation.fused import Predictions, clip_outcomes, clip_shares, input_name
@@ -41,7 +43,7 @@ def read_reported(path: Path) -> pd.DataFrame:
         if row["metric"] not in METRICS:
             raise UserError(f"{where}: metric '{row['metric']}' is unknown; allowed are {', '.join(METRICS)}")
         streams = row["streams"].split("+") if row["streams"] else []
-        if bool(streams) != bool(row["variant"]) or not set(streams) <= set(MODALITIES):
+        if bool(streams) != bool(row["variant"]) or not set(streams) <= {*MODALITIES, *FEATURE_SOURCES}:
             raise UserError(
                 f"{where}: streams '{row['streams']}' and variant '{row['variant']}' are no run of ours; give both, "
                 "such as rgb+of and 3-level, or leave both empty"

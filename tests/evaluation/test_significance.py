@@ -304,6 +304,7 @@ def test_a_comparison_without_scores_has_reported_figures_alone(tmp_path: Path) 
         ("a,b,acuracy,1,c,d,,,", "line 2: metric 'acuracy' is unknown; allowed are class_accuracy, accuracy"),
         ("a,b,accuracy,high,c,d,,,", "line 2: reported 'high' is not a number"),
         ("a,b,accuracy,1,c,d,rgb,,", "line 2: streams 'rgb' and variant '' are no run of ours"),
+        ("a,b,accuracy,1,c,d,trajectories,idt,", "line 2: streams 'trajectories' and variant 'idt' are no run of ours"),
         ("a,b,accuracy,1,c,d,,baseline,", "line 2: streams '' and variant 'baseline' are no run of ours"),
     ],
 )
@@ -335,6 +336,7 @@ def test_methods_of_the_papers_tables_have_runs_of_ours() -> None:
                 runs[row["method"].split(" [")[0]] = (row["streams"], row["variant"])
                 assert row["note"].split(". ")[-1].startswith("Here "), row["method"]
     assert runs == {
+        "iDT": ("idt", "idt"),
         "C3D": ("rgb", "c3d_svm"),
         "STPP Net": ("rgb", "stpp"),
         "TPP Net": ("rgb+of", "tpp"),
