@@ -8,13 +8,16 @@ BatchNorm = nn.modules.batchnorm._BatchNorm  # of images and of volumes
 class FrozenBatchNorm(nn.Module):
     """A batch norm as a fixed affine map, followed by its activation if it has one (timm's BatchNormAct2d).
 
-    (B, C, ...) -> the same shape and dtype. Its tensors are buffers: they have no gradient and ignore the batch.
+    (B, C, ...) -> the same shape and dtype. Its tensors are buffers: they have no gradient and ignore the batch. The
+    map is computed once, when they are set or loaded.
     """
 
     weight: Tensor
     bias: Tensor
     running_mean: Tensor
     running_var: Tensor
+    scale: Tensor
+    shift: Tensor
 
     def __init__(self, norm: BatchNorm) -> None:
         super().__init__()
@@ -23,13 +26,22 @@ class FrozenBatchNorm(nn.Module):
         self.eps = norm.eps
         self.drop = getattr(norm, "drop", nn.Identity())
         self.act = getattr(norm, "act", nn.Identity())
+        for name, value in zip(("scale", "shift"), self._map(), strict=True):
+            self.register_buffer(name, value, persistent=False)
+        self.register_load_state_dict_post_hook(self._update)
+
+    def _map(self) -> tuple[Tensor, Tensor]:
+        """Factor and summand of each channel."""
+        scale = self.weight * (self.running_var + self.eps).rsqrt()
+        return scale, self.bias - self.running_mean * scale
+
+    def _update(self, *_: object) -> None:
+        self.scale, self.shift = self._map()
 
     def forward(self, x: Tensor) -> Tensor:
-        scale = self.weight * (self.running_var + self.eps).rsqrt()
-        shift = self.bias - self.running_mean * scale
         # Adding in place gives the same bits and saves a pass over the maps.
         channels = (-1, *(1,) * (x.dim() - 2))
-        normalised = (x * scale.view(channels)).add_(shift.view(channels)).to(x.dtype)
+        normalised = (x * self.scale.view(channels)).add_(self.shift.view(channels)).to(x.dtype)
         output: Tensor = self.act(self.drop(normalised))
         return output
 

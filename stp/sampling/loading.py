@@ -34,6 +34,10 @@ from stp.system.prefetch import prefetch
 
 log = logging.getLogger(__name__)
 
+# Estimates of what computing takes of a GPU's memory: of a training step for each image of 224 pixels, counted over the
+# maps of BN-Inception, and of libraries and work space for all of it.
+STEP_BYTES = 24 << 20
+SPARE_BYTES = 3 << 29
 BATCHES_AHEAD = 3
 BATCHES_AT_ONCE = 2  # so that threads without work in the last samples of a batch begin with the next one
 
@@ -271,6 +275,16 @@ def free_memory(device: torch.device) -> int:
     return process_memory().free
 
 
+def step_bytes(images: int, size: int) -> int:
+    """Bytes of a GPU's memory that a training step is expected to take, on images `size` pixels high and wide."""
+    return round(images * STEP_BYTES * (size / 224) ** 2)
+
+
+def room_for_fields(free: int, share: float, computing: int) -> float:
+    """Bytes that fields may take of the `free` ones: their share, but nothing that computing on a GPU needs itself."""
+    return max(0.0, min(share * free, free - computing))
+
+
 def open_fields(
     fields: InputFields,
     clips: Sequence[str],
@@ -278,8 +292,11 @@ def open_fields(
     resident: Residence = Compute.resident,
     memory_share: float = Compute.memory_share,
     columns: Sequence[int] = (),
+    computing: int = 0,
 ) -> DeviceFields:
     """The fields of these clips for a device; for several modalities, `columns` are those of the sampler.
+
+    `computing` bytes of a GPU's memory are left for what is computed with them (`step_bytes`).
 
     `resident`: "auto" loads them where they take at most `memory_share` of the free memory, unless the device is a CPU
     and they need no decoding: memory maps then do as well, for all processes together.
@@ -288,7 +305,7 @@ def open_fields(
         UserError: "always" was asked for, but they do not fit or differ in frame size.
     """
     if isinstance(fields, JointFields):
-        parts = [open_fields(part, clips, device, resident, memory_share) for part in fields.parts]
+        parts = [open_fields(part, clips, device, resident, memory_share, computing=computing) for part in fields.parts]
         return JointDeviceFields(fields, parts, columns)
     shapes = [fields.shape(clip) for clip in clips]
     needed = sum(map(math.prod, shapes))
@@ -299,7 +316,8 @@ def open_fields(
         return MappedFields(fields)
     if resident != "never":
         with one_at_a_time("memory"):  # or jobs that start together would all count on the same memory
-            room = memory_share * free_memory(device)
+            needed_besides = computing + SPARE_BYTES if device.type == "cuda" else 0
+            room = room_for_fields(free_memory(device), memory_share, needed_besides)
             words += f"; {room / 2**30:.2f} GiB may be used"
             if alike and needed <= room:
                 log.info("resident on %s: %s", device, words)

@@ -3,7 +3,7 @@
 Nothing is read here: the same samples give the same images wherever the fields are stored (`stp.sampling.loading`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -127,10 +127,10 @@ def draw_batch(drawing: Drawing, fields: InputFields, clips: Sequence[Clip], rng
 
 def draw_epoch(
     drawing: Drawing, fields: InputFields, clips: Sequence[Clip], classes: Sequence[str], rng: np.random.Generator
-) -> list[TrainingBatch]:
+) -> Iterator[TrainingBatch]:
     """The batches of an epoch: every clip once, in random order, or clips drawn to balance the classes.
 
-    Everything that is random about an epoch's images is drawn here.
+    Everything that is random about an epoch's images is drawn here, batch by batch as they are taken.
     """
     number = {name: i for i, name in enumerate(classes)}
     if drawing.balance_power:
@@ -139,12 +139,10 @@ def draw_epoch(
         order = rng.choice(len(clips), len(clips), p=shares)
     else:
         order = rng.permutation(len(clips))
-    batches = []
     for first in range(0, len(order), drawing.batch_videos):
         chosen = [clips[i] for i in order[first : first + drawing.batch_videos]]
         labels = np.array([number[clip.label] for clip in chosen], np.int64)
-        batches.append(TrainingBatch(draw_batch(drawing, fields, chosen, rng), labels))
-    return batches
+        yield TrainingBatch(draw_batch(drawing, fields, chosen, rng), labels)
 
 
 @dataclass(frozen=True, eq=False)

@@ -55,13 +55,13 @@ def select_device(name: str = "auto") -> torch.device:
 
 @contextmanager
 def reserved_device(name: str = "auto", share: int = 1) -> Iterator[torch.device]:
-    """`select_device`; if several GPUs are visible and none is named, one with fewer than `share` runs on it.
+    """`select_device`; unless a GPU is named by its number, one of those visible with fewer than `share` runs on it.
 
-    Snakemake and other local schedulers count GPUs but do not assign them. GPUs that CUDA_VISIBLE_DEVICES hides, as
-    SLURM does, are not used. Waits while all GPUs are in use.
+    Snakemake and other local schedulers count GPUs but do not assign them, and count none unless they are told to. GPUs
+    that CUDA_VISIBLE_DEVICES hides, as SLURM does, are not used. Waits while all GPUs are in use.
     """
     device = select_device(name)
-    if device.type != "cuda" or device.index is not None or torch.cuda.device_count() < 2:
+    if device.type != "cuda" or device.index is not None:
         yield device
         return
     with reserved_slot(visible_gpus(), share, Path(tempfile.gettempdir())) as index:
@@ -75,11 +75,8 @@ def use(device: torch.device) -> None:
 
 
 def visible_gpus() -> list[str]:
-    """Names of the GPUs in torch's order: as in CUDA_VISIBLE_DEVICES, or their numbers."""
-    count = torch.cuda.device_count()
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = visible.split(",") if visible else map(str, range(count))
-    return [re.sub(r"[^\w-]", "_", name.strip()) for name in names][:count]
+    """The UUIDs of the GPUs in torch's order: a card has one, whatever CUDA_VISIBLE_DEVICES calls it in a job."""
+    return [str(torch.cuda.get_device_properties(number).uuid) for number in range(torch.cuda.device_count())]
 
 
 def configure(device: torch.device, deterministic: bool = False, shapes_repeat: bool = True) -> None:

@@ -1,13 +1,26 @@
 """Versions of everything that can change a number, written into every file the package makes."""
 
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 from stp import __version__
 
-PACKAGES = ("numpy", "av", "opencv-contrib-python-headless", "numba", "h5py", "torch", "torchvision", "timm")
+OPENCV = "opencv-contrib-python-headless"
+PACKAGES = ("numpy", "av", OPENCV, "numba", "h5py", "torch", "torchvision", "timm")
 
 
 def versions() -> dict[str, str]:
     """Name -> version of Python and of the packages that do the arithmetic."""
-    return {"stp": __version__, "python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+    return {"stp": __version__, "python": platform.python_version()} | dict(map(_version, PACKAGES))
+
+
+def _version(package: str) -> tuple[str, str]:
+    """Name and version of a package; any other build of OpenCV is called `opencv`, by the version that it reports."""
+    try:
+        return package, version(package)
+    except PackageNotFoundError:
+        if package != OPENCV:
+            raise
+        import cv2  # conda's, a build of one's own, or another wheel
+
+        return "opencv", cv2.__version__

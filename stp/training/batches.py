@@ -1,6 +1,7 @@
 """Training batches: an epoch's samples as images and labels on the device."""
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -10,10 +11,14 @@ from stp.sampling.samples import Sampler, TrainingBatch
 
 
 def training_images(
-    sampler: Sampler, input_size: int, source: DeviceFields, epoch: Sequence[TrainingBatch]
+    sampler: Sampler, input_size: int, source: DeviceFields, epoch: Iterable[TrainingBatch]
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """An epoch's batches on the device: images (B, N, K, stack * C, size, size) float32 and labels (B,) int64."""
-    images = source.images((batch.samples for batch in epoch), input_size)
-    for batch, flat in zip(epoch, images, strict=True):
+    """An epoch's batches on the device: images (B, N, K, stack * C, size, size) float32 and labels (B,) int64.
+
+    Batches are taken one by one, a few ahead of their use.
+    """
+    taken, made = itertools.tee(epoch)
+    images = source.images((batch.samples for batch in taken), input_size)
+    for batch, flat in zip(made, images, strict=True):
         shape = (len(batch.samples), sampler.segments, sampler.subsegments)
         yield flat.unflatten(0, shape), upload(torch.from_numpy(batch.labels), source.device)

@@ -5,6 +5,7 @@ from the run's seed alone. A training that is stopped or killed and then run aga
 uninterrupted one. On a GPU the weights agree up to rounding, and exactly if the training is `deterministic`.
 """
 
+import itertools
 import json
 import logging
 import math
@@ -25,7 +26,7 @@ from stp.data.index import Clip
 from stp.data.joint import InputFields
 from stp.errors import UserError
 from stp.models.segment_network import SegmentNetwork
-from stp.sampling.loading import DeviceFields, open_fields
+from stp.sampling.loading import DeviceFields, open_fields, step_bytes
 from stp.sampling.samples import Drawing, Sampler, class_weights, draw_epoch
 from stp.system.devices import Compute, autocast, channels_last, configure, full_memory_named
 from stp.system.machine import builds_c
@@ -152,10 +153,11 @@ class Training:
         self.network.train()
         weights = self.plan.loss_weights(clips)
         weights = None if weights is None else weights.to(self.device)
-        epoch = draw_epoch(self.plan.drawing(), source.fields, clips, self.run.classes, self.rng)
-        left = epoch[self.tally.batches :]
-        began = time.perf_counter()
-        made = training_images(self.plan.sampler, self.plan.options.input_size, source, left)
+        drawing, began = self.plan.drawing(), time.perf_counter()
+        number = math.ceil(len(clips) / drawing.batch_videos)
+        epoch = draw_epoch(drawing, source.fields, clips, self.run.classes, self.rng)
+        taken, left = itertools.tee(itertools.islice(epoch, self.tally.batches, None))
+        made = training_images(self.plan.sampler, self.plan.options.input_size, source, taken)
         following = next(made, None)
         for batch in left:
             assert following is not None
@@ -167,8 +169,8 @@ class Training:
                 raise self._diverged(f"the loss is {loss}")
             now = time.perf_counter()
             self.tally.add(loss, batch.labels, predictions.numpy(), images.shape[:3].numel(), now - began)
-            yield self._end_epoch() if self.tally.batches == len(epoch) else None
-            began = time.perf_counter()
+            began = now  # whoever takes the row also takes of the epoch's time
+            yield self._end_epoch(began) if self.tally.batches == number else None
 
     def step(self, images: Tensor, labels: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """One step of SGD on images (B, N, K, C, size, size), labels (B,): mean loss and predicted classes (B,).
@@ -188,8 +190,9 @@ class Training:
         self.optimiser.step()
         return loss.detach(), scores.mean(1).argmax(1)
 
-    def _end_epoch(self) -> Row:
+    def _end_epoch(self, began: float) -> Row:
         self._check_finite()
+        self.tally.seconds += time.perf_counter() - began
         rate = self.stream.learning_rate * float(self.schedule.get_last_lr()[0] / self.schedule.base_lrs[0])
         self.schedule.step()
         peak = torch.cuda.max_memory_allocated(self.device) >> 20 if self.device.type == "cuda" else 0
@@ -269,6 +272,12 @@ def compiles(plan: Plan, clips: int, compute: Compute) -> bool:
     return choice == "always" or (choice == "auto" and pays)
 
 
+def images_of_step(plan: Plan, compute: Compute) -> int:
+    """Images that a step of SGD holds in memory at once."""
+    videos = min(plan.options.batch_videos, compute.micro_batch_videos or plan.options.batch_videos)
+    return videos * plan.sampler.segments * plan.sampler.subsegments
+
+
 def train(plan: Plan, fields: InputFields, clips: Sequence[Clip], compute: Compute, session: Session) -> SegmentNetwork:
     """Train a network on its fold's training clips, and write its log.
 
@@ -291,6 +300,7 @@ def train(plan: Plan, fields: InputFields, clips: Sequence[Clip], compute: Compu
             compute.resident,
             compute.memory_share,
             plan.sampler.columns,
+            step_bytes(images_of_step(plan, compute), plan.options.input_size),
         )
         training = begin(plan, compute, session)
         if compiles(plan, len(clips), compute):

@@ -84,7 +84,8 @@ class Scorer:
         batches = pack(views, IMAGES_AT_ONCE_ON_GPU) if on_gpu else divide(views, IMAGES_AT_ONCE)
         for images in source.images(batches, self.options.input_size):
             with autocast(source.device, self.options.precision):
-                yield self.network.backbone(images.contiguous(memory_format=torch.channels_last)).float()
+                features = self.network.backbone(images.contiguous(memory_format=torch.channels_last)).float()
+            yield features  # outside, or whoever takes them would compute in that precision, too
 
     def score_clips(self, source: DeviceFields, clips: Sequence[ScoredSegments]) -> Iterator[np.ndarray]:
         """Scores of each clip, averaged over its views: float32 (segments, classes).

@@ -1,5 +1,6 @@
 """BN-Inception, weights in the public form, the pyramid and its linear identity."""
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from torch import nn
 from stp.errors import UserError
 from stp.methods import pyramid
 from stp.models.backbones import build_backbone, weights_report
-from stp.models.batch_norm import freeze_batch_norms
+from stp.models.batch_norm import FrozenBatchNorm, freeze_batch_norms
 from stp.models.bninception import BNInception
 from stp.models.convnet import ConvNet
 from stp.models.micro_batches import micro_batch_features
@@ -142,6 +143,15 @@ def test_partial_batch_norm_freezes_all_but_the_first_exactly() -> None:
     assert left == ["network.conv1_7x7_s2_bn"]
     trained = {name for name, parameter in backbone.named_parameters() if "_bn." in name}
     assert trained == {"network.conv1_7x7_s2_bn.weight", "network.conv1_7x7_s2_bn.bias"}
+
+
+def test_a_frozen_norm_is_the_one_that_is_loaded() -> None:
+    torch.manual_seed(0)
+    norm = shaken(nn.Sequential(nn.BatchNorm2d(3)))[0].eval()
+    frozen = FrozenBatchNorm(nn.BatchNorm2d(3))
+    frozen.load_state_dict({name: value for name, value in norm.state_dict().items() if "num_batches" not in name})
+    images = torch.randn(2, 3, 4, 4)
+    torch.testing.assert_close(copy.deepcopy(frozen)(images), norm(images))
 
 
 def shaken(network: nn.Module) -> nn.Module:

@@ -51,7 +51,7 @@ def plan(modality: str = "of", name: str = "3-level") -> Plan:
 
 
 def epoch(plan: Plan, fields: ClipFields, rng: np.random.Generator) -> list[TrainingBatch]:
-    return draw_epoch(plan.drawing(), fields, CLIPS, plan.run.classes, rng)
+    return list(draw_epoch(plan.drawing(), fields, CLIPS, plan.run.classes, rng))
 
 
 def epochs(plan: Plan, fields: ClipFields) -> list[TrainingBatch]:

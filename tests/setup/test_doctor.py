@@ -82,14 +82,13 @@ def test_videos_that_cannot_be_written_block(monkeypatch: pytest.MonkeyPatch) ->
 def test_gpus_are_listed_with_their_memory_and_the_runs_on_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    properties = SimpleNamespace(name="GPU X", major=9, minor=0)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: properties)
+    cards = [SimpleNamespace(name="GPU X", major=9, minor=0, uuid=f"card{number}") for number in range(2)]
+    monkeypatch.setattr(torch.cuda, "get_device_properties", cards.__getitem__)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: (number * 2**30, 80 * 2**30))
     monkeypatch.setattr(doctor.tempfile, "gettempdir", lambda: str(tmp_path))
-    with (tmp_path / "stp-gpu1-0.lock").open("w") as held:
+    with (tmp_path / "stp-gpucard1-0.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         _, first, second = doctor.gpu_findings()
     assert (first.subject, first.used) == ("GPU 0", "held by no run")

@@ -6,6 +6,8 @@ import os
 import signal
 from multiprocessing.synchronize import Event
 from pathlib import Path
+from types import SimpleNamespace
+from uuid import UUID
 
 import pytest
 import torch
@@ -57,30 +59,47 @@ def test_place_of_a_killed_process_is_free_again(tmp_path: Path, monkeypatch: py
     assert len(looks) == 1  # it was taken, and waited for
 
 
-def test_several_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """The UUIDs of the GPUs that this process sees, to be changed by the test."""
+    seen: list[str] = []
     monkeypatch.setattr("stp.system.devices.tempfile.gettempdir", lambda: str(tmp_path))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(seen))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: SimpleNamespace(uuid=UUID(seen[number])))
+    return seen
+
+
+CARDS = [f"{number:032x}" for number in range(4)]
+
+
+def test_several_gpus_are_shared_out(gpus: list[str]) -> None:
+    gpus[:] = CARDS[:2]
     with reserved_device("auto") as first, reserved_device("auto") as second:
         assert [first.index, second.index] == [0, 1]
     with reserved_device("cuda:1") as device:
         assert device == torch.device("cuda:1")
 
 
-def test_processes_that_see_other_gpus_agree_which_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("stp.system.devices.tempfile.gettempdir", lambda: str(tmp_path))
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+def test_processes_that_see_other_gpus_agree_which_is_taken(gpus: list[str]) -> None:
+    gpus[:] = CARDS[2], CARDS[3]
     with reserved_device("auto") as first:
-        assert first.index == 0  # number 2 of the machine
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+        assert first.index == 0
+        gpus[:] = CARDS[2], CARDS[1]  # the same card is taken, whatever its number is here
         with reserved_device("auto") as second:
             assert second.index == 1
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)  # as in a job of SLURM's
-    with reserved_device("auto") as device:
-        assert device == torch.device("cuda")
+
+
+def test_a_single_gpu_has_one_run_at_a_time_too(gpus: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def waited(_: float) -> None:
+        raise TimeoutError
+
+    gpus[:] = CARDS[:1]
+    monkeypatch.setattr("stp.system.gpu_slots.time.sleep", waited)
+    with reserved_device("auto", 2) as first, reserved_device("cuda", 2) as second:
+        assert (first.index, second.index) == (0, 0)
+        with pytest.raises(TimeoutError), reserved_device("auto", 2):
+            pass
 
 
 def test_locks_are_for_every_user(tmp_path: Path) -> None:

@@ -19,12 +19,15 @@ from stp.errors import UserError
 from stp.methods import Task, pyramid
 from stp.models.pyramid import TemporalPyramidNetwork
 from stp.sampling.crops import fixed_crops
+from stp.sampling.loading import open_fields, room_for_fields, step_bytes
+from stp.sampling.samples import draw_epoch, scored_segments
 from stp.sampling.segments import even_starts, subsegment_fields
 from stp.system.devices import Compute
 from stp.training.log import LOG_COLUMNS, EpochTally, log_row
-from stp.training.loop import IMAGES_WORTH_COMPILING, Training, compiles, train
+from stp.training.loop import IMAGES_WORTH_COMPILING, Training, compiles, images_of_step, train
 from stp.training.model_file import TrainedOn
 from stp.training.run import Run
+from stp.training.scoring import Scorer
 from stp.training.session import Session
 from tests.plain import cut
 from tests.runs import make_run, plan_of, pyramid_network, read_run, untrained
@@ -214,6 +217,78 @@ def test_dropout_is_on_features_and_in_training_only() -> None:
         network.train(mode)(torch.zeros(2, 3, 4, 10, 1, 1))
     assert (seen[0][..., 3000:] == 0).float().mean() == pytest.approx(0.7, abs=0.02)  # level 3: sub-segments themselves
     assert (seen[1] == 1).all()
+
+
+def test_an_epochs_seconds_are_all_of_its_wall_time(
+    clips: tuple[ClipFields, list[Clip]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Drawing its samples, taking its rows and the last check of its weights count, too."""
+    clock = [0.0]
+    monkeypatch.setattr("stp.training.loop.time.perf_counter", lambda: clock[0])
+    fields, rows = clips
+    training = Training(plan_of(tiny_run()), CPU)
+    draw, check = training.plan.sampler.draw, training._check_finite
+
+    def slow_draw(*arguments: Any) -> np.ndarray:
+        clock[0] += 1
+        return draw(*arguments)
+
+    def slow_check() -> None:
+        clock[0] += 100
+        check()
+
+    monkeypatch.setattr(type(training.plan.sampler), "draw", lambda self, *arguments: slow_draw(*arguments))
+    monkeypatch.setattr(training, "_check_finite", slow_check)
+    source = open_fields(fields, [clip.clip for clip in rows], CPU.device)
+    for row in training.steps(source, rows):
+        if row:
+            assert float(dict(zip(LOG_COLUMNS, row, strict=True))["seconds"]) == clock[0]
+        clock[0] += 10  # whoever takes the row saves a state
+    assert clock[0] == 12 * 1 + 100 + 3 * 10
+
+
+def test_an_epoch_is_drawn_batch_by_batch_in_one_order(clips: tuple[ClipFields, list[Clip]]) -> None:
+    fields, rows = clips
+    plan = plan_of(tiny_run())
+    whole, single = np.random.default_rng(3), np.random.default_rng(3)
+    expected = list(draw_epoch(plan.drawing(), fields, rows, ("up", "down"), whole))
+    epoch = draw_epoch(plan.drawing(), fields, rows, ("up", "down"), single)
+    first = next(epoch)
+    assert single.bit_generator.state != whole.bit_generator.state  # the others are not drawn yet
+    for batch, same in zip([first, *epoch], expected, strict=True):
+        assert [sample.clip for sample in batch.samples] == [sample.clip for sample in same.samples]
+        for sample, other in zip(batch.samples, same.samples, strict=True):
+            assert (sample.indices == other.indices).all()
+            assert sample.crop == other.crop
+    assert single.bit_generator.state == whole.bit_generator.state
+
+
+def test_whoever_takes_features_does_not_compute_in_their_precision(clips: tuple[ClipFields, list[Clip]]) -> None:
+    fields, rows = clips
+    run = tiny_run(precision="bfloat16")
+    scorer = Scorer(pyramid.build(run), run.options, plan_of(run).sampler).on(CPU.device)
+    source = open_fields(fields, [rows[0].clip], CPU.device)
+    segments = scored_segments(fields, rows[0].clip, scorer.sampler, Views(2, 1))
+    taken = []
+    for features in scorer.pass_backbone(source, segments.views):
+        taken.append(features)
+        assert not torch.is_autocast_enabled("cpu")
+    assert taken
+
+
+def test_a_step_of_384_images_leaves_nine_gigabytes_to_itself() -> None:
+    compute = Compute(torch.device("cpu"))
+    run = tiny_run(batch_videos=32, input_size=224)
+    assert images_of_step(plan_of(run), compute) == 384  # 3 segments of 4 sub-segments
+    assert step_bytes(384, 224) == 384 * 24 * 2**20
+    assert step_bytes(384, 112) == step_bytes(96, 224)
+    assert images_of_step(plan_of(run), replace(compute, micro_batch_videos=8)) == 96
+
+
+def test_fields_take_their_share_but_nothing_that_computing_needs() -> None:
+    assert room_for_fields(80, 0.6, 10) == 48
+    assert room_for_fields(24, 0.6, 15) == 9
+    assert room_for_fields(8, 0.6, 15) == 0
 
 
 def test_a_row_of_the_log_is_what_its_columns_say() -> None:

@@ -30,6 +30,8 @@ except UserError as error:
 config.update(filled)
 
 RESULTS = config["results"].rstrip("/")
+# Trainings of the same network compile it once, whichever node of a cluster they run on.
+os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", os.path.abspath(f"{RESULTS}/compiled"))
 DATASET = config["dataset"]
 SUBMISSION = config["submission"]
 
