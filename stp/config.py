@@ -100,11 +100,12 @@ class StorageFormat:
 
 @dataclass(frozen=True)
 class Flow:
-    """TV-L1 flow; +-`bound` pixels/frame map to the bytes 0..255."""
+    """TV-L1 flow; +-`bound` pixels/frame map to the bytes 0..255. A job has `threads`, with 0 those of other jobs."""
 
     backend: str = "auto"
     semantics: Semantics = "opencv-cpu"
     bound: float = 20
+    threads: int = 0
 
 
 @dataclass(frozen=True)

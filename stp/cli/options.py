@@ -191,12 +191,16 @@ def read_all_scores(paths: list[Path], fusion: Fusion, hidden: bool = False) -> 
 
 @contextmanager
 def gpu_of_flow(engine: str) -> Iterator[None]:
-    """Reserve a GPU for the backend triton while the block runs; the other backends need none."""
-    if engine != "triton":
+    """Reserve a GPU while the block runs, for backends that compute on one; torch does where there is one."""
+    if engine not in ("triton", "torch", "opencv-cuda"):
         yield
         return
     from stp.system.devices import reserved_device, use  # imports torch
 
     with reserved_device() as device:
         use(device)
+        if engine == "opencv-cuda":
+            from stp.flow.opencv_engines import use_gpu
+
+            use_gpu(device.index or 0)
         yield

@@ -33,6 +33,11 @@ def opencv_cuda_available() -> bool:
     )
 
 
+def use_gpu(number: int) -> None:
+    """Make a GPU the one that `tvl1_opencv_cuda` computes on when this thread calls it."""
+    cv2.cuda.setDevice(number)
+
+
 def tvl1_opencv(previous: np.ndarray, following: np.ndarray, parameters: TVL1Parameters, threads: int) -> np.ndarray:
     """Flow (N, 2, H, W) float32 of uint8 (N, H, W) pairs by `cv2.optflow`, one at a time: it is not thread-safe."""
     p = parameters
@@ -64,12 +69,15 @@ def tvl1_opencv_cuda(
     The numbers are not the CPU's: there is no median filter; inner x outer iterations run in one loop, with a stop test
     on some iterations only; the cubic warp has a = -0.5 and renormalised weights, and the pyramid no half-pixel shift.
 
-    `streams` pairs are computed at a time, each in its own thread, because the stop test makes the caller wait.
+    `streams` pairs are computed at a time, each in its own thread, because the stop test makes the caller wait. They
+    compute on the GPU of the thread that calls.
     """
     p = parameters
+    gpu = cv2.cuda.getDevice()
     flow = np.empty((len(previous), 2, *previous.shape[1:]), np.float32)
 
     def compute(pairs: range) -> None:
+        cv2.cuda.setDevice(gpu)  # a thread begins on the first one
         solver = cv2.cuda.OpticalFlowDual_TVL1.create(  # type: ignore[attr-defined]  # not in a build without CUDA
             p.tau, p.lambda_, p.theta, p.nscales, p.warps, p.epsilon, p.inner * p.outer, p.scale_step, 0.0, False
         )

@@ -147,7 +147,7 @@ def test_partial_batch_norm_freezes_all_but_the_first_exactly() -> None:
 
 def test_a_frozen_norm_is_the_one_that_is_loaded() -> None:
     torch.manual_seed(0)
-    norm = shaken(nn.Sequential(nn.BatchNorm2d(3)))[0].eval()
+    norm = shaken(nn.BatchNorm2d(3)).eval()
     frozen = FrozenBatchNorm(nn.BatchNorm2d(3))
     frozen.load_state_dict({name: value for name, value in norm.state_dict().items() if "num_batches" not in name})
     images = torch.randn(2, 3, 4, 4)

@@ -48,6 +48,8 @@ KNOWN_COMPARISONS = sorted(
 
 LEARNED = ["fusion"] if config["fusion"]["learned"] else []
 TABLES = ["table1", *COMPARISONS, "claims", "statistics", "metrics", *LEARNED]
+# Backends of flow that compute on a GPU; torch does where there is one, but serves tests.
+GPU_FLOW = ("triton", "opencv-cuda")
 SHARDS = range(config["shards"])
 FOLDS = range(1, config["splits"]["folds"] + 1)
 SEEDS = config["training"]["seeds"]

@@ -13,11 +13,11 @@ rule flow:
         f"{RESULTS}/benchmarks/flow/{{shard}}.tsv"
     conda:
         "../../envs/environment.yaml"
-    threads: config["compute"]["threads"]
+    threads: config["flow"]["threads"] or config["compute"]["threads"]
     resources:
         mem_mb=growing(4000),
         runtime=growing(720),
-        gpu=1 if config["flow"]["backend"] in ("triton", "opencv-cuda") else 0,
+        gpu=1 if config["flow"]["backend"] in GPU_FLOW else 0,
     params:
         backend=config["flow"]["backend"],
         semantics=config["flow"]["semantics"],
