@@ -15,7 +15,7 @@ ORDER = (  # what stands on one line does not import each other
     ("explain",),
     ("methods",),
     ("training", "features", "extraction"),
-    ("models", "encoding"),
+    ("models", "encoding", "trajectories"),
     ("sampling", "datasets", "warped", "evaluation"),
     ("video", "flow"),
     ("data",),
