@@ -1,6 +1,7 @@
 """Recipes: how fields were made, so that those of any video are made alike.
 
-This module alone knows the parameters that shards of frames and flow hold as JSON (`stp.data.shards`):
+This module alone knows the parameters that shards of frames and flow hold as JSON (`stp.data.shards`), but for the
+bound (`stp.flow.bound_of`):
 
     frames        width, height; fps, unless each video keeps its own rate
     flow          frames (the parameters of its frames), backend, bound, step, tvl1
@@ -62,11 +63,6 @@ def shard_parameters(
     if modality == "wof":
         parameters |= {"detector": settings.detector, "warped_flow": asdict(settings.warped_flow)}
     return parameters if frames is None else parameters | {"frames": frames}
-
-
-def bound_of(parameters: Mapping[str, Any]) -> float:
-    """The pixels/frame that map to the ends of 0..255, from the parameters of a shard of flow."""
-    return float(parameters["bound"])
 
 
 def _facts(path: Path, modality: str, parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,10 +15,9 @@ from matplotlib.axes import Axes
 from stp.data.index import Clip, Index
 from stp.data.modalities import MODALITIES
 from stp.data.shards import ClipFields, StoredFields
-from stp.extraction.recipe import bound_of
 from stp.figures.explanations import CAPTION, VIDEO_HEIGHT, VIDEO_RATE, words_image
 from stp.figures.style import PAGE, save_figure, styled
-from stp.flow import dequantise
+from stp.flow import bound_of, dequantise
 from stp.flow.colours import colour_wheel, one_torch_thread
 from stp.video.writing import video_writer
 

@@ -6,6 +6,9 @@ training data then carry a bias of 2b / 255 pixels/frame, as much as a micro act
 `dequantise` and wherever a field is mirrored: v becomes 256 - v.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 ZERO = 128  # the byte of no motion
@@ -35,6 +38,11 @@ def dequantise(fields: np.ndarray, bound: float) -> np.ndarray:
     check_bound(bound)
     check_bytes(fields)
     return (fields.astype(np.float32) - ZERO) * np.float32(2 * bound / 255)
+
+
+def bound_of(parameters: Mapping[str, Any]) -> float:
+    """The pixels/frame that map to the ends of 0..255, from the parameters of a shard of flow."""
+    return float(parameters["bound"])
 
 
 def check_bound(bound: float) -> None:

@@ -24,8 +24,8 @@ from stp.training.model_file import TrainedOn, read_model
 from stp.training.run import Run
 from stp.training.session import Session
 from tests import tiny_resnet
+from tests.drawn_trajectories import stored_clips
 from tests.runs import StopAfter
-from tests.trajectories import stored_clips
 
 CPU = Compute(torch.device("cpu"))
 CLASSES = ("down", "up")
