@@ -105,6 +105,8 @@ def predict(
         raise UserError(f"{'--stride' if stride else '--figure'}: needs windows over time; give --window SECONDS, too")
     if figure and len(found) > MOST_TIMELINES:
         raise UserError(f"--figure: draws {MOST_TIMELINES} videos at most, not {len(found)}; give fewer")
+    if overlay and overlay.suffix != ".mp4":
+        raise UserError(f"--overlay: '{overlay}' is no mp4 file; end the name in .mp4")
     if overlay and len(found) > 1:
         raise UserError(f"--overlay: draws on one video, but {len(found)} are given; call once for each")
     if not found:

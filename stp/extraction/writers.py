@@ -143,8 +143,7 @@ def write_mp4(file: FlowFile, pool: ThreadPoolExecutor) -> Iterator[Append]:
 
         def append(fields: Fields) -> None:
             for image in pool.map(partial(colour_wheel, bound=file.bound), fields.flow):
-                even = np.pad(image, ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge")
-                video.write(cv2.cvtColor(even, cv2.COLOR_RGB2BGR))
+                video.write(np.pad(image, ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge"))
 
         yield append
 

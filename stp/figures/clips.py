@@ -124,4 +124,4 @@ def _save_video(path: Path, streams: Sequence[ClipFields], clip: Clip, length: i
         for place in range(length):
             moment = [images(stream, clip.clip, np.array([place]), full)[0] for stream in streams]
             row = np.hstack([cv2.resize(image, size, interpolation=cv2.INTER_LINEAR) for image in moment])
-            video.write(cv2.cvtColor(np.vstack([names, row]), cv2.COLOR_RGB2BGR))
+            video.write(np.vstack([names, row]))

@@ -166,7 +166,7 @@ def video_size(frames: np.ndarray, runs: int) -> tuple[int, int, int, int]:
 
 
 def save_video(path: Path, frames: np.ndarray, explanations: Sequence[Explanation]) -> None:
-    """Write the clip's frames (T, H, W, 3) uint8, once for each run, under its heat, as MPEG-4.
+    """Write the clip's frames (T, H, W, 3) uint8, once for each run, under its heat.
 
     A frame's heat is the mean over the sub-segments that contain it. A frame in none, which the run never saw, is dark.
     """
@@ -184,7 +184,7 @@ def save_video(path: Path, frames: np.ndarray, explanations: Sequence[Explanatio
                 image = overlay(frame, heat[chosen].mean(0)) if len(chosen) else frame // 3
                 large = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
                 canvas[top + CAPTION : top + CAPTION + height, left : left + width] = large
-            video.write(cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR))
+            video.write(canvas)
 
 
 def save_explanations(

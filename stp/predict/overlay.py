@@ -18,7 +18,7 @@ HEIGHT_OF_SCALE_1 = 560  # pixels; height of a frame on which OpenCV's letters o
 SMALLEST_SCALE = 0.4  # gives letters of 9 pixels
 NAME_SHARE = 0.5  # largest share of the width that names may take
 PANEL_SHARE = 0.3  # share of the video's brightness that is left behind the letters
-WHITE, GREY, BAR = (255, 255, 255), (170, 170, 170), (80, 200, 255)  # BGR
+WHITE, GREY, BAR = (255, 255, 255), (170, 170, 170), (255, 200, 80)
 
 
 def nearest_window(prediction: VideoPrediction, frame: int) -> int:
@@ -34,7 +34,7 @@ def drawable(text: str) -> str:
 
 
 def draw(image: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...], title: str = "") -> None:
-    """Draw the most probable classes in the upper left corner of an image, uint8 (H, W, 3) BGR.
+    """Draw the most probable classes in the upper left corner of an image, uint8 RGB (H, W, 3).
 
     The letters grow with the image, as long as the longest name leaves room for the bars beside it.
     """
@@ -66,7 +66,7 @@ def draw(image: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...],
 
 
 def write_overlay(path: Path, prediction: VideoPrediction, classes: tuple[str, ...]) -> None:
-    """Write the video as MPEG-4 with its prediction drawn on it; in a timeline, each frame shows its nearest window.
+    """Write the video with its prediction drawn on it; in a timeline, each frame shows its nearest window.
 
     Sound is left out. Odd sides are made even by repeating the last row or column.
     """
@@ -78,7 +78,7 @@ def write_overlay(path: Path, prediction: VideoPrediction, classes: tuple[str, .
         log.warning("%s: letters that OpenCV's fonts lack are drawn as ?: %s", path, lacking)
     with video_writer(path, *size, facts.rate, facts.frames) as video:
         for number, frame in enumerate(decode(str(prediction.path), facts.width, facts.height)):
-            image = np.pad(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge")
+            image = np.pad(frame, ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge")
             window = nearest_window(prediction, number)
             start, end = prediction.times(prediction.windows[window])
             title = f"{start:.1f} - {end:.1f} s" if timeline else ""

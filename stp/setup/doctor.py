@@ -11,10 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stp import __version__
 from stp.system.files import grants_locks
 from stp.system.machine import existing, free_disk, process_memory, processors
+
+if TYPE_CHECKING:
+    from stp.video.writing import Encoder
 
 GIB = 2**30
 # For `make table1`: its largest job takes 0.95 GiB, its results folder 0.5 GB (benchmarks/RESULTS.md).
@@ -22,8 +26,6 @@ DEMO_MEMORY = 1 * GIB
 DEMO_DISK = 1 * GIB
 OLDEST_PYTHON = (3, 11)
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
-# Containers and codecs to try: those that the demo and `stp flow --format mp4` write, and common ones of users' videos.
-CODECS = (("mp4", "mp4v"), ("avi", "XVID"), ("avi", "MJPG"))
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ def examine_machine(results: Path) -> list[Finding]:
         *findings,
         *gpu_findings(),
         training_finding(),
-        *opencv_findings(),
+        opencv_finding(),
+        video_finding(),
         flow_finding(),
         *weights_findings(),
         *room_findings(results),
@@ -172,33 +175,42 @@ def training_finding() -> Finding:
     return Finding("training", f"{processors()} processors", "a free GPU, bfloat16, compiled where trainings are long")
 
 
-def opencv_findings() -> Iterator[Finding]:
-    """OpenCV, its CUDA, and the codecs that it can write and read again."""
+def opencv_finding() -> Finding:
+    """OpenCV and its CUDA."""
     import cv2
 
     from stp.flow.opencv_engines import opencv_available, opencv_cuda_available
 
     parts = [cv2.__version__, "with TV-L1 (contrib)" if opencv_available() else "without TV-L1 (contrib)"]
     parts.append("CUDA" if opencv_cuda_available() else "no CUDA")
-    yield Finding("OpenCV", ", ".join(parts))
+    return Finding("OpenCV", ", ".join(parts))
+
+
+def video_finding() -> Finding:
+    """PyAV, and the encoders by which it writes videos that it can decode again."""
+    from stp.video.writing import ENCODERS
+
     with tempfile.TemporaryDirectory() as folder:
-        works = {codec: codec_works(Path(folder), *codec) for codec in CODECS}
-    words = ", ".join(f"{suffix} ({code}) {'yes' if fine else 'no'}" for (suffix, code), fine in works.items())
-    broken = not works[CODECS[0]]
-    fix = "OpenCV lacks FFmpeg here: pip install --force-reinstall opencv-contrib-python-headless" if broken else ""
-    yield Finding("codecs", words, "mp4v for the demo", fix, broken)
+        works = {encoder.codec: encoder_works(Path(folder), encoder) for encoder in ENCODERS}
+    words = ", ".join(f"{codec} {'yes' if fine else 'no'}" for codec, fine in works.items())
+    first = next((codec for codec, fine in works.items() if fine), "")
+    used = f"{first} for every video written" if first else ""
+    fix = "" if first else "PyAV lacks its encoders here: pip install --force-reinstall av"
+    return Finding("video", f"PyAV {version('av')}, {words}", used, fix, blocking=not first)
 
 
-def codec_works(folder: Path, suffix: str, code: str, frames: int = 3) -> bool:
+def encoder_works(folder: Path, encoder: "Encoder", frames: int = 3) -> bool:
     """True if a tiny video can be written and decoded to its end."""
     import numpy as np
 
     from stp.video.decoding import UndecodableError, examine_video
-    from stp.video.writing import video_writer
+    from stp.video.writing import available, video_writer
 
-    path = folder / f"{code}.{suffix}"
+    path = folder / f"{encoder.codec}.mp4"
     try:
-        with video_writer(path, 64, 48, 25, frames, code) as video:
+        if not available(encoder):
+            return False
+        with video_writer(path, 64, 48, 25, frames, encoder) as video:
             for value in range(frames):
                 video.write(np.full((48, 64, 3), 50 * value, np.uint8))
         return examine_video(str(path)).frames == frames

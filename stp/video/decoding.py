@@ -348,6 +348,12 @@ def decode_grey(path: str, width: int, height: int) -> Iterator[np.ndarray]:
         yield cv2.cvtColor(resize(frame, width, height), cv2.COLOR_BGR2GRAY)
 
 
+def count_pictures(path: str) -> int:
+    """Number of the pictures that a video holds, none of which is decoded; errors as in `decode`."""
+    with _open(path) as (container, stream, _):
+        return sum(bool(packet.size) for packet in container.demux(stream))
+
+
 def stored_size(path: str) -> tuple[int, int]:
     """Width and height in pixels of a video's frames, upright, as they are stored; errors as in `decode`."""
     height, width = next(_decode(path)).shape[:2]

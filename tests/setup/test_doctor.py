@@ -39,7 +39,7 @@ def test_this_machine_runs_the_demo(tmp_path: Path) -> None:
     """As the tests do; only memory and disk may be short for a while."""
     findings = doctor.examine_machine(tmp_path / "results")
     assert can_run([finding for finding in findings if finding.subject not in ("memory", "disk")])
-    assert {"Python", "torch", "OpenCV", "codecs", "flow", "BN-Inception", "memory", "disk", "SLURM"} <= {
+    assert {"Python", "torch", "OpenCV", "video", "flow", "BN-Inception", "memory", "disk", "SLURM"} <= {
         finding.subject for finding in findings
     }
     assert not list(tmp_path.iterdir())
@@ -73,10 +73,12 @@ def test_short_memory_and_disk_block(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def test_videos_that_cannot_be_written_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "codec_works", lambda folder, suffix, code: suffix == "avi")
-    codecs = list(doctor.opencv_findings())[1]
-    assert codecs.blocking
-    assert codecs.found.startswith("mp4 (mp4v) no, avi (XVID) yes")
+    monkeypatch.setattr(doctor, "encoder_works", lambda folder, encoder: encoder.codec == "VP9")
+    video = doctor.video_finding()
+    assert video.found.endswith(", H.264 no, VP9 yes")
+    assert (video.used, video.fix, video.blocking) == ("VP9 for every video written", "", False)
+    monkeypatch.setattr(doctor, "encoder_works", lambda folder, encoder: False)
+    assert (doctor.video_finding().blocking, doctor.video_finding().used) == (True, "")
 
 
 def test_gpus_are_listed_with_their_memory_and_the_runs_on_them(

@@ -1,37 +1,94 @@
-"""Video files appear when all their frames are in them."""
+"""Video files appear when all their frames are in them, and browsers play them."""
 
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import av
 import numpy as np
 import pytest
 
-from stp.video.decoding import examine_video
-from stp.video.writing import video_writer
+from stp.errors import UserError
+from stp.video import writing
+from stp.video.decoding import decode, examine_video
+from stp.video.writing import ENCODERS, Encoder, choose_encoder, video_writer
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 STP = Path(__file__).resolve().parents[2] / "stp"
+COLOURS = [(200, 40, 40), (40, 200, 40), (40, 40, 200), (200, 200, 40), (128, 128, 128)]
+CODECS = pytest.mark.parametrize("encoder", ENCODERS, ids=[encoder.codec for encoder in ENCODERS])
 
 
-def frame(value: int) -> np.ndarray:
-    return np.full((48, 64, 3), 40 * value, np.uint8)
-
-
-@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "mp4v"), ("a.avi", "MJPG")])
-def test_a_video_decodes_to_the_frames_that_were_written(name: str, codec: str, tmp_path: Path) -> None:
-    with video_writer(tmp_path / name, 64, 48, 12.5, 5, codec) as video:
-        for value in range(5):
-            video.write(frame(value))
-        assert not (tmp_path / name).exists()
-    facts = examine_video(str(tmp_path / name))
-    assert (facts.frames, facts.width, facts.height, facts.rate) == (5, 64, 48, 12.5)
-    assert [path.name for path in tmp_path.iterdir()] == [name]
-
-
-def write(path: Path, written: int, promised: int) -> None:
-    with video_writer(path, 64, 48, 25, promised) as video:
-        for value in range(written):
-            video.write(frame(value))
+def write(path: Path, written: int = 5, promised: int = 5, encoder: Encoder = ENCODERS[0]) -> Path:
+    with video_writer(path, 64, 48, 12.5, promised, encoder) as video:
+        for number in range(written):
+            video.write(np.full((48, 64, 3), COLOURS[number % 5], np.uint8))
+        assert not path.exists()
         if written > promised:
             raise ValueError("too many")
+    return path
+
+
+@CODECS
+def test_a_video_decodes_to_the_frames_that_were_written(encoder: Encoder, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", encoder=encoder)
+    facts = examine_video(str(path))
+    assert (facts.frames, facts.width, facts.height, facts.rate) == (5, 64, 48, 12.5)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.mp4"]
+    for frame, colour in zip(decode(str(path), 64, 48), COLOURS, strict=True):
+        assert np.abs(frame.astype(int) - colour).max() < 6
+
+
+@CODECS
+def test_a_video_is_one_that_browsers_play(encoder: Encoder, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", encoder=encoder)
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) in [("h264", "yuv420p"), ("vp9", "yuv420p")]
+        assert stream.codec_context.colorspace == writing.BT601
+    content = path.read_bytes()
+    assert 0 < content.find(b"moov") < content.find(b"mdat")  # it plays before all of it has arrived
+
+
+@CODECS
+def test_chromium_plays_the_frames_in_the_colours_that_were_written(
+    encoder: Encoder, tmp_path: Path, offline: Page
+) -> None:
+    video = base64.b64encode(write(tmp_path / "a.mp4", encoder=encoder).read_bytes()).decode()
+    (tmp_path / "page.html").write_text(f'<video src="data:video/mp4;base64,{video}" muted></video>')
+    offline.goto((tmp_path / "page.html").as_uri())
+    shown, *facts = offline.evaluate(
+        """async () => {
+            const video = document.querySelector('video')
+            const context = document.createElement('canvas').getContext('2d')
+            const shown = []
+            for (let frame = 0; frame < 5; frame++) {
+                const there = new Promise(resolve => video.onseeked = resolve)
+                video.currentTime = (frame + 0.5) / 12.5
+                await there
+                context.drawImage(video, 0, 0)
+                shown.push([...context.getImageData(20, 20, 1, 1).data].slice(0, 3))
+            }
+            const ended = new Promise(resolve => video.onended = resolve)
+            await video.play()
+            await ended
+            return [shown, video.videoWidth, video.videoHeight, video.duration]
+        }"""
+    )
+    assert facts == [64, 48, 0.4]
+    assert np.abs(np.array(shown) - COLOURS).max() < 8
+
+
+def test_the_same_frames_give_the_same_bytes(tmp_path: Path) -> None:
+    for encoder, names in zip(ENCODERS, (("a.mp4", "b.mp4"), ("c.mp4", "d.mp4")), strict=True):
+        first, second = (write(tmp_path / name, encoder=encoder).read_bytes() for name in names)
+        assert first == second
 
 
 def test_a_video_that_lacks_frames_does_not_appear(tmp_path: Path) -> None:
@@ -46,17 +103,63 @@ def test_an_error_leaves_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_codec_that_opencv_lacks_is_named(tmp_path: Path) -> None:
-    with (
-        pytest.raises(OSError, match="OpenCV cannot write ZZZZ video of 64x48 here"),
-        video_writer(tmp_path / "a.mp4", 64, 48, 25, 1, "ZZZZ"),
-    ):
+@CODECS
+def test_a_full_disk_is_the_systems_error_with_the_videos_name(
+    encoder: Encoder, small_disk: Callable[[int], Path]
+) -> None:
+    path = small_disk(1 << 14) / "a.mp4"
+
+    def fill() -> None:
+        with video_writer(path, 128, 96, 25, 20, encoder) as video:
+            for frame in np.random.default_rng(0).integers(0, 256, (20, 96, 128, 3), np.uint8):
+                video.write(frame)
+
+    with pytest.raises(OSError, match="No space left on device") as found:
+        fill()
+    assert found.value.filename == str(path)
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "rate", "words"),
+    [
+        ("a.mp4", 65, 25, "a.mp4: H.264 video has even sides, not 65x48; add one to the odd one"),
+        ("a.avi", 64, 25, "a.avi: videos are written as mp4 alone; end the name in .mp4"),
+        ("a.mp4", 64, 0, "a.mp4: 0 frames per second; give a rate above 0"),
+    ],
+)
+def test_what_cannot_be_written_is_one_line(name: str, width: int, rate: float, words: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=words), video_writer(tmp_path / name, width, 48, rate, 1):
         raise AssertionError("the block must not begin")
     assert list(tmp_path.iterdir()) == []
 
 
+def test_another_encoder_is_taken_with_a_word_and_none_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = ENCODERS
+    absent = Encoder("no-such-encoder", "H.264", {})
+    try:
+        monkeypatch.setattr(writing, "ENCODERS", (first, second))
+        choose_encoder.cache_clear()
+        assert (choose_encoder(), caplog.messages) == (first, [])
+        monkeypatch.setattr(writing, "ENCODERS", (absent, second))
+        choose_encoder.cache_clear()
+        with caplog.at_level(logging.WARNING):
+            assert choose_encoder() == choose_encoder() == second
+        assert caplog.messages == ["video: PyAV lacks no-such-encoder here, so videos are VP9"]
+        monkeypatch.setattr(writing, "ENCODERS", (absent, absent))
+        choose_encoder.cache_clear()
+        with pytest.raises(UserError, match=r"PyAV writes neither H.264 \(no-such-encoder\) nor .*force-reinstall av"):
+            choose_encoder()
+    finally:
+        choose_encoder.cache_clear()
+
+
 def test_videos_are_written_in_one_place_only() -> None:
     writing = [
-        path.relative_to(STP).as_posix() for path in STP.rglob("*.py") if "VideoWriter(" in path.read_text("utf-8")
+        path.relative_to(STP).as_posix()
+        for path in STP.rglob("*.py")
+        if any(word in path.read_text("utf-8") for word in ("cv2.VideoWriter", ".add_stream("))
     ]
     assert writing == ["video/writing.py"]

@@ -13,7 +13,7 @@ class DemoFormat:
     """The size of the demo's clips, in frames, pixels and frames per second, and the seed and onset of their actions.
 
     Raises:
-        UserError: clips too short for an action, or sides that MPEG-4 cannot have.
+        UserError: clips too short for an action, or sides that video cannot have.
     """
 
     frames: int = 24
@@ -29,6 +29,5 @@ class DemoFormat:
             raise UserError(f"demo.frames: {self.frames} is too short for an action{where}; give {least} or more")
         if self.width % 2 or self.height % 2:
             raise UserError(
-                f"demo.width, demo.height: {self.width} x {self.height}: MPEG-4 needs even numbers; "
-                "add one to the odd one"
+                f"demo.width, demo.height: {self.width} x {self.height}: video has even sides; add one to the odd one"
             )

@@ -15,7 +15,7 @@ from stp.datasets.demo.clip_format import DemoFormat
 from stp.datasets.demo.drawing import draw_clip
 from stp.datasets.demo.movement import CLASSES
 from stp.errors import UserError
-from stp.video.writing import video_writer
+from stp.video.writing import Encoder, choose_encoder, video_writer
 
 NAME = re.compile(rf"(?P<label>{'|'.join(CLASSES)})/(?P=label)_a\d+_\d+")
 
@@ -29,12 +29,12 @@ class _Job:
     number: int
 
 
-def _make(job: _Job, clip_format: DemoFormat) -> None:
+def _make(job: _Job, clip_format: DemoFormat, encoder: Encoder) -> None:
     f = clip_format
     drawn = draw_clip(job.clip.label, job.actor, job.number, f)
-    with video_writer(Path(job.clip.path), f.width, f.height, f.rate, f.frames) as video:
+    with video_writer(Path(job.clip.path), f.width, f.height, f.rate, f.frames, encoder) as video:
         for frame in drawn:
-            video.write(frame[..., ::-1].copy())
+            video.write(frame)
 
 
 def generate(
@@ -47,6 +47,7 @@ def generate(
     do not depend on it.
 
     Raises:
+        UserError: PyAV lacks the encoders.
         OSError: a video cannot be written.
     """
     jobs = []
@@ -57,7 +58,7 @@ def generate(
             name = f"{label}/{label}_{group}_{take:03d}"
             clip = Clip(name, str(folder / f"{name}.mp4"), label, group, frames=clip_format.frames)
             jobs.append(_Job(clip, take % actors, len(CLASSES) * take + c))
-    make = partial(_make, clip_format=clip_format)
+    make = partial(_make, clip_format=clip_format, encoder=choose_encoder())
     if threads == 1:
         for job in jobs:
             make(job)
