@@ -11,6 +11,7 @@ import numpy as np
 from stp.errors import UserError
 
 COLUMNS = 430
+TIME = 0  # the column of t
 TYPES = {
     "shape": slice(4, 34),
     "hog": slice(34, 130),

@@ -1,4 +1,4 @@
-"""An SVM with the chi-square kernel of several channels (Zhang et al., IJCV 2007), as steps of a Pipeline."""
+"""SVMs on kernels; the chi-square kernel of several channels (Zhang et al., IJCV 2007), as a step of a Pipeline."""
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
@@ -38,6 +38,17 @@ class Chi2Kernel(TransformerMixin, BaseEstimator):
         return np.stack([chi2_distances(some, others) for some, others in pairs])
 
 
+def fit_svm(kernel: np.ndarray, positive: np.ndarray, C: float) -> tuple[np.ndarray, float]:
+    """The SVM that separates some vectors from the others: weights of all of them (n,), and an intercept.
+
+    `kernel` (n, n) is theirs with each other. `positive` bool (n,) has both values.
+    """
+    svm = SVC(C=C, kernel="precomputed").fit(kernel, positive)
+    weights = np.zeros(len(positive))
+    weights[svm.support_] = svm.dual_coef_[0]
+    return weights, float(svm.intercept_[0])
+
+
 class KernelSVM(ClassifierMixin, BaseEstimator):
     """One SVM per class against all others, on a kernel of the training vectors; all that it learns is in two arrays.
 
@@ -50,12 +61,9 @@ class KernelSVM(ClassifierMixin, BaseEstimator):
     def fit(self, kernel: np.ndarray, labels: np.ndarray) -> "KernelSVM":
         """Learn from the kernel of the training vectors with each other (n, n), and their class numbers (n,)."""
         self.classes_ = np.unique(labels)
-        self.coef_ = np.zeros((len(self.classes_), len(labels)))
-        self.intercept_ = np.zeros(len(self.classes_))
-        for row, label in enumerate(self.classes_):
-            svm = SVC(C=self.C, kernel="precomputed").fit(kernel, labels == label)
-            self.coef_[row, svm.support_] = svm.dual_coef_[0]
-            self.intercept_[row] = svm.intercept_[0]
+        rows = [fit_svm(kernel, labels == label, self.C) for label in self.classes_]
+        self.coef_ = np.stack([weights for weights, _ in rows])
+        self.intercept_ = np.array([intercept for _, intercept in rows])
         return self
 
     def decision_function(self, kernel: np.ndarray) -> np.ndarray:

@@ -149,11 +149,16 @@ def encoder(options: IdtOptions, modality: str) -> Encoder:
     return WordsEncoder(options) if options.encoding == "bag_of_words" else FisherEncoder(options)
 
 
+def linear_svm(C: float, seed: int) -> Pipeline:
+    """One linear SVM per class against all others."""
+    return Pipeline([("svm", LinearSVC(C=C, max_iter=10_000, random_state=seed))])
+
+
 def classifier(options: IdtOptions, seed: int) -> Pipeline:
     """One SVM per class against all others."""
     if options.encoding == "bag_of_words":
         return Pipeline([("kernel", Chi2Kernel(len(TYPES))), ("svm", KernelSVM(options.C))])
-    return Pipeline([("svm", LinearSVC(C=options.C, max_iter=10_000, random_state=seed))])
+    return linear_svm(options.C, seed)
 
 
 METHOD = encoded_method(IdtOptions, encoder, classifier, check_input)

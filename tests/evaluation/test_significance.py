@@ -337,6 +337,7 @@ def test_methods_of_the_papers_tables_have_runs_of_ours() -> None:
                 assert row["note"].split(". ")[-1].startswith("Here "), row["method"]
     assert runs == {
         "iDT": ("idt", "idt"),
+        "MoFAP": ("idt", "mofap"),
         "C3D": ("rgb", "c3d_svm"),
         "STPP Net": ("rgb", "stpp"),
         "TPP Net": ("rgb+of", "tpp"),

@@ -77,6 +77,9 @@ ROWS = [
     Row("c3d_svm", network=False),
     Row("idt", {"gaussians": 4, "sample": 1000}, "idt", network=False),
     Row("idt", {"encoding": "bag_of_words", "words": 10, "sample": 1000}, "idt", network=False),
+    Row(
+        "mofap", {"gaussians": 2, "sample": 1000, "parts": 4, "segment_parts": 2, "candidates": 8}, "idt", network=False
+    ),
 ]
 NETWORKS = [row for row in ROWS if row.network]
 
