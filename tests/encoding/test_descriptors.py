@@ -5,17 +5,15 @@ import pytest
 
 from stp.encoding.descriptors import COLUMNS, TYPES, check_trajectories, even_shares, sample
 from stp.errors import UserError
+from stp.trajectories import COLUMNS as stored_columns
+from stp.trajectories import SIZES
 
 
-def test_the_types_fill_the_columns_behind_the_place() -> None:
-    assert {name: columns.stop - columns.start for name, columns in TYPES.items()} == {
-        "shape": 30,
-        "hog": 96,
-        "hof": 108,
-        "mbhx": 96,
-        "mbhy": 96,
-    }
+def test_the_types_are_where_trajectories_are_stored() -> None:
+    assert {name: columns.stop - columns.start for name, columns in TYPES.items()} == SIZES
+    assert list(TYPES) == list(SIZES)
     assert [n for columns in TYPES.values() for n in range(COLUMNS)[columns]] == list(range(4, COLUMNS))
+    assert stored_columns == COLUMNS
 
 
 def test_other_arrays_are_one_line() -> None:

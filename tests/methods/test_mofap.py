@@ -18,7 +18,7 @@ from stp.methods.mofap import MofapEncoder, MofapOptions, of_segments, part_of
 from stp.methods.shallow import ShallowRecogniser, StoredClips
 from stp.system.devices import Compute
 from stp.training.session import Session
-from tests.trajectories import stored_clips, trajectories
+from tests.drawn_trajectories import stored_clips, trajectories
 
 CPU = Compute(torch.device("cpu"))
 CLASSES = ("nod", "shrug", "wave")
