@@ -422,6 +422,16 @@ class Config:
                 return entry
         raise UserError(f"config: '{name}' is not trained; methods are {', '.join(item.name for item in self.trained)}")
 
+    @property
+    def first_person(self) -> list[str]:
+        """The names of the methods that see first-person videos, or features made from them."""
+        return [
+            entry.name
+            for entry in self.methods
+            for part in "+".join(entry.inputs).split("+")
+            if "first" in (self.sources(part) if part in FEATURE_SOURCES else (part,))
+        ]
+
     def sources(self, kind: str) -> tuple[str, ...]:
         """The stored modalities that features of FEATURE_SOURCES are made from."""
         if self.features.get(kind, {}).get("flow") == "farneback":  # computed from the frames

@@ -1,8 +1,9 @@
 """From videos to data for training: demo data, index, frames, flow and folds."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -26,6 +27,10 @@ from stp.cli.options import (
 from stp.config import Demo, Flow, Frames, OnBadVideo, Onset, Scheme, Splits, StorageFormat, WarpedFlow
 from stp.errors import UserError
 
+if TYPE_CHECKING:
+    from stp.data.index import Clip, Index
+    from stp.video.checking import BadVideo
+
 log = logging.getLogger("stp")
 
 
@@ -41,12 +46,16 @@ def demo(
     onset: Annotated[
         Onset, typer.Option(help="The action fills its clip, or takes a third of it and begins anywhere.")
     ] = Demo.onset,
+    first_person: Annotated[
+        bool, typer.Option("--first-person", help="Draw what the actor sees in the same clips, under the same names.")
+    ] = False,
     threads: Threads = 1,
 ) -> None:
     """Draw the embedded demo data set as video files."""
-    from stp.datasets.demo import DemoFormat, generate
+    from stp.datasets.demo import DemoFormat, draw_clip, draw_first_person, generate
 
-    generate(folder, clips_per_class, actors, DemoFormat(frames, width, height, seed=seed, onset=onset), threads)
+    clip_format = DemoFormat(frames, width, height, seed=seed, onset=onset)
+    generate(folder, clips_per_class, actors, clip_format, threads, draw_first_person if first_person else draw_clip)
 
 
 @app.command()
@@ -65,29 +74,29 @@ def index(
     named: Annotated[
         str, typer.Option(help="Clips and classes that a config names, which must be there: JSON, by their keys.")
     ] = "{}",
+    first_person_for: Annotated[
+        str, typer.Option(help="The method for which every clip must have a first-person video; empty for none.")
+    ] = "",
     keep: Keep = False,
     threads: Threads = 1,
 ) -> None:
     """Find the clips of a data set, decode each to its end, and write the index."""
-    from functools import partial
-
-    from stp.data.index import SKIPPED, check_ids, place, write_index
+    from stp.data.index import SKIPPED, check_first_person, check_ids, place, write_index
     from stp.data.selection import check_named
     from stp.datasets import find_clips, left_out
     from stp.extraction.reuse import earlier_index, keep_file
     from stp.system.tables import write_table
-    from stp.video.checking import check_videos
-    from stp.video.identity import check_changed
 
     clips = find_clips(importer, folder, lists, parse_options(option or []))
     check_ids(clips)
+    if first_person_for:
+        check_first_person(clips, first_person_for)
     names = parse_json(named, "--named")
     check_named(names, clips)  # before the videos are decoded
     if ignored := str(left_out(folder, clips, lists)):
         log.warning("left out of '%s': %s", folder, ignored)
     before = earlier_index(output)
-    known = {clip.digest: clip.frames for clip in before.clips if clip.digest} if before else {}
-    good, bad = check_videos(clips, threads, partial(check_changed, known=known), on_bad_video == "use")
+    good, bad = decoded_clips(clips, before, threads, on_bad_video == "use")
     if bad and on_bad_video == "error":
         listed = "\n".join(f"  {video}" for video in bad)
         raise UserError(
@@ -109,10 +118,62 @@ def index(
     write_index(output, place(good, before))
     if keep:
         keep_file(output)
+    log.info("%d clips of %d classes", len(good), len({clip.label for clip in good} - {""}))
+
+
+def decoded_clips(
+    clips: "Sequence[Clip]", before: "Index | None", threads: int, use_damaged: bool
+) -> "tuple[list[Clip], list[BadVideo]]":
+    """The clips whose videos decode, with frames and digests, and the others, as `check_videos` finds them.
+
+    Videos that are as in an index made before are not decoded again.
+    """
+    from functools import partial
+
+    from stp.video.checking import check_videos
+    from stp.video.identity import check_changed
+
+    known = {clip.digest: clip.frames for clip in before.clips if clip.digest} if before else {}
+    good, bad = check_videos(clips, threads, partial(check_changed, known=known), use_damaged)
     same = sum(clip.digest in known for clip in good)
     if same:
         log.info("%d videos are as before and were not decoded again", same)
-    log.info("%d clips of %d classes", len(good), len({clip.label for clip in good} - {""}))
+    return good, bad
+
+
+@app.command()
+def first_person(
+    index_file: ExistingFile,
+    output: Output,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--videos", exists=True, file_okay=False, help="Folder of CLIP.mp4, instead of the index's own."),
+    ] = None,
+    needed_by: Annotated[str, typer.Option("--for", help="The method that sees them, for messages.")] = "this command",
+    on_bad_video: OnBadVideo = "error",
+    keep: Keep = False,
+    threads: Threads = 1,
+) -> None:
+    """Decode each clip's first-person video to its end, and write the index of `stp frames --modality first`."""
+    from stp.data.index import check_first_person, first_person_clips, read_index, write_index
+    from stp.extraction.reuse import earlier_index, keep_file
+
+    table = read_index(index_file)
+    if not folder:
+        check_first_person(table.clips, needed_by)
+    use = on_bad_video == "use"
+    good, bad = decoded_clips(first_person_clips(table, folder), earlier_index(output), threads, use)
+    if len(good) < len(table.clips) or (bad and not use):
+        listed = "\n".join(f"  {video}" for video in bad)
+        raise UserError(
+            f"{len(bad)} of {len(table.clips)} first-person videos do not decode; fix them or remove their clips, or "
+            f"set on_bad_video: use for those of which frames decode\n{listed}"
+        )
+    for video in bad:
+        log.warning("used nevertheless, %d frames of %s", video.frames, video)
+    write_index(output, good)
+    if keep:
+        keep_file(output)
 
 
 @app.command()
@@ -126,6 +187,9 @@ def frames(
     fps: Fps = "native",
     storage: Storage = StorageFormat.format,
     quality: Quality = StorageFormat.quality,
+    modality: Annotated[
+        Literal["rgb", "first"], typer.Option(help="What the frames are stored as; first: of first-person videos.")
+    ] = "rgb",
     keep: Keep = False,
 ) -> None:
     """Decode the clips of one shard into RGB frames."""
@@ -134,7 +198,8 @@ def frames(
     from stp.extraction.stages import extract_frames
 
     chosen = StorageFormat(storage, quality)
-    extract_frames(read_index(index_file).shard(shard, shards), output, width, height, chosen, parse_fps(fps))
+    clips = read_index(index_file).shard(shard, shards)
+    extract_frames(clips, output, width, height, chosen, parse_fps(fps), modality)
     if keep:
         keep_file(output)
 

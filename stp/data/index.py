@@ -25,6 +25,7 @@ class Clip:
     coarse   label of a coarser class (the body part of an action); empty if there is none
     digest   of the bytes of the video and its boxes (`stp.video.identity`); empty if not known
     slot     number that places the clip in a shard; None: its place in the index
+    first_person  path of the first-person video of the same clip; empty if there is none
     """
 
     clip: str
@@ -37,6 +38,7 @@ class Clip:
     coarse: str = ""
     digest: str = ""
     slot: int | None = None
+    first_person: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,30 @@ def place(clips: Sequence[Clip], earlier: Index | None) -> list[Clip]:
     taken = {slots[clip.clip] for clip in clips if clip.clip in slots}
     free = (number for number in count() if number not in taken)
     return [replace(clip, slot=slots[clip.clip] if clip.clip in slots else next(free)) for clip in clips]
+
+
+def first_person_clips(index: Index, folder: Path | None = None) -> list[Clip]:
+    """The clips as their first-person videos show them: of the same names and shards, with unknown frames and digest.
+
+    `path` is that of the first-person video: the one in the index, or FOLDER/CLIP_ID.mp4.
+    """
+    slots = index.slots
+    paths = {clip.clip: str(folder / f"{clip.clip}.mp4") if folder else clip.first_person for clip in index.clips}
+    return [
+        replace(clip, path=paths[clip.clip], frames=0, boxes="", digest="", slot=slots[clip.clip], first_person="")
+        for clip in index.clips
+    ]
+
+
+def check_first_person(clips: Sequence[Clip], needed_by: str) -> None:
+    """Raise a UserError if a clip has no first-person video; `needed_by` is the name of what sees them."""
+    lacking = [clip.clip for clip in clips if not clip.first_person]
+    if lacking:
+        raise UserError(
+            f"{needed_by} needs first-person video, which {len(lacking)} of {len(clips)} clips lack, such as "
+            f"'{lacking[0]}': importer pev finds NNNNN_f.mp4, importer list a column first_person (an index of an "
+            "earlier version has none: make it again); or leave the method out"
+        )
 
 
 def check_ids(clips: Sequence[Clip]) -> None:

@@ -83,8 +83,9 @@ class LeftOut:
 
 
 def left_out(videos: Path, clips: Iterable[Clip], lists: Path | None = None) -> LeftOut:
-    """What lies below the folder of the videos and is neither a clip's video nor its boxes, nor below `lists`."""
-    used = {os.path.abspath(path) for clip in clips for path in (clip.path, clip.boxes) if path}
+    """What lies below the folder of the videos and is neither a clip's video or boxes nor below `lists`."""
+    named = (path for clip in clips for path in (clip.path, clip.boxes, clip.first_person) if path)
+    used = {os.path.abspath(path) for path in named}
     listed = (Path(os.path.abspath(lists)),) if lists else ()
     found = [path for path in visible_files(videos) if os.path.abspath(path) not in used]
     files = [path for path in found if not any(Path(os.path.abspath(path)).is_relative_to(where) for where in listed)]

@@ -9,7 +9,7 @@ from stp.system.tables import read_table
 from stp.video.decoding import VIDEO_SUFFIXES
 
 NEEDED = ("path", "label")
-COLUMNS = (*NEEDED, "clip", "split", "group", "boxes", "coarse")
+COLUMNS = (*NEEDED, "clip", "split", "group", "boxes", "coarse", "first_person")
 
 
 def find_clips(videos: Path, table: Path | None = None) -> list[Clip]:
@@ -22,6 +22,7 @@ def find_clips(videos: Path, table: Path | None = None) -> list[Clip]:
     group    actor or recording
     boxes    path of a csv of person boxes, absolute or below `videos`
     coarse   a coarser class
+    first_person  path of the first-person video of the same clip, absolute or below `videos`
 
     Only path and label must be there. A column of another name is refused, since it may be a misspelt one.
 
@@ -76,13 +77,8 @@ def _check_header(table: Path, names: list[str]) -> None:
 
 def _clip(videos: Path, row: dict[str, str], where: str) -> Clip:
     """The clip of a row; `where` names file and line in errors."""
-    path = videos / row["path"]
-    if not row["path"] or not path.is_file():
-        raise UserError(f"{where}: path '{row['path']}': there is no such file below '{videos}'; fix the path")
-    if path.suffix.lower() not in VIDEO_SUFFIXES:
-        raise UserError(
-            f"{where}: path '{row['path']}' is no video by its name; allowed are {' '.join(sorted(VIDEO_SUFFIXES))}"
-        )
+    path = _video(videos, row, "path", where)
+    first_person = str(_video(videos, row, "first_person", where)) if row["first_person"] else ""
     boxes = str(videos / row["boxes"]) if row["boxes"] else ""
     if boxes and not Path(boxes).is_file():
         raise UserError(f"{where}: boxes '{row['boxes']}': there is no such file below '{videos}'; fix the path")
@@ -92,8 +88,26 @@ def _clip(videos: Path, row: dict[str, str], where: str) -> Clip:
     if not row["label"] and set(words) != {"hidden"}:
         raise UserError(f"{where}: label is empty; name the class, or give it the split hidden")
     return Clip(
-        _id(videos, path, row, where), str(path), row["label"], row["group"], row["split"], 0, boxes, row["coarse"]
+        clip=_id(videos, path, row, where),
+        path=str(path),
+        label=row["label"],
+        group=row["group"],
+        split=row["split"],
+        boxes=boxes,
+        coarse=row["coarse"],
+        first_person=first_person,
     )
+
+
+def _video(videos: Path, row: dict[str, str], column: str, where: str) -> Path:
+    """The video that a column names; UserError if there is no such file, or it is no video by its name."""
+    path = videos / row[column]
+    if not row[column] or not path.is_file():
+        raise UserError(f"{where}: {column} '{row[column]}': there is no such file below '{videos}'; fix the path")
+    if path.suffix.lower() not in VIDEO_SUFFIXES:
+        allowed = " ".join(sorted(VIDEO_SUFFIXES))
+        raise UserError(f"{where}: {column} '{row[column]}' is no video by its name; allowed are {allowed}")
+    return path
 
 
 def _id(videos: Path, path: Path, row: dict[str, str], where: str) -> str:

@@ -41,7 +41,8 @@ def find_clips(
 ) -> list[Clip]:
     """Clips of one view, by class in the paper's order, then number; id NNNNN_s or NNNNN_f.
 
-    The group is the pair of people, where a pid.txt gives it (`read_pairs`). `split` holds the lists' partition.
+    Those of the second person name the first person's video of the same number, where it is there. The group is the
+    pair of people, where a pid.txt gives it (`read_pairs`). `split` holds the lists' partition.
 
     Args:
         videos: folder of the class folders, at any depth. A folder's class is the one whose name it contains as a
@@ -58,6 +59,7 @@ def find_clips(
         raise UserError(f"dataset.path: folder '{videos}' does not exist; name the folder that holds PEV's videos")
     found = [(path, match) for path in videos.rglob("*") if (match := NAME.fullmatch(path.name))]
     chosen = sorted((match["number"], path) for path, match in found if match["view"].lower() == view[0])
+    firsts = {match["number"]: str(path) for path, match in found if match["view"].lower() == "f"}
     if not chosen:
         raise UserError(f"dataset.path: no NNNNN_{view[0]}.mp4 of PEV below '{videos}'")
     listed = _read_lists(lists) if lists else {}
@@ -67,7 +69,10 @@ def find_clips(
         label = _label(path, videos, number, listed)
         if label != "none" or with_none:
             split = ";".join(listed[number][1:]) if number in listed else ""
-            clips.append(Clip(f"{number}_{view[0]}", str(path), label, pairs.get(number, ""), split))
+            first = firsts.get(number, "") if view == "second" else ""
+            clips.append(
+                Clip(f"{number}_{view[0]}", str(path), label, pairs.get(number, ""), split, first_person=first)
+            )
     if complete:
         _check_complete(clips, with_none, {number for number, _ in chosen})
     return sorted(clips, key=lambda clip: list(COUNTS).index(clip.label))  # stable: numbers stay in order

@@ -36,9 +36,11 @@ def extract_frames(
     height: int,
     storage: StorageFormat = RAW,
     fps: float | None = None,
+    modality: str = "rgb",
 ) -> None:
     """Decode clips into `output`: (T, 3, height, width) uint8 RGB each, `fps` of them a second or the video's own.
 
+    `modality` is rgb, or first for an index of first-person videos.
     Person boxes of clips that have some are stored, too, in pixels of the stored frames: /boxes/CLIP_ID, float32 (m, 5)
     of frame, x0, y0, x1, y1. Clips that an earlier `output` already had are taken over (`stp.extraction.reuse`).
 
@@ -47,7 +49,7 @@ def extract_frames(
             disk is too small.
     """
     parameters = frame_parameters(width, height, fps)
-    wanted = Wanted(output, "rgb", parameters, storage, {clip.clip: clip.digest for clip in clips})
+    wanted = Wanted(output, modality, parameters, storage, {clip.clip: clip.digest for clip in clips})
     with earlier(wanted) as before:
         if before.whole:
             restore(output)
@@ -55,7 +57,7 @@ def extract_frames(
         # At another rate the number of frames is known only when a video is decoded.
         needed = 0 if fps else sum(least_bytes((clip.frames, 3, height, width), storage) for clip in clips)
         check_room(needed, output, f"{output}: frames of {len(clips)} clips", MORE_ROOM)
-        with write_shard(output, "rgb", parameters, storage) as shard:
+        with write_shard(output, modality, parameters, storage) as shard:
             for clip in progress(clips, desc="frames", unit="clip"):
                 if not before.take_over(clip.clip, shard):
                     write_frames(clip, shard, width, height, fps)
@@ -66,7 +68,7 @@ def write_frames(clip: Clip, shard: ShardWriter, width: int, height: int, fps: f
     if not clip.frames:
         raise UserError(f"{clip.path}: the index lacks its number of frames; make the index with stp index")
     if has_changed(clip):
-        raise UserError(f"{clip.path}: the video or its boxes have changed since the index; run stp index again")
+        raise UserError(f"{clip.path}: the video or its boxes have changed since the index; make the index again")
     try:
         numbers = frames_at(examine_damaged_video(clip.path).times, fps) if fps else range(clip.frames)
         shard.create(clip.clip, (len(numbers), 3, height, width))
@@ -78,9 +80,9 @@ def write_frames(clip: Clip, shard: ShardWriter, width: int, height: int, fps: f
             frames += 1
         own_width, own_height = stored_size(clip.path) if clip.boxes else (width, height)
     except UndecodableError as error:
-        raise UserError(f"{clip.path}: {error}; bring the video back, or run stp index again") from None
+        raise UserError(f"{clip.path}: {error}; bring the video back, or make the index again") from None
     if frames != clip.frames:
-        raise UserError(f"{clip.path}: {frames} frames, but the index says {clip.frames}; run stp index again")
+        raise UserError(f"{clip.path}: {frames} frames, but the index says {clip.frames}; make the index again")
     if clip.boxes:
         boxes = read_boxes(clip.boxes, frames, width / own_width, height / own_height)
         shard.add(clip.clip, boxes=boxes_to_rows([boxes[number] for number in numbers]))

@@ -57,11 +57,10 @@ def cell_displacements(frames: Iterable[np.ndarray], options: DisplacementOption
     moved, found = [], []
     for before, after in pairwise(frames):
         centres = cell_centres(before.shape[1], before.shape[0], options)
-        points, status, _ = cv2.calcOpticalFlowPyrLK(
-            before, after, centres[:, None], None, winSize=(options.window, options.window)
-        )
-        moved.append(points[:, 0] - centres)
-        found.append(status[:, 0] == 1)
+        window = (options.window, options.window)
+        points, status, _ = cv2.calcOpticalFlowPyrLK(before, after, centres, np.empty_like(centres), winSize=window)
+        moved.append(np.asarray(points) - centres)
+        found.append(np.asarray(status)[:, 0] == 1)
     cells = options.columns * options.rows
     return np.array(moved, np.float32).reshape(-1, cells, 2), np.array(found, bool).reshape(-1, cells)
 

@@ -43,7 +43,7 @@ def pooled(series: np.ndarray, operator: Operator) -> np.ndarray:
     elif operator == "max":
         return np.concatenate([values[first : last + 1].max(0) for first, last in windows(len(values))])
     elif operator == "counts":
-        planes = [gradients > LEAST, gradients < -LEAST]
+        planes = [(gradients > LEAST).astype(np.float64), (gradients < -LEAST).astype(np.float64)]
     else:
         planes = [np.maximum(gradients, 0), np.maximum(-gradients, 0)]
     return np.concatenate([plane[first : last + 1].sum(0) for first, last in windows(len(values)) for plane in planes])

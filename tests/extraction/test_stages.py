@@ -103,7 +103,9 @@ def test_a_video_that_changed_without_changing_its_length_is_refused(tmp_path: P
     content = bytearray(video.read_bytes())
     content[len(content) // 2] ^= 1
     video.write_bytes(content)
-    with pytest.raises(UserError, match=r"a.mp4: the video or its boxes have changed since the index; run stp index"):
+    with pytest.raises(
+        UserError, match=r"a.mp4: the video or its boxes have changed since the index; make the index again"
+    ):
         extraction.extract_frames((clip,), tmp_path / "2.h5", 32, 24)
 
 

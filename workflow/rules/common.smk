@@ -71,6 +71,9 @@ PROPOSED = (
 FEATURES = list(
     dict.fromkeys(entry.features for entry in CONFIG.methods if entry.features)
 )
+# A method that sees first-person videos, for messages, and where the demo's are drawn.
+FIRST_PERSON = [f"methods.{name}" for name in CONFIG.first_person[:1]]
+FIRST_PERSON_VIDEOS = f"{DATASET['path'].rstrip('/')}_first_person"
 COMPARED = [
     *dict.fromkeys(
         [

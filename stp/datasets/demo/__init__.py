@@ -11,6 +11,7 @@ are two sub-motions out and back, whose order only quarters tell apart.
 from stp.datasets.demo.clip_format import DemoFormat
 from stp.datasets.demo.drawing import draw_clip
 from stp.datasets.demo.files import find_clips, generate
+from stp.datasets.demo.first_person import draw_first_person
 from stp.datasets.demo.movement import CLASSES, PLAN
 
-__all__ = ["CLASSES", "PLAN", "DemoFormat", "draw_clip", "find_clips", "generate"]
+__all__ = ["CLASSES", "PLAN", "DemoFormat", "draw_clip", "draw_first_person", "find_clips", "generate"]

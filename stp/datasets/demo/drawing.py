@@ -1,6 +1,7 @@
 """How the demo data look: room, body and camera, drawn with soft edges about a pixel wide; units as in `movement`."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -12,6 +13,18 @@ from stp.datasets.demo.movement import Actor, Array, Pose, clip_rng, elbow, hue,
 ROOM_TAG = 3  # keeps the random streams of rooms apart from those of clips and actors
 FOLDER, PAPER = vector(206, 44, 36), vector(236, 226, 208)
 Shader = Callable[[Array, Array], Array]  # surface coordinates (scene units) -> colour, last axis RGB, 0..255
+
+
+class Surface(Protocol):
+    """What is drawn on: scene coordinates x and y of each pixel, (T, H, W), and pixels per scene unit."""
+
+    x: Array
+    y: Array
+    scale: float
+
+    def box(self, points: Array, margin: float) -> tuple[slice, slice, slice]:
+        """Pixels that scene points (T, n, 2) and `margin` units around them can touch in any frame."""
+        ...
 
 
 class Camera:
@@ -85,7 +98,7 @@ def skin_shader(actor: Actor, grain: Array) -> Shader:
     return shade
 
 
-def draw_folder(image: Array, camera: Camera, grip: Array, size: float, shown: NDArray[np.bool_]) -> None:
+def draw_folder(image: Array, camera: Surface, grip: Array, size: float, shown: NDArray[np.bool_]) -> None:
     """A red folder with a pale label, upright above the hand that holds it at `grip`, (T, 2), where `shown`, (T,)."""
     wide, tall = 6 * size, 8 * size  # from the middle to the edges
     middle = grip - vector(0, 0.7 * tall)
@@ -138,7 +151,7 @@ def draw_room(actor: int, seed: int, seen: int) -> Array:
 
 
 def draw_limb(
-    image: Array, camera: Camera, ends: tuple[Array, Array], radii: tuple[float, float], shader: Shader, out: float
+    image: Array, camera: Surface, ends: tuple[Array, Array], radii: tuple[float, float], shader: Shader, out: float
 ) -> None:
     """A tapered, shaded limb between two moving joints, (T, 2) each; `out` mirrors its surface coordinates."""
     (start, end), (r0, r1) = ends, radii
@@ -155,7 +168,7 @@ def draw_limb(
     over(image, at, distance, shader(along, across * out) * light[..., None], camera.scale)
 
 
-def draw_torso(image: Array, camera: Camera, body: Pose, actor: Actor, cloth: Shader, skin: Shader) -> None:
+def draw_torso(image: Array, camera: Surface, body: Pose, actor: Actor, cloth: Shader, skin: Shader) -> None:
     """Neck, shoulders and chest as one outline, given by half the width at each height, leaning about the base."""
     size, wide = actor.size, actor.shoulder
     heights = vector(0, 22, 36, 42, 44.5, 46.5, 48.5, 51, 58)  # above the base
@@ -176,7 +189,7 @@ def draw_torso(image: Array, camera: Camera, body: Pose, actor: Actor, cloth: Sh
     over(image, at, distance, colour * light[..., None], camera.scale)
 
 
-def draw_head(image: Array, camera: Camera, centre: Array, body: Pose, actor: Actor, grain: Array) -> None:
+def draw_head(image: Array, camera: Surface, centre: Array, body: Pose, actor: Actor, grain: Array) -> None:
     """An ellipsoid with hair and a face, truly turned: each pixel's surface point is rotated back onto the model."""
     a, b = actor.head[0] * actor.size, actor.head[1] * actor.size
     at = camera.box(centre[:, None], b + 4)
@@ -212,6 +225,41 @@ def draw_head(image: Array, camera: Camera, centre: Array, body: Pose, actor: Ac
     over(image, at, (radius - 1) * (a + b) / 2, colour * light[..., None], camera.scale)
 
 
+def axes(body: Pose, person: Actor) -> tuple[Array, Array]:
+    """The body's own directions, up and to the image's right, as long as a unit of its size: (T, 2) each."""
+    up = np.stack([np.sin(body.lean), -np.cos(body.lean)], 1) * person.size
+    right = np.stack([np.cos(body.lean), np.sin(body.lean)], 1) * person.size
+    return up, right
+
+
+def head_centre(body: Pose, person: Actor) -> Array:
+    """The middle of the head, (T, 2)."""
+    up, right = axes(body, person)
+    twist = body.twist[:, None] * right
+    nod = np.stack([2.5 * np.sin(body.yaw), 3.5 * np.sin(body.pitch)], 1)
+    return body.base + (53.5 + person.head[1] * 0.75) * up + twist + nod * person.size
+
+
+def arm_joints(body: Pose, person: Actor, side: int) -> tuple[Array, Array, Array]:
+    """Shoulder, elbow and wrist of the left (0) or right (1) arm of the image, (T, 2) each."""
+    up, right = axes(body, person)
+    out = (-1.0, 1.0)[side]
+    shoulder = body.base + 42.5 * up + out * (person.shoulder - 3) * right + body.twist[:, None] * right
+    return shoulder, *elbow(shoulder, body.hands[side], 18.5 * person.size, 16 * person.size, out)
+
+
+def draw_hand(
+    image: Array, camera: Surface, forearm: tuple[Array, Array], size: float, skin: Shader, out: float
+) -> Array:
+    """A hand with its thumb at the end of the forearm, elbow to wrist; returns where it grips, (T, 2)."""
+    bend, wrist = forearm
+    ahead = (wrist - bend) / (16 * size)
+    draw_limb(image, camera, (wrist + ahead, wrist + 4.0 * size * ahead), (2.3 * size, 2.6 * size), skin, out)
+    thumb = wrist + 2.2 * ahead * size - out * 2.2 * size * np.stack([-ahead[:, 1], ahead[:, 0]], 1)
+    draw_limb(image, camera, (wrist + ahead, thumb), (1.1 * size, 0.9 * size), skin, out)
+    return wrist + 4 * size * ahead
+
+
 def draw_clip(label: str, actor: int, number: int, clip_format: DemoFormat | None = None) -> NDArray[np.uint8]:
     """One clip, RGB uint8 (frames, height, width, 3); deterministic. Raises ValueError for an unknown label."""
     f = clip_format or DemoFormat()
@@ -228,13 +276,8 @@ def draw_clip(label: str, actor: int, number: int, clip_format: DemoFormat | Non
     cloth, skin = cloth_shader(person, grain), skin_shader(person, grain)
 
     size = person.size
-    up = np.stack([np.sin(body.lean), -np.cos(body.lean)], 1) * size
-    right = np.stack([np.cos(body.lean), np.sin(body.lean)], 1) * size
-    twist = body.twist[:, None] * right
     draw_torso(image, camera, body, person, cloth, skin)
-    nod = np.stack([2.5 * np.sin(body.yaw), 3.5 * np.sin(body.pitch)], 1)
-    head = body.base + (53.5 + person.head[1] * 0.75) * up + twist + nod * size
-    draw_head(image, camera, head, body, person, grain)
+    draw_head(image, camera, head_centre(body, person), body, person, grain)
 
     wood = hue(rng.uniform(6, 20), rng.uniform(60, 150), rng.uniform(90, 190))
     desk = rng.uniform(41, 45)
@@ -243,17 +286,13 @@ def draw_clip(label: str, actor: int, number: int, clip_format: DemoFormat | Non
     planks = wood * (1 + 0.2 * sample(grain, x * 0.7 + 200, y * 4)[..., None])
     over(image, at, desk - y, planks * (0.75 + 0.25 * np.clip(np.abs(y - desk - 0.8), 0, 1))[..., None], camera.scale)
 
-    for hand, out in zip(body.hands, (-1.0, 1.0), strict=True):
-        shoulder = body.base + 42.5 * up + out * (person.shoulder - 3) * right + twist
-        bend, wrist = elbow(shoulder, hand, 18.5 * size, 16 * size, out)
+    for side, out in enumerate((-1.0, 1.0)):
+        shoulder, bend, wrist = arm_joints(body, person, side)
         draw_limb(image, camera, (shoulder, bend), (4.6 * size, 3.7 * size), cloth, out)
         draw_limb(image, camera, (bend, wrist), (3.6 * size, 2.5 * size), cloth, out)
-        ahead = (wrist - bend) / (16 * size)
-        draw_limb(image, camera, (wrist + ahead, wrist + 4.0 * size * ahead), (2.3 * size, 2.6 * size), skin, out)
-        thumb = wrist + 2.2 * ahead * size - out * 2.2 * size * np.stack([-ahead[:, 1], ahead[:, 0]], 1)
-        draw_limb(image, camera, (wrist + ahead, thumb), (1.1 * size, 0.9 * size), skin, out)
-        if body.holding.any() and out == (-1.0, 1.0)[body.side]:
-            draw_folder(image, camera, wrist + 4 * size * ahead, size, body.holding)
+        grip = draw_hand(image, camera, (bend, wrist), size, skin, out)
+        if body.holding.any() and side == body.side:
+            draw_folder(image, camera, grip, size, body.holding)
     return develop(image, rng)
 
 

@@ -1,6 +1,7 @@
 """The demo data set as video files: CLASS/CLASS_aACTOR_NNN.mp4."""
 
 import re
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -8,6 +9,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from stp.data.index import Clip
 from stp.datasets import folder as folder_importer
@@ -17,6 +20,7 @@ from stp.datasets.demo.movement import CLASSES
 from stp.errors import UserError
 from stp.video.writing import Encoder, choose_encoder, video_writer
 
+Draw = Callable[[str, int, int, DemoFormat], NDArray[np.uint8]]  # label, actor, number, format -> RGB (T, H, W, 3)
 NAME = re.compile(rf"(?P<label>{'|'.join(CLASSES)})/(?P=label)_a\d+_\d+")
 
 
@@ -29,22 +33,27 @@ class _Job:
     number: int
 
 
-def _make(job: _Job, clip_format: DemoFormat, encoder: Encoder) -> None:
+def _make(job: _Job, clip_format: DemoFormat, encoder: Encoder, draw: Draw) -> None:
     f = clip_format
-    drawn = draw_clip(job.clip.label, job.actor, job.number, f)
+    drawn = draw(job.clip.label, job.actor, job.number, f)
     with video_writer(Path(job.clip.path), f.width, f.height, f.rate, f.frames, encoder) as video:
         for frame in drawn:
             video.write(frame)
 
 
 def generate(
-    folder: Path, clips_per_class: int, actors: int = 6, clip_format: DemoFormat | None = None, threads: int = 1
+    folder: Path,
+    clips_per_class: int,
+    actors: int = 6,
+    clip_format: DemoFormat | None = None,
+    threads: int = 1,
+    draw: Draw = draw_clip,
 ) -> list[Clip]:
     """Write `folder`/CLASS/CLASS_aACTOR_NNN.mp4 and return the clips by class, then number; the actor is the group.
 
     Take n of class c is clip number 7 n + c, played by actor n modulo `actors`: every actor plays every class equally
     often, and asking for more clips leaves the earlier ones as they were. `threads` processes share the work; the files
-    do not depend on it.
+    do not depend on it. With `draw_first_person` to draw them, the files show what the actors see in the same clips.
 
     Raises:
         UserError: PyAV lacks the encoders.
@@ -58,7 +67,7 @@ def generate(
             name = f"{label}/{label}_{group}_{take:03d}"
             clip = Clip(name, str(folder / f"{name}.mp4"), label, group, frames=clip_format.frames)
             jobs.append(_Job(clip, take % actors, len(CLASSES) * take + c))
-    make = partial(_make, clip_format=clip_format, encoder=choose_encoder())
+    make = partial(_make, clip_format=clip_format, encoder=choose_encoder(), draw=draw)
     if threads == 1:
         for job in jobs:
             make(job)
