@@ -7,7 +7,15 @@ import cv2
 import numpy as np
 import pytest
 
-from stp.data.index import Clip, Index, check_ids, read_index, write_index
+from stp.data.index import (
+    Clip,
+    Index,
+    check_first_person,
+    check_ids,
+    first_person_clips,
+    read_index,
+    write_index,
+)
 from stp.datasets import folder, ut_interaction
 from stp.errors import UserError
 from stp.video.checking import BadVideo, check_video, check_videos
@@ -83,6 +91,42 @@ def test_a_row_that_was_changed_is_named_unless_the_change_is_meant(tmp_path: Pa
     columns = [line.rpartition(",")[0] for line in lines]  # as if written before there was a check
     path.write_text("\n".join(columns))
     assert read_index(path).clips[1].group == "g3"
+
+
+OLD_INDEX = """\
+clip,path,label,group,split,frames,boxes,coarse,digest,slot,check
+pointing/pointing_a00_000,results/videos/pointing/pointing_a00_000.mp4,pointing,a00,,24,,,1da54eddcba5128cbdf5,0,77a00791
+"""
+
+
+def test_an_index_of_an_earlier_version_reads_and_has_no_first_person_videos(tmp_path: Path) -> None:
+    (tmp_path / "index.csv").write_text(OLD_INDEX)
+    (clip,) = read_index(tmp_path / "index.csv").clips
+    assert (clip.digest, clip.slot, clip.first_person) == ("1da54eddcba5128cbdf5", 0, "")
+    with pytest.raises(
+        UserError, match=r"methods.mpov needs first-person video, which 1 of 1 clips lack, .*make it again"
+    ):
+        check_first_person([clip], "methods.mpov")
+
+
+def test_a_changed_name_of_a_first_person_video_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "index.csv"
+    write_index(path, [Clip("a", "a_s.avi", "nod", first_person="a_f.avi")])
+    check_first_person(read_index(path).clips, "methods.mpov")
+    path.write_text(path.read_text().replace("a_f.avi", "b_f.avi"))
+    with pytest.raises(UserError, match=r"index.csv: line 2 \('a'\) was changed after it was written"):
+        read_index(path)
+
+
+def test_first_person_clips_keep_names_labels_and_shards(tmp_path: Path) -> None:
+    second = Clip("b", "b_s.avi", "nod", "g1", "train", 9, "b.csv", "head", "12", slot=7, first_person="b_f.avi")
+    index = Index((Clip("a", "a_s.avi", "wave", first_person="a_f.avi"), second))
+    firsts = first_person_clips(index)
+    assert firsts == [
+        Clip("a", "a_f.avi", "wave", slot=0),
+        Clip("b", "b_f.avi", "nod", "g1", "train", coarse="head", slot=7),
+    ]
+    assert [clip.path for clip in first_person_clips(index, tmp_path)] == [f"{tmp_path}/a.mp4", f"{tmp_path}/b.mp4"]
 
 
 def test_a_cut_index_is_noticed(tmp_path: Path) -> None:

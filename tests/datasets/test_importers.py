@@ -12,7 +12,7 @@ import pytest
 
 from stp.data.index import Clip, Index
 from stp.data.splits import make_folds
-from stp.datasets import find_clips, pev
+from stp.datasets import find_clips, left_out, pev
 from stp.datasets.lists import read_list
 from stp.errors import UserError
 from stp.evaluation.scores import read_scores
@@ -96,6 +96,19 @@ def test_pev_has_the_papers_911_clips(whole_pev: Path, real_data: Path) -> None:
     assert [splits(listed, fold)["test"] for fold in range(3)] == [303, 218, 390]
     for scheme in ("random", "official", "leave_one_group_out"):
         assert len(make_folds(Index(tuple(listed)), scheme, 3, 0)) == 3
+
+
+def test_pev_pairs_the_second_persons_clips_with_the_first_persons(tmp_path: Path) -> None:
+    touch(tmp_path, ("Pointing/00003_s.mp4", "Pointing/00003_F.MP4", "Gesture/00001_s.mp4", "Gesture/00002_f.mp4"))
+    options = {"complete": "false"}
+    clips = find_clips("pev", tmp_path, options=options)
+    assert {clip.clip: clip.first_person for clip in clips} == {
+        "00003_s": f"{tmp_path}/Pointing/00003_F.MP4",
+        "00001_s": "",
+    }
+    assert left_out(tmp_path, clips).videos == (tmp_path / "Gesture/00002_f.mp4",)
+    firsts = find_clips("pev", tmp_path, options=options | {"view": "first"})
+    assert [(clip.clip, clip.first_person) for clip in firsts] == [("00003_f", ""), ("00002_f", "")]
 
 
 def test_pev_falls_back_to_the_lists_labels(whole_pev: Path, real_data: Path, tmp_path: Path) -> None:

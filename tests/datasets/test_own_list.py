@@ -54,6 +54,16 @@ def test_a_list_names_every_column_of_the_index(videos: Path) -> None:
     assert left_out(videos, clips, videos.parent / "list.csv").videos == (videos / "day 1/b.mp4",)
 
 
+def test_a_list_may_name_first_person_videos(videos: Path) -> None:
+    clips = listed(videos, "path,label,first_person\na.mp4,wave,day 1/b.mp4\nc.mp4,nod,\n")
+    assert [clip.first_person for clip in clips] == [str(videos / "day 1/b.mp4"), ""]
+    assert left_out(videos, clips).videos == (videos / "day 1/ü.avi",)
+    with pytest.raises(UserError, match=r"line 2: first_person 'absent.mp4': there is no such file below"):
+        listed(videos, "path,label,first_person\na.mp4,wave,absent.mp4\n")
+    with pytest.raises(UserError, match=r"line 2: first_person 'b.boxes.csv' is no video by its name"):
+        listed(videos, "path,label,first_person\na.mp4,wave,b.boxes.csv\n")
+
+
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 def test_path_and_label_are_enough_in_any_order_from_any_program(mark: str, newline: str, videos: Path) -> None:

@@ -202,7 +202,7 @@ def draw_partner(image: Array, camera: HeadCamera, body: Pose, person: Actor, gr
 
 
 def draw_desk(image: Array, camera: HeadCamera, rng: np.random.Generator, grain: Array) -> None:
-    """The desk between the two, with a few sheets and books on it."""
+    """The desk between the two, with a few sheets and books on it, none of them red as what is handed over."""
     wood = hue(rng.uniform(6, 20), rng.uniform(60, 150), rng.uniform(90, 190))
     eyes = camera.place.astype(np.float32)[:, :, None, None]
     below = np.float32(rng.uniform(41, 45)) - eyes[:, 1]
@@ -216,7 +216,7 @@ def draw_desk(image: Array, camera: HeadCamera, rng: np.random.Generator, grain:
     deep = wide * below / z  # and along it
     colour = wood * (1 + 0.2 * sample(grain, x * 0.7 + 200, z * 3)[..., None])
     for _ in range(4):
-        tint = PAPER if rng.random() < 0.5 else hue(rng.uniform(0, 180), rng.uniform(60, 160), rng.uniform(60, 190))
+        tint = PAPER if rng.random() < 0.5 else hue(rng.uniform(25, 155), rng.uniform(60, 160), rng.uniform(60, 190))
         middle, half = (
             vector(rng.uniform(-60, 60), rng.uniform(55, 125)),
             vector(rng.uniform(5, 12), rng.uniform(5, 12)),

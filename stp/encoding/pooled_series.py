@@ -11,6 +11,8 @@ from typing import Literal
 
 import numpy as np
 
+from stp.encoding.fisher import unit_length
+
 Operator = Literal["sum", "max", "counts", "changes"]
 LEVELS = 4  # of the temporal pyramid: 1 + 2 + 4 + 8 windows
 LAG = 2  # frames between the values whose difference is a gradient
@@ -51,9 +53,7 @@ def pooled(series: np.ndarray, operator: Operator) -> np.ndarray:
 
 def normed(block: np.ndarray) -> np.ndarray:
     """The signed square roots of a vector, divided by their length; zeros stay zeros."""
-    roots = np.sign(block) * np.sqrt(np.abs(block))
-    length = np.linalg.norm(roots)
-    return np.asarray(roots / length if length else roots)
+    return unit_length(np.sign(block) * np.sqrt(np.abs(block)))
 
 
 def pooled_series(series: np.ndarray, operators: Sequence[Operator]) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stp.models.pooled_series import normed, pooled, pooled_series, windows
+from stp.encoding.pooled_series import normed, pooled, pooled_series, windows
 
 
 def test_a_series_has_fifteen_windows_whose_borders_are_rounded_and_shared() -> None:
