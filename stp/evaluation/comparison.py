@@ -9,9 +9,11 @@ Reported figures are data (`config/reported/NAME.csv`), one row per method and m
     data                  the data that the figure was reported on
     streams, variant      input and method of our run that measures it, such as rgb+of+wof and 3-level, or idt and idt;
                           empty if none
-    note
+    note                  sentences; one that begins with `Needs` says what there must be for the method to be measured,
+                          and stands in its row where it is not
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +104,7 @@ def compare(reported: pd.DataFrame, measured: Measured | None) -> pd.DataFrame:
 def comparison_text(name: str, table: pd.DataFrame, notes: Sequence[str]) -> str:
     """The comparison as Markdown, with sources and notes below it."""
     title = f"Table {name.removeprefix('table')}" if name.startswith("table") else f"Comparison {name}"
-    measured = zip(table["measured"], table["measured_std"], strict=True)
+    measured = zip(table["measured"], table["measured_std"], table["note"].map(needed), strict=True)
     shown = pd.DataFrame(
         {
             "Method": table["method"],
@@ -110,7 +112,7 @@ def comparison_text(name: str, table: pd.DataFrame, notes: Sequence[str]) -> str
             "Metric": table["metric"].str.replace("_", " "),
             "Reported": [with_deviation(value, float("nan")) for value in table["reported"]],
             "on": table["reported_on"].where(table["reported"].notna(), ""),
-            "Measured": [with_deviation(value, deviation) for value, deviation in measured],
+            "Measured": [with_deviation(value, deviation) or needs for value, deviation, needs in measured],
             "on ": table["measured_on"].map(plain_text),
             "Pretraining here": table["measured_pretraining"].map(plain_text),
         }
@@ -124,6 +126,12 @@ def comparison_text(name: str, table: pd.DataFrame, notes: Sequence[str]) -> str
     words += dict.fromkeys(f"{row['method']}: {row['note']}" for row in table.to_dict("records") if row["note"])
     caption = "Figures in %, reported by others and measured here, ± standard deviation of the folds."
     return table_text(title, caption, shown, ["Pretraining is that of the reported figure.", *words, *notes])
+
+
+def needed(note: str) -> str:
+    """What a method needs, from the sentence of its note that says so; empty where there is none."""
+    sentences = re.split(r"(?<=\.) ", note)
+    return next((f"n{text[1:]}".rstrip(".") for text in sentences if text.startswith("Needs ")), "")
 
 
 def measured_methods(reported: pd.DataFrame) -> list[tuple[str, str, str]]:

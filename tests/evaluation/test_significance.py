@@ -290,6 +290,23 @@ def test_measured_figures_stand_beside_reported_ones(tmp_path: Path) -> None:
     assert compare(reported, None)["measured"].isna().all()
 
 
+def test_a_row_says_what_its_method_needs_where_it_is_not_measured(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "table2.csv",
+        "MPOV,None,class_accuracy,69.0,them,PEV,idt+displacement,mpov,Needs first-person video. Here a linear SVM.",
+        "TSN,None,class_accuracy,77.7,them,PEV,rgb+of+wof,baseline,Here the baseline.",
+    )
+    reported = read_reported(path)
+    items = [predictions("baseline", GOOD, LABELS), predictions("baseline", LABELS, LABELS, fold=2, first=6)]
+    table = compare(reported, Measured(summarise(fold_metrics(items)), "demo (results)", {}))
+    text = comparison_text("table2", table, [])
+    rows = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("|")}
+    assert "needs first-person video" in rows["MPOV"]
+    assert "needs" not in rows["TSN"]
+    measured = table.assign(measured=50.0, measured_std=1.0)
+    assert "| needs" not in comparison_text("table2", measured, [])
+
+
 def test_a_comparison_without_scores_has_reported_figures_alone(tmp_path: Path) -> None:
     results.comparison(tmp_path / "table3.csv", ROOT / "config/reported/table3.csv", tmp_path / "table3.md")
     table = pd.read_csv(tmp_path / "table3.csv")
@@ -338,6 +355,7 @@ def test_methods_of_the_papers_tables_have_runs_of_ours() -> None:
     assert runs == {
         "iDT": ("idt", "idt"),
         "MoFAP": ("idt", "mofap"),
+        "MPOV": ("idt+displacement", "mpov"),
         "C3D": ("rgb", "c3d_svm"),
         "STPP Net": ("rgb", "stpp"),
         "TPP Net": ("rgb+of", "tpp"),
