@@ -12,14 +12,13 @@ from typing import get_args
 
 import numpy as np
 from sklearn.pipeline import Pipeline
-from sklearn.svm import LinearSVC
 from torch import Tensor
 
 from stp.encoding.fisher import unit_length
 from stp.encoding.pooled_series import Operator, pooled_series
 from stp.errors import UserError
 from stp.methods import Recogniser, Task
-from stp.methods.idt import FisherEncoder, FisherOptions
+from stp.methods.idt import FisherEncoder, FisherOptions, linear_svm
 from stp.methods.shallow import Encoder, FunctionEncoder, ShallowRecogniser, StoredClips, encoded_method
 from stp.training.run import Run
 
@@ -82,7 +81,7 @@ def encoder(options: MpovOptions, modality: str) -> Encoder:
 
 def classifier(options: MpovOptions, seed: int) -> Pipeline:
     """One linear SVM per class against all others."""
-    return Pipeline([("svm", LinearSVC(C=options.C, max_iter=10_000, random_state=seed))])
+    return linear_svm(options.C, seed)
 
 
 def importance(recogniser: ShallowRecogniser, widths: Mapping[str, int]) -> dict[str, np.ndarray]:

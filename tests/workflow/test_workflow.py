@@ -615,6 +615,22 @@ def failure(tmp_path: Path, config: dict[str, Any]) -> str:
     return words.split("\n[")[0].split("\nRuleException")[0]
 
 
+def test_a_method_that_needs_first_person_video_says_so_before_anything_is_decoded(tmp_path: Path) -> None:
+    (tmp_path / "videos/wave").mkdir(parents=True)
+    (tmp_path / "videos/wave/a.avi").write_text("no video")
+    words = failure(tmp_path, index_config(tmp_path / "videos", methods={"mpov": {"inputs": ["displacement"]}}))
+    assert re.fullmatch(r"stp: ERROR: methods.mpov needs first-person video, which 1 of 1 clips lack, [^\n]*\n*", words)
+
+
+def test_the_demos_first_person_videos_are_made_only_for_methods_that_see_them(tmp_path: Path) -> None:
+    config = TINY | {"methods": {"views": {"method": "mpov", "inputs": ["displacement"]}}}
+    asked = ("--dry-run", "--quiet", "rules", "--")
+    planned = jobs(snakemake(tmp_path, config, *asked, "o u t/runs/displacement/views/fold1/seed0/model.pt"))
+    expected = {"demo_first_person": 1, "first_person": 1, "first_person_frames": 2, "features_of_several": 2}
+    assert planned == expected | {"demo": 1, "index": 1, "splits": 1, "weights": 1, "train": 1}
+    assert "demo_first_person" not in jobs(snakemake(tmp_path, config, *asked, "o u t/table1.csv"))
+
+
 def test_demo_never_takes_a_folder_of_the_users(tmp_path: Path) -> None:
     for path in ("videos", "o u t/../videos", "o u t", str(tmp_path / "videos")):
         result = snakemake(tmp_path, TINY | {"dataset": {"importer": "folder", "path": path}}, "--dry-run")
