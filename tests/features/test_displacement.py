@@ -27,10 +27,11 @@ def seen_along(path: np.ndarray) -> list[np.ndarray]:
     """Grey frames of a camera that sees a large texture at `path`, (T, 2) x and y in pixels from its middle."""
     rng = np.random.default_rng(0)
     noise = rng.uniform(0, 255, (300, 400)).astype(np.float32)
-    texture = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2), None, 0, 255, cv2.NORM_MINMAX)
+    texture = cv2.GaussianBlur(noise, (0, 0), 2)
+    texture = 255 * (texture - texture.min()) / np.ptp(texture)
     frames = []
     for x, y in path:
-        seen = np.float32([[1, 0, 120 + x], [0, 1, 90 + y]])
+        seen = np.array([[1, 0, 120 + x], [0, 1, 90 + y]])
         frame = cv2.warpAffine(texture, seen, (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP)
         frames.append(frame.clip(0, 255).astype(np.uint8))
     return frames

@@ -12,6 +12,7 @@ import torch
 from stp import methods
 from stp.config import Views, method_file
 from stp.data.index import Clip
+from stp.data.modalities import MODALITIES
 from stp.data.run_name import RunName
 from stp.data.shards import ClipFields, write_shard
 from stp.errors import UserError
@@ -80,6 +81,7 @@ ROWS = [
     Row(
         "mofap", {"gaussians": 2, "sample": 1000, "parts": 4, "segment_parts": 2, "candidates": 8}, "idt", network=False
     ),
+    Row("mpov", {"gaussians": 4, "sample": 1000}, "idt+displacement", network=False),
 ]
 NETWORKS = [row for row in ROWS if row.network]
 
@@ -93,11 +95,12 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ClipFields]:
     """Frames with a bright upper or lower half, flow in whose middle something moves up or down, and features."""
     rng, other = np.random.default_rng(0), np.random.default_rng(1)
     folder = tmp_path_factory.mktemp("clips")
-    files = {name: folder / f"{name}.h5" for name in ("rgb", "of", "features")}
+    files = {name: folder / f"{name}.h5" for name in ("rgb", "of", "features", "displacement")}
     with (
         write_shard(files["rgb"], "rgb", {}) as rgb,
         write_shard(files["of"], "of", {}) as flow,
         write_shard(files["features"], "frozen-of", {}) as features,
+        write_shard(files["displacement"], "displacement", {}) as displacement,
     ):
         for clip in CLIPS:
             sign = 1 if clip.label == "down" else -1
@@ -110,13 +113,14 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ClipFields]:
             values = rng.normal(size=(6, 5)).astype(np.float32)
             values[:, 2] += sign
             features.store(clip.clip, values)
+            displacement.store(clip.clip, np.repeat(values, 2, axis=0).cumsum(0))
     stored = {name: ClipFields([file]) for name, file in files.items()}
     return stored | {"idt": stored_clips(folder / "idt.h5", CLIPS, CLASSES)}
 
 
 def seen(row: Row, stored: dict[str, ClipFields]) -> dict[str, ClipFields]:
     """What a method is given: the stored fields, or the features, of each modality of its input."""
-    features = not row.network and row.input != "idt"
+    features = not row.network and row.input in MODALITIES
     return {name: stored["features" if features else name] for name in row.input.split("+")}
 
 

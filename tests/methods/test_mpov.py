@@ -21,7 +21,7 @@ from stp.methods.shallow import ShallowRecogniser
 from stp.system.devices import Compute
 from stp.training.model_file import TrainedOn
 from stp.training.session import Session
-from tests.trajectories import trajectories
+from tests.drawn_trajectories import trajectories
 
 CPU = Compute(torch.device("cpu"))
 CLASSES = ("nod", "shrug", "wave")
