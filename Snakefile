@@ -9,6 +9,7 @@ if not workflow.overwrite_configfiles:
 report: "workflow/report/workflow.rst"
 
 
+include: "workflow/rules/terminal.smk"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/index.smk"
 include: "workflow/rules/frames.smk"
@@ -31,3 +32,36 @@ rule all:
         f"{RESULTS}/paper.html",
         f"{RESULTS}/figures/examples",
         [f"{RESULTS}/submission.csv"] if SUBMISSION != "none" else [],
+
+
+# Names of what has no rule of its own, as `snakemake figures` and `snakemake table2`.
+rule figures:
+    input:
+        FIGURES,
+
+
+for name in COMPARISONS:
+    if name not in {rule.name for rule in workflow.rules}:
+
+        rule:
+            name:
+                name
+            input:
+                f"{RESULTS}/{name}.csv",
+
+
+TARGETS += [rule.name for rule in workflow.rules if not rule.has_wildcards()]
+TARGETS += [
+    str(file)
+    for rule in workflow.rules
+    for file in rule.output
+    if not rule.has_wildcards()
+]
+TARGETS += FIGURES
+TARGETS += [f"{RESULTS}/{name}.csv" for name in COMPARISONS]
+TARGETS += [
+    path
+    for entry in CONFIG.trained
+    for name in ("scores.h5", "model.pt")
+    for path in scores_of(entry.inputs, entry.name, name)
+]

@@ -17,8 +17,8 @@ SCHEMA = Path(__file__).resolve().parents[1] / "workflow/schemas/config.schema.y
 HEADER = """\
 # Configuration
 
-A config is one YAML file, named by `snakemake --configfile FILE --cores all`; without it the demo's, `config.yaml`, is
-read. Targets are named first: `snakemake TARGET --configfile FILE --cores all`.
+A config is one YAML file, named by `snakemake --configfile FILE`; without it the demo's, `config.yaml`, is
+read. Targets are named first: `snakemake TARGET --configfile FILE`.
 Only `dataset.importer` and `dataset.path` must be given. What is left out has the default below, which is the paper's
 value or, where the paper is silent, that of TSN, on which it builds. A misspelt key, or a value that is not allowed, is
 refused.

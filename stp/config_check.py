@@ -5,13 +5,12 @@ is one `UserError` that names the key, its value and what is allowed.
 """
 
 import copy
-import difflib
 import json
 import math
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,11 @@ from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError, best_match
 
 from stp.config import Config
-from stp.errors import UserError
+from stp.errors import UserError, did_you_mean
 
-ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = Path(__file__).resolve().parent
+# What a clone has beside the package: the Snakefile, workflow, config, profiles. A wheel has them within it (setup.py).
+ROOT = PACKAGE / "clone" if (PACKAGE / "clone").is_dir() else PACKAGE.parent
 SCHEMA = "workflow/schemas/config.schema.yaml"
 REPORTED = "config/reported"
 KINDS = {
@@ -38,6 +39,8 @@ ADDRESS = re.compile(r"[A-Za-z0-9+.-]+:")  # what FFmpeg takes for a protocol
 SHOWN = 80  # letters of a wrong value that a message repeats
 LONGEST_NAME, LONGEST_PATH = 200, 2000  # bytes; systems have 255 and 4096, and names of files are put behind
 PLACEHOLDERS = "{}<>"  # Snakemake replaces what stands between them
+# The keys without a default, and what stands in for them where the rest of a config is checked without them.
+NEEDED = {"dataset.importer": "folder", "dataset.path": "videos"}
 NO_CONTENT = ("Cc", "Cs", "Zl", "Zp")  # Unicode's categories of control characters, surrogates and line ends
 
 
@@ -134,19 +137,82 @@ def checked_config(values: Mapping[str, Any], root: Path = ROOT) -> tuple[dict[s
     Raises:
         UserError: a key, a value or a name is not allowed, or keys contradict each other.
     """
+    filled = _checked_values(values, root)
+    config = Config.from_values(filled)
+    _check_comparison(config.comparison, root / REPORTED)
+    return filled, config
+
+
+def config_problems(values: Mapping[str, Any], root: Path = ROOT) -> tuple[list[str], Config | None]:
+    """All mistakes that `checked_config` would find one after another, and the config without them.
+
+    What is refused is left out, and the rest checked again. Keys are checked against each other only where each is
+    right by itself. The config is None where what is left out has no default.
+    """
+    plain: dict[str, Any] = copy.deepcopy(dict(values))
+    problems: list[str] = []
+    left_out: set[str] = set()
+
+    def note(check: Callable[[dict[str, Any], Path], object]) -> None:
+        while words := _refusal(check, plain, root):
+            key = _refused_key(words)
+            if key in left_out:
+                return
+            problems.append(words)
+            left_out.add(key)
+            _leave_out(plain, key)
+
+    note(_checked_values)
+    if not problems:
+        note(checked_config)
+    if left_out & {"dataset", *NEEDED} or _refusal(checked_config, plain, root):
+        return problems, None
+    return problems, checked_config(plain, root)[1]
+
+
+def _refusal(check: Callable[[dict[str, Any], Path], object], values: dict[str, Any], root: Path) -> str:
+    """The words by which a check refuses the values; empty if it does not."""
+    try:
+        check(values, root)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def _refused_key(words: str) -> str:
+    """The key that a message is about, without numbers of items."""
+    return re.sub(r"\[\d+\]", "", words.removeprefix("config: ").partition(":")[0])
+
+
+def _leave_out(values: dict[str, Any], key: str) -> None:
+    """Leave out a key, or give one that is needed a value that is allowed; nothing where it is not there."""
+    if key == "dataset":
+        values[key] = {name.partition(".")[2]: value for name, value in NEEDED.items()}
+        return
+    *sections, name = key.split(".")
+    section: Any = values
+    for part in sections:
+        section = section.get(part) if isinstance(section, dict) else None
+    if isinstance(section, dict):
+        if key in NEEDED:
+            section[name] = NEEDED[key]
+        else:
+            section.pop(name, None)
+
+
+def _checked_values(values: Mapping[str, Any], root: Path) -> dict[str, Any]:
+    """The values with the defaults of all keys that they leave out; UserError if a key, value or name is not allowed."""
     schema, plain = _schema(root / SCHEMA), _plain(values, "")
     validator = _Validator(schema)
     _check(validator, plain, "")
-    filled = _filled(schema, plain, schema)
+    filled: dict[str, Any] = _filled(schema, plain, schema)
     own = {name: entry for key in ("model", "training", "pyramid") for name, entry in _entries(schema, key).items()}
     for section in ("methods", "features"):
         for name, options in filled[section].items():
             known = {key: value for key, value in options.items() if key in own}
             _check(validator.evolve(schema={"properties": own, "$defs": schema["$defs"]}), known, f"{section}.{name}")
     _check_names(filled)
-    config = Config.from_values(filled)
-    _check_comparison(config.comparison, root / REPORTED)
-    return filled, config
+    return filled
 
 
 @cache
@@ -235,8 +301,8 @@ def _mistake(error: ValidationError, where: str) -> str:
     value, entry = error.instance, error.schema
     if error.validator == "additionalProperties":
         name, known = next(key for key in value if key not in entry["properties"]), list(entry["properties"])
-        similar = [f"did you mean '{key}'? " for key in difflib.get_close_matches(name, known, n=1)]
-        return f"{_key(where, name)}: unknown key; {''.join(similar)}allowed are {', '.join(known)}"
+        question = did_you_mean(name, known)
+        return f"{_key(where, name)}: unknown key; {question + ' ' if question else ''}allowed are {', '.join(known)}"
     if error.validator == "required":
         name = next(key for key in error.validator_value if key not in value)
         return f"{_key(where, name)}: must be given; allowed: {allowed(entry['properties'][name])}"

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from snakemake.utils import validate
 
-from stp.config_check import ROOT, SCHEMA, checked_config, parse_config, read_config
+from stp.config_check import ROOT, SCHEMA, checked_config, config_problems, parse_config, read_config
 from stp.errors import UserError
 
 ENTRIES = yaml.safe_load((ROOT / SCHEMA).read_text(encoding="utf-8"))
@@ -267,3 +267,29 @@ def test_values_of_yaml_that_are_no_plain_values_are_named() -> None:
 def test_an_anchor_that_is_merged_is_no_key_given_twice() -> None:
     text = "base: &base {epochs: 3}\nrgb: {<<: *base, epochs: 4}\nflow: {<<: *base}"
     assert parse_config(text, "own.yaml")["rgb"] == {"epochs": 4}
+
+
+def test_all_mistakes_of_a_config_are_found_at_once() -> None:
+    changes = {"shards": 0, "training": {"epochz": 3, "rgb": {"epochs": "many"}}, "variants": ["3-levels"], "foo": 1}
+    problems, found = config_problems(NEEDED | changes)
+    keys = ["foo", "shards", "training.epochz", "training.rgb.epochs", "variants[0]"]
+    assert sorted(line.split(":")[1].strip() for line in problems) == keys
+    assert found is not None
+    assert (found.shards, found.training.rgb.epochs) == (16, 80)
+    assert config_problems(NEEDED) == ([], checked_config(NEEDED)[1])
+
+
+def test_keys_are_checked_against_each_other_where_each_is_right_by_itself() -> None:
+    changes: dict[str, Any] = {"submission": "2-level", "explain": {"fold": 4}}
+    both, _ = config_problems(NEEDED | changes)
+    assert [line.split(":")[1] for line in both] == [" submission", " explain.fold"]
+    one, _ = config_problems(NEEDED | changes | {"shards": 0})
+    assert [line.split(":")[1] for line in one] == [" shards"]
+
+
+@pytest.mark.parametrize("dataset", [{}, {"importer": "foldr"}, {"importer": "folder"}, 3, None])
+def test_a_config_whose_videos_are_mistaken_has_its_other_mistakes_named(dataset: Any) -> None:
+    problems, found = config_problems({"dataset": dataset, "shards": 0})
+    assert found is None
+    assert [line for line in problems if "shards" in line]
+    assert 2 <= len(problems) <= 4, problems

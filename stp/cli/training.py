@@ -23,7 +23,7 @@ from stp.cli.options import (
 )
 from stp.config import Compute as ComputeSection
 from stp.config import Model, Training, Views, method_file
-from stp.errors import UserError
+from stp.errors import UserError, noted
 
 if TYPE_CHECKING:
     from stp.data.index import Clip, Index
@@ -53,19 +53,34 @@ def weights(
     methods: Annotated[
         str, typer.Option(help="Other methods to check, as JSON: [{name, input, settings, features}, ...].")
     ] = "[]",
+    needed: Annotated[
+        str, typer.Option(help="Files and folders that a config names, which must be there: JSON, by their keys.")
+    ] = "{}",
 ) -> None:
-    """Check that backbone, initial weights, input size and methods fit together, and write a report on the weights."""
+    """Check that backbone, initial weights, input size and methods fit together, and write a report on the weights.
+
+    All that is missing is reported at once.
+    """
     from stp.models.backbones import weights_report
     from stp.system.files import complete_file
 
     pyramids = [
         {"name": name, "input": "rgb", "settings": parse_json(settings, "--settings")} for name in variants or ()
     ]
+    problems: list[str] = []
     for entry in pyramids:
-        check_method(entry)
+        with noted(problems):
+            check_method(entry)
     for entry in parse_json(methods, "--methods"):
-        check_method(entry, prepared=True)
-    report = weights_report(backbone, weights, width, input_size)
+        with noted(problems):
+            check_method(entry, prepared=True)
+    with noted(problems):
+        report = weights_report(backbone, weights, width, input_size)
+    for name, path in parse_json(needed, "--needed").items():
+        if not Path(path).exists():
+            problems.append(f"{name}: '{path}' does not exist; put the videos there, or name where they are")
+    if problems:
+        raise UserError("\n  ".join(problems))
     with complete_file(output) as temporary:
         temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 

@@ -1,6 +1,7 @@
 """The command line: mistakes are one line and no traceback, and logs land where they are asked for."""
 
 import errno
+import json
 import logging
 import os
 import re
@@ -12,6 +13,7 @@ from unittest.mock import Mock
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from stp.cli.app import app, main
 from stp.cli.options import parse_fusion, parse_json
@@ -52,6 +54,17 @@ def test_mistake_is_one_line_on_the_terminal_and_in_the_log(tmp_path: Path) -> N
     assert result.stderr.count("\n") == 1
     assert result.stderr.startswith("stp: ERROR: dataset.path: folder")
     assert "ERROR dataset.path: folder" in (tmp_path / "logs/index.log").read_text()
+
+
+def test_weights_and_videos_that_are_missing_are_named_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    needed = json.dumps({"dataset.path": str(tmp_path / "absent"), "dataset.lists": str(tmp_path)})
+    arguments = ["weights", "--backbone", "bninception", "--needed", needed, "-o", str(tmp_path / "weights.json")]
+    error = CliRunner().invoke(app, arguments).exception
+    assert isinstance(error, UserError)
+    first, second = str(error).splitlines()
+    assert first.startswith("model.weights: 'imagenet' for bninception needs the public file")
+    assert second.strip().startswith(f"dataset.path: '{tmp_path / 'absent'}' does not exist; put the videos there")
 
 
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]

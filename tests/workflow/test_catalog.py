@@ -1,5 +1,6 @@
 """Standard usage as the workflow catalog has it: workflow/Snakefile by itself, and as a module of another workflow."""
 
+import os
 import re
 import subprocess
 import sys
@@ -35,8 +36,16 @@ def test_workflow_runs_from_a_folder_of_the_users(tmp_path: Path, as_module: boo
         snakefile, options = tmp_path / "Snakefile", []
         snakefile.write_text(MODULE)
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), *options, "--cores", "1"]
+    # The environment is not activated: jobs take the Python that runs Snakemake nevertheless.
+    environment = os.environ | {"PATH": os.defpath}
     result = subprocess.run(
-        [*command, "results/index.csv"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        [*command, "results/index.csv"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=environment,
     )
     assert result.returncode == 0, result.stderr
     assert len((tmp_path / "results/index.csv").read_text().splitlines()) == 3

@@ -109,6 +109,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny")
     result = snakemake(folder, TINY)
     assert result.returncode == 0, result.stdout
+    (folder / "terminal.txt").write_text(result.stdout)
     return folder
 
 
@@ -143,6 +144,15 @@ def test_tiny_dag_makes_the_table(finished: Path) -> None:
     assert len(long) == 6 * 2 * 3
     assert sum(int(row["clips"]) for row in long if row["fold"] == "mean") == 6 * 2 * 28
     assert "2 folds of 14, 14 test clips" in (finished / "o u t/table1.md").read_text()
+
+
+def test_a_run_shows_a_line_for_each_job_and_few_others(finished: Path) -> None:
+    lines = (finished / "terminal.txt").read_text().splitlines()
+    steps = [line for line in lines if re.fullmatch(r"\d+ of \d+ steps \(\d+%\) done", line)]
+    assert len(steps) > 50
+    assert len(lines) < len(steps) + 50, "\n".join(lines)
+    [log] = (finished / ".snakemake/log").glob("*.log")
+    assert len(re.findall(r"^Finished jobid: ", log.read_text(), re.MULTILINE)) == len(steps)
 
 
 def test_keys_of_the_config_reach_the_files(finished: Path) -> None:

@@ -3,11 +3,11 @@ import json
 import os
 import re
 import shlex
+import shutil
 import sys
 from functools import cache
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -15,18 +15,32 @@ min_version("9.0")
 # The package is beside the workflow, or installed where the workflow is a module.
 ROOT = Path(str(workflow.current_basedir)).parents[1]
 sys.path.insert(0, str(ROOT))
-from stp.config import FEATURE_SOURCES, PYRAMID, fused_inputs
-from stp.config_check import checked_config, read_config
-from stp.errors import UserError
-from stp.system.files import clip_file_name
-from stp.system.tables import read_table
+try:
+    from stp.config import FEATURE_SOURCES, PYRAMID, fused_inputs
+    from stp.config_check import checked_config, read_config
+    from stp.errors import UserError, did_you_mean
+    from stp.system.files import clip_file_name
+    from stp.system.tables import read_table
+except ModuleNotFoundError as error:
+    raise Mistake(
+        f"environment: {sys.executable} runs Snakemake and has no package {error.name}; activate the environment of stp, "
+        "as by `source .venv/bin/activate`"
+    ) from None
+# Jobs call `python`: that of the environment which runs Snakemake, whether or not it is activated.
+os.environ["PATH"] = os.pathsep.join(
+    [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+)
+if not shutil.which("python"):
+    raise Mistake(
+        "environment: there is no command python; activate the environment of stp, as by `source .venv/bin/activate`"
+    )
 
 try:
     for path in workflow.configfiles:  # Snakemake takes the last of keys given twice
         read_config(Path(path))
     filled, CONFIG = checked_config(config, ROOT)
 except UserError as error:
-    raise WorkflowError(str(error)) from None
+    raise Mistake(str(error)) from None
 config.update(filled)
 
 RESULTS = config["results"].rstrip("/")
@@ -276,9 +290,9 @@ def measured_scores(table):
         _, rows = read_table(REPORTED / f"{table}.csv")
         methods = {(row["streams"], row["variant"]) for _, row in rows}
     except UserError as error:
-        raise WorkflowError(str(error)) from None
+        raise Mistake(str(error)) from None
     except KeyError as error:
-        raise WorkflowError(
+        raise Mistake(
             f"{REPORTED / f'{table}.csv'}: column {error} is missing"
         ) from None
     trained = [
@@ -293,7 +307,7 @@ wildcard_constraints:
     run_input="|".join(map(re.escape, INPUTS)),
     method="|".join(map(re.escape, METHODS)),
     features="|".join(map(re.escape, [*FEATURES, *FEATURE_SOURCES])),
-    fold=r"\d+",
+    fold="|".join(map(str, FOLDS)),
     seed=r"\d+",
     shard=r"\d+",
     table="|".join(KNOWN_COMPARISONS),

@@ -15,6 +15,15 @@ CHECKED_METHODS = json.dumps(
         for name in entry.inputs
     ]
 )
+# The videos are looked for here, too, so that all that is missing is reported at once, unless they are in the index
+# already.
+NEEDED = {
+    f"dataset.{key}": DATASET[key]
+    for key in ("path", "lists")
+    if DATASET[key]
+    and "demo" not in config
+    and not os.path.exists(f"{RESULTS}/index.csv")
+}
 
 
 # Runs first, so that weights that are missing or do not fit, and options that a method does not have, are reported before
@@ -43,6 +52,8 @@ rule weights:
         + literal(CHECKED_PYRAMID)
         + f" {CHECKED_VARIANTS} --methods "
         + literal(CHECKED_METHODS)
+        + " --needed "
+        + literal(json.dumps(NEEDED))
         + " -o {output:q}"
 
 
