@@ -470,6 +470,22 @@ class Config:
         own = {key: value for key, value in own.items() if key not in ("rgb", "flow")} | streams
         return without_later(_plain(self.model) | training | dict(PUBLISHED.get(entry.method, {})) | own)
 
+    def methods_to_check(self) -> list[dict[str, Any]]:
+        """What tells of each method of section `methods`, and each of its inputs, whether it can be trained.
+
+        The keys are name, input, settings and features, the options of the features that it sees by their names.
+        """
+        return [
+            {
+                "name": entry.name,
+                "input": name,
+                "settings": self.settings(entry.name, name),
+                "features": {kind: self.features.get(kind, {}) for kind in entry.features_of(name)},
+            }
+            for entry in self.methods
+            for name in entry.inputs
+        ]
+
 
 def without_later(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings without later keys whose value is what versions did that had no such keys.

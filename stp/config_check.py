@@ -201,7 +201,7 @@ def _leave_out(values: dict[str, Any], key: str) -> None:
 
 
 def _checked_values(values: Mapping[str, Any], root: Path) -> dict[str, Any]:
-    """The values with the defaults of all keys that they leave out; UserError if a key, value or name is not allowed."""
+    """The values with the defaults of all keys they leave out; UserError if a key, value or name is not allowed."""
     schema, plain = _schema(root / SCHEMA), _plain(values, "")
     validator = _Validator(schema)
     _check(validator, plain, "")

@@ -10,7 +10,7 @@ import pytest
 STP = Path(__file__).resolve().parents[1] / "stp"
 ORDER = (  # what stands on one line does not import each other
     ("cli",),
-    ("predict", "setup"),
+    ("predict", "setup", "pipeline"),
     ("figures",),
     ("explain",),
     ("methods",),

@@ -1,5 +1,6 @@
 """First steps: a report on what the machine offers, and a first config for your own videos."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +30,7 @@ def init(
     import torch
 
     from stp.models.backbones import bninception_path
-    from stp.setup.draft import Resources, command, config_text, draft, frame_size
+    from stp.setup.draft import Resources, config_text, draft, frame_size
     from stp.setup.survey import motion, survey_folder, survey_text
     from stp.system.files import complete_file
     from stp.system.machine import free_disk, process_memory, processors
@@ -48,7 +49,7 @@ def init(
     chosen = draft(survey, folder, results, motion(survey.videos, *size), resources)
     with complete_file(config) as temporary:
         temporary.write_text(config_text(survey, chosen, resources), encoding="utf-8")
-    print(f"\nwrote {config}: read it, then type\n\n    {command(config, resources)}")
+    print(f"\nwrote {config}: read it, then type\n\n    stp run {shlex.quote(str(config))}")
 
 
 @app.command()

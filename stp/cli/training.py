@@ -2,9 +2,8 @@
 
 import json
 import logging
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -62,6 +61,7 @@ def weights(
     All that is missing is reported at once.
     """
     from stp.models.backbones import weights_report
+    from stp.setup.check import check_method
     from stp.system.files import complete_file
 
     pyramids = [
@@ -83,29 +83,6 @@ def weights(
         raise UserError("\n  ".join(problems))
     with complete_file(output) as temporary:
         temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-
-
-def check_method(entry: Mapping[str, Any], prepared: bool = False) -> None:
-    """Raise UserError unless a method and the features that it sees exist and accept their options.
-
-    With `prepared`, also if what they start from is missing.
-    """
-    from stp import features, methods
-    from stp.config import from_values
-    from stp.data.run_name import RunName
-
-    values = dict(entry["settings"])
-    kind = values.pop("method", method_file(entry["name"]))
-    method = methods.find(kind)
-    run = method.run(RunName(entry["input"], entry["name"], fold=1), kind, ("class",), values)
-    method.check(run)
-    if prepared:
-        method.prepare(run)
-    for seen, values in entry.get("features", {}).items():
-        kind_of_features = features.find(seen)
-        options = from_values(kind_of_features.options, values, f"config: features.{seen}")
-        if prepared:
-            kind_of_features.prepare(options)
 
 
 def read_fields(paths: list[Path], run_input: str | None) -> "tuple[str, dict[str, ClipFields]]":

@@ -290,8 +290,6 @@ def slurm_finding() -> Finding:
         return Finding("SLURM", "no sbatch", "jobs run on this machine")
     inside = f", inside of job {os.environ['SLURM_JOB_ID']}" if "SLURM_JOB_ID" in os.environ else ""
     if importlib.util.find_spec("snakemake_executor_plugin_slurm"):
-        return Finding(
-            "SLURM", f"sbatch and Snakemake's plugin{inside}", "on request: --workflow-profile workflow/profiles/slurm"
-        )
+        return Finding("SLURM", f"sbatch and Snakemake's plugin{inside}", "on request: stp run CONFIG --profile slurm")
     fix = "to submit jobs: pip install snakemake-executor-plugin-slurm"
     return Finding("SLURM", f"sbatch{inside}", "jobs run on this machine", fix)

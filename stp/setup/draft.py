@@ -2,12 +2,14 @@
 
 import json
 import math
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stp.config import Flow, Frames, Scheme
-from stp.setup.survey import Survey
+
+if TYPE_CHECKING:
+    from stp.setup.survey import Survey
 
 GIB = 2**30
 RATES_DIFFER = 1.2  # times the lowest frame rate
@@ -56,7 +58,7 @@ class Draft:
     epochs: dict[str, int]
 
 
-def frame_size(survey: Survey, gpu: bool) -> tuple[int, int]:
+def frame_size(survey: "Survey", gpu: bool) -> tuple[int, int]:
     """Width and height of the stored frames: the paper's, half of it on CPUs; upright if the median video is.
 
     Videos with less than half as many pixels keep their median size, because enlarging them adds no detail.
@@ -74,29 +76,34 @@ def flow_bound(motion: float, size: tuple[int, int]) -> int:
     return min(most, max(2, math.ceil(motion)))
 
 
-def stored_bytes(survey: Survey, size: tuple[int, int]) -> tuple[int, int]:
-    """Bytes of the frames, and of flow and warped flow, in raw storage: 3 and 2 x 2 bytes per pixel."""
-    pixels = survey.frames * size[0] * size[1]
-    return 3 * pixels, 4 * pixels
+def stored_bytes(frames: int, size: tuple[int, int], storage: str) -> tuple[int, int]:
+    """Bytes of frames of a size, and of one flow of as many: 3 and 2 a pixel, or the shares of them as JPEG."""
+    pixels = frames * size[0] * size[1]
+    if storage == "jpeg":
+        return int(3 * pixels * JPEG_FRAMES), int(2 * pixels * JPEG_FLOW)
+    return 3 * pixels, 2 * pixels
 
 
-def draft(survey: Survey, folder: Path, results: Path, motion: float, resources: Resources) -> Draft:
+def draft(survey: "Survey", folder: Path, results: Path, motion: float, resources: Resources) -> Draft:
     """Choose the values that suit the videos and the machine."""
     size = frame_size(survey, resources.gpu)
-    frames, flow = stored_bytes(survey, size)
-    raw = 2 * (frames + flow) <= resources.disk
-    stored = frames + flow if raw else int(frames * JPEG_FRAMES + flow * JPEG_FLOW)
+    bytes_as = {}
+    for kind in ("raw", "jpeg"):
+        frames, flow = stored_bytes(survey.frames, size, kind)
+        bytes_as[kind] = frames + 2 * flow  # and warped flow
+    storage = "raw" if 2 * bytes_as["raw"] <= resources.disk else "jpeg"
     clips, (scheme, folds) = len(survey.videos), folds_for(survey)
     few = min(USUAL_SHARDS, math.ceil(clips / CLIPS_A_SHARD))
-    shards = min(clips, max(few, math.ceil(frames / MOST_BYTES_A_SHARD)))
+    raw_frames, _ = stored_bytes(survey.frames, size, "raw")
+    shards = min(clips, max(few, math.ceil(raw_frames / MOST_BYTES_A_SHARD)))
     # As many steps of SGD as in config/ut_interaction.yaml, within bounds.
     share = min(2.5, max(0.5, CLIPS_OF_EPOCHS / training_clips(survey, scheme, folds)))
     epochs = {stream: round(share * number) for stream, number in EPOCHS.items()}
     bound = flow_bound(motion, size)
-    return Draft(folder, results, size, motion, bound, scheme, folds, shards, "raw" if raw else "jpeg", stored, epochs)
+    return Draft(folder, results, size, motion, bound, scheme, folds, shards, storage, bytes_as[storage], epochs)
 
 
-def folds_for(survey: Survey) -> tuple[Scheme, int]:
+def folds_for(survey: "Survey") -> tuple[Scheme, int]:
     """The scheme of splits and its number of folds: official if the clips have such splits, else grouped or random."""
     clips = [video.clip for video in survey.videos]
     numbers = {len(clip.split.split(";")) if clip.split else 0 for clip in clips}
@@ -109,7 +116,7 @@ def folds_for(survey: Survey) -> tuple[Scheme, int]:
     return "grouped", min(folds, len(groups))
 
 
-def training_clips(survey: Survey, scheme: Scheme, folds: int) -> int:
+def training_clips(survey: "Survey", scheme: Scheme, folds: int) -> int:
     """The number of clips that train in a fold: of an official split, in its first."""
     clips = [video.clip for video in survey.videos]
     if scheme == "official":
@@ -117,7 +124,7 @@ def training_clips(survey: Survey, scheme: Scheme, folds: int) -> int:
     return len(clips) - len(clips) // folds
 
 
-def cpu_minutes(survey: Survey, draft: Draft, processors: int) -> float:
+def cpu_minutes(survey: "Survey", draft: Draft, processors: int) -> float:
     """Estimate of the minutes that the settings for a CPU take."""
     trained = training_clips(survey, draft.scheme, draft.folds) * draft.folds
     epochs = draft.epochs["rgb"] + 2 * draft.epochs["flow"]
@@ -127,7 +134,7 @@ def cpu_minutes(survey: Survey, draft: Draft, processors: int) -> float:
     return (training + scoring + SECONDS_FLOW * area * survey.frames) / processors / 60
 
 
-def one_rate(survey: Survey) -> str:
+def one_rate(survey: "Survey") -> str:
     """The line of `frames.fps`, the lowest rate, where the videos' rates differ so much that their flow does."""
     rates = [video.facts.rate for video in survey.videos if video.facts.rate > 0]
     if not rates or max(rates) < RATES_DIFFER * min(rates):
@@ -136,7 +143,7 @@ def one_rate(survey: Survey) -> str:
     return f"  fps: {lowest}  # the videos have {lowest} to {max(rates):.4g}, and flow is in pixels/frame\n"
 
 
-def config_text(survey: Survey, draft: Draft, resources: Resources) -> str:
+def config_text(survey: "Survey", draft: Draft, resources: Resources) -> str:
     """The text of the config file; keys that are left out have the paper's values."""
     bad = len(survey.bad)
     skip = f"on_bad_video: skip  # {bad} of {bad + len(survey.videos)} videos do not decode; error would stop there\n\n"
@@ -181,14 +188,14 @@ def _quoted(path: Path) -> str:
     return json.dumps(str(path), ensure_ascii=False)
 
 
-def _importer(survey: Survey) -> str:
+def _importer(survey: "Survey") -> str:
     """The line of the importer."""
     if survey.lists:
         return "  importer: list  # a csv file names the clips"
     return "  importer: folder  # CLASS/clip.avi"
 
 
-def _scheme_words(survey: Survey, scheme: Scheme) -> str:
+def _scheme_words(survey: "Survey", scheme: Scheme) -> str:
     """The reason for a scheme of splits."""
     if scheme == "official":
         return "the split that the folders give" if not survey.lists else "the splits that the list gives"
@@ -221,7 +228,7 @@ compute:
 """
 
 
-def _cpu_recipe(survey: Survey, draft: Draft, resources: Resources) -> str:
+def _cpu_recipe(survey: "Survey", draft: Draft, resources: Resources) -> str:
     minutes = cpu_minutes(survey, draft, resources.processors)
     time = f"{minutes / 60:.1f} hours" if minutes >= 120 else f"{math.ceil(minutes)} minutes"
     rgb, flow = draft.epochs["rgb"], draft.epochs["flow"]
@@ -258,12 +265,3 @@ compute:
   threads: 1  # of a job; as many jobs run at once as --cores allows
   mem_mb: {CPU_JOB_MB}  # of a job
 """
-
-
-def command(config: Path, resources: Resources) -> str:
-    """The command to type next; if memory is too short for one job per processor, it limits Snakemake's memory."""
-    words = f"snakemake --configfile {shlex.quote(str(config))}"
-    megabytes = resources.memory // 10**6
-    if not resources.gpu and megabytes < CPU_JOB_MB * resources.processors:
-        words += f" --resources mem_mb={max(CPU_JOB_MB, megabytes)}"
-    return f"{words} --cores all"  # last, because Snakemake takes a target right after a config for a second config

@@ -214,6 +214,22 @@ class _Reader:
         self.damage = self.damage or damage
 
 
+def declared_frames(path: str, fps: float | None = None) -> int:
+    """The number of frames that a video's container declares, at its own rate or at `fps`, without decoding any.
+
+    It may be wrong, and is 0 where the container declares neither frames nor a duration.
+
+    Raises:
+        UndecodableError: there is no such file, or it cannot be opened as a video.
+    """
+    with _open(path) as (container, stream, _):
+        rate = float(stream.guessed_rate or 0)
+        seconds = (container.duration or 0) / av.time_base
+        if fps:
+            return round((stream.frames / rate if stream.frames and rate else seconds) * fps)
+        return stream.frames or round(seconds * rate)
+
+
 def examine_video(path: str) -> VideoFacts:
     """Decode a video to its end.
 

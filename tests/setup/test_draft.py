@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from stp.cli.app import app
 from stp.data.index import Clip
 from stp.errors import UserError
-from stp.setup.draft import GIB, Resources, command, config_text, cpu_minutes, draft, flow_bound, frame_size
+from stp.setup.draft import GIB, Resources, config_text, cpu_minutes, draft, flow_bound, frame_size
 from stp.setup.survey import Survey, Video, motion, survey_folder, survey_text
 from stp.video.decoding import VideoFacts, even_times
 from tests.data.test_index import write_video
@@ -105,13 +105,6 @@ def test_time_is_that_of_the_measured_run() -> None:
     assert cpu_minutes(survey, chosen, 2) == pytest.approx(33.7, rel=0.15)
 
 
-def test_command_quotes_names_and_tells_snakemake_of_short_memory() -> None:
-    assert command(Path("a.yaml"), CPU) == "snakemake --configfile a.yaml --cores all"
-    assert command(Path("my own.yaml"), CPU).startswith("snakemake --configfile 'my own.yaml' ")
-    short = Resources(16, 12 * GIB, 0, False, Path())
-    assert command(Path("a.yaml"), short).endswith(" --resources mem_mb=12884 --cores all")
-
-
 def test_bad_videos_and_other_files_are_listed_and_skipped(tmp_path: Path) -> None:
     for label in ("nod", "wave"):
         for number in range(3):
@@ -167,7 +160,7 @@ def test_command_writes_a_config_once(tmp_path: Path, monkeypatch: pytest.Monkey
             write_video(tmp_path / f"clips/{label}/{number}.mp4")
     result = CliRunner().invoke(app, ["init", "clips"])
     assert result.exit_code == 0, result.output
-    assert result.stdout.rstrip().splitlines()[-1].strip().startswith("snakemake --configfile clips.yaml ")
+    assert result.stdout.rstrip().splitlines()[-1].strip().startswith("stp run clips.yaml")
     text = (tmp_path / "clips.yaml").read_text()
     jsonschema.validate(yaml.safe_load(text), SCHEMA)
     assert [path.name for path in tmp_path.iterdir() if path.name not in ("clips", "clips.yaml")] == []

@@ -70,7 +70,7 @@ class WithoutCommands(logging.Formatter):
 
 logger.addFilter(in_plain_words)
 if workflow.is_main_process and not (
-    workflow.dryrun
+    workflow.output_settings.dryrun
     or workflow.output_settings.verbose
     or workflow.output_settings.printshellcmds
 ):

@@ -1,20 +1,7 @@
 # What rule weights checks beside the weights.
 CHECKED_PYRAMID = json.dumps(config["pyramid"])
 CHECKED_VARIANTS = repeated("--variant", VARIANTS)
-CHECKED_METHODS = json.dumps(
-    [
-        {
-            "name": entry.name,
-            "input": name,
-            "settings": CONFIG.settings(entry.name, name),
-            "features": {
-                kind: CONFIG.features.get(kind, {}) for kind in entry.features_of(name)
-            },
-        }
-        for entry in CONFIG.methods
-        for name in entry.inputs
-    ]
-)
+CHECKED_METHODS = json.dumps(CONFIG.methods_to_check())
 # The videos are looked for here, too, so that all that is missing is reported at once, unless they are in the index
 # already.
 NEEDED = {

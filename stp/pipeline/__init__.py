@@ -1,0 +1,1 @@
+"""The whole pipeline from one command: Snakemake in a process of its own, and a display of what its jobs do."""

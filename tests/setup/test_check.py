@@ -1,0 +1,97 @@
+"""stp check: what is wrong or missing is found before anything runs, and all of it at once."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stp.config_check import checked_config
+from stp.setup import check as checking
+from stp.setup.check import Check, check
+from stp.system.machine import Memory
+from tests.data.test_index import write_video
+
+JOBS = dict.fromkeys(("weights", "index", "frames", "flow"), 1) | {"train": 8}
+VALUES: dict[str, Any] = {
+    "results": "results",
+    "dataset": {"importer": "folder", "path": "videos"},
+    "frames": {"width": 64, "height": 48},
+    "splits": {"folds": 2},
+    "modalities": ["rgb", "of"],
+    "variants": ["baseline", "3-level"],
+    "model": {"backbone": "convnet", "weights": "none", "width": 0.25, "input_size": 32},
+    "training": {"seeds": [0, 1]},
+    "compute": {"device": "cpu", "mem_mb": 500},
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory: two classes of two videos, of 12 frames each."""
+    for label in ("nod", "wave"):
+        for number in range(2):
+            write_video(tmp_path / f"videos/{label}/{number}.mp4", frames=12)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def checked(jobs: dict[str, int] = JOBS, here: bool = True, **changes: Any) -> Check:
+    return check(checked_config(VALUES | changes)[1], jobs, here)
+
+
+def test_a_config_that_can_run_has_no_problems_and_its_numbers(folder: Path) -> None:
+    found = checked()
+    assert found.problems == []
+    assert (found.clips, found.classes, found.runs) == (4, 2, 2 * 2 * 2 * 2)
+    fields = 4 * 12 * 64 * 48 * (3 + 2)
+    assert fields < found.bytes < fields + 8 * 4 * 200_000  # and 8 models of a small network
+
+
+def test_all_problems_are_found_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(folder))
+    monkeypatch.setattr(checking, "process_memory", lambda: Memory(10**9, 10**9))
+    monkeypatch.setattr(checking, "free_disk", lambda path: 1000)
+    (folder / "videos/nod/0.mp4").write_text("no video")
+    problems = checked(
+        model={"backbone": "bninception"}, splits={"folds": 3}, compute={"mem_mb": 16000}, explain={"clips": ["nod/7"]}
+    ).problems
+    assert [line.partition(" ")[0] for line in problems] == [
+        *("model.weights:", "config:", "splits.folds:", "dataset.path:", "compute.mem_mb:", "results:")
+    ]
+    assert problems[1].startswith("config: explain.clips: 'nod/7' is no clip of the data set")
+    assert problems[2].startswith("splits.folds: 3 folds need 3 clips of every class, but 'nod' has 2")
+    assert problems[3].startswith("dataset.path: 1 of 4 videos looked at do not open, as 'videos/nod/0.mp4' cannot be")
+    assert problems[4].startswith("compute.mem_mb: a training takes 14.9 GiB by the config, and this machine has 953.7")
+    assert problems[5].startswith("results: 'results' needs ")
+
+
+def test_missing_videos_and_weights_are_named_together(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(folder))
+    dataset = {"importer": "pev", "path": "absent", "lists": "lists"}
+    weights, videos = checked(dataset=dataset, model={"backbone": "bninception"}).problems
+    assert weights.startswith("model.weights: ")
+    assert f"at '{folder}/" in weights
+    assert videos.startswith("dataset.lists: folder 'lists' does not exist")
+
+
+def test_only_what_the_jobs_need_is_checked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checking, "process_memory", lambda: Memory(10**9, 10**9))
+    changes: dict[str, Any] = {"model": {"backbone": "bninception", "weights": "absent.pth"}}
+    changes |= {"compute": {"mem_mb": 16000}, "dataset": {"importer": "folder", "path": "absent"}}
+    assert checked({"table1": 1}, **changes).problems == []
+    assert [line.partition(":")[0] for line in checked({"index": 1}, **changes).problems] == ["dataset.path"]
+    assert [line.partition(":")[0] for line in checked({"train": 1}, **changes).problems] == ["compute.mem_mb"]
+    assert checked({"train": 1}, here=False, **changes).problems == []
+
+
+def test_fields_that_are_there_need_no_room(folder: Path) -> None:
+    whole = checked({"frames": 1, "flow": 1, "index": 1}).bytes
+    (folder / "results/clips/rgb").mkdir(parents=True)
+    (folder / "results/clips/rgb/0.h5").write_bytes(bytes(10_000))
+    assert checked({"frames": 1, "flow": 1, "index": 1}).bytes == whole - 10_000
+
+
+def test_the_demo_needs_no_videos(folder: Path) -> None:
+    demo, dataset = {"clips_per_class": 4, "frames": 24}, {"importer": "demo", "path": "results/videos"}
+    found = checked(demo=demo, dataset=dataset)
+    assert (found.problems, found.clips, found.classes) == ([], 28, 7)
