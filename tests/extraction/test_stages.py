@@ -110,7 +110,7 @@ def test_a_video_that_changed_without_changing_its_length_is_refused(tmp_path: P
 
 
 def test_frames_of_a_missing_video_are_refused_by_its_name(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"absent.mp4: no such file; bring the video back, or run stp index again"):
+    with pytest.raises(UserError, match=r"absent.mp4: no such file; bring the video back, or make the index again"):
         extraction.extract_frames((Clip("a", str(tmp_path / "absent.mp4"), "x", frames=9),), tmp_path / "1.h5", 32, 24)
 
 
@@ -193,6 +193,6 @@ def test_boxes_survive_storing() -> None:
 
 def test_a_video_that_is_gone_is_no_such_file(tmp_path: Path) -> None:
     clip = Clip("a", str(tmp_path / "a.avi"), "nod", frames=60)
-    with pytest.raises(UserError, match=r"a.avi: no such file; bring the video back, or run stp index again"):
+    with pytest.raises(UserError, match=r"a.avi: no such file; bring the video back, or make the index again"):
         extraction.extract_frames((clip,), tmp_path / "rgb.h5", 32, 24)
     assert not (tmp_path / "rgb.h5").exists()
