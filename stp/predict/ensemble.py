@@ -129,6 +129,9 @@ def load_ensemble(
     """
     loaded = [load_model(path) for path in paths]
     models = [model for model, _ in loaded]
+    for model in models:
+        if "first" in model.run.name.modalities:
+            raise UserError(f"--run: {model.path} sees first-person video; give a run that sees the clips themselves")
     recipe = common_recipe(
         [(model.path, name, file.fields()[name]) for model, file in loaded for name in model.run.name.modalities],
         backend,

@@ -7,7 +7,7 @@ from statistics import mean
 from typing import Any
 
 from stp.config import Config, from_values, method_file
-from stp.data.index import Clip, Index, check_ids, read_index
+from stp.data.index import Clip, Index, check_first_person, check_ids, read_index
 from stp.data.run_name import RunName
 from stp.data.selection import check_named
 from stp.data.splits import make_folds
@@ -44,7 +44,7 @@ def check(config: Config, jobs: Mapping[str, int], here: bool = True) -> Check:
     inputs = sum(len(entry.inputs) for entry in config.trained)
     found = Check(runs=inputs * config.splits.folds * len(config.training.seeds))
     parameters = _check_weights(config, found.problems) if "weights" in jobs else 0
-    frames = _check_videos(config, found, "index" in jobs)
+    frames = _check_videos(config, found, jobs)
     if "train" in jobs and here:
         _check_machine(config, found.problems)
     if "flow" in jobs and here:
@@ -100,8 +100,8 @@ def check_method(entry: Mapping[str, Any], prepared: bool = False) -> None:
             kind_of_features.prepare(options)
 
 
-def _check_videos(config: Config, found: Check, wanted: bool) -> int:
-    """Note what is wrong with the videos, if they are wanted, and count clips and classes; the number of all frames."""
+def _check_videos(config: Config, found: Check, jobs: Collection[str]) -> int:
+    """Note what is wrong with the videos that jobs need, and count clips and classes; the number of all frames."""
     if config.demo:
         found.classes, found.clips = len(CLASSES), len(CLASSES) * config.demo.clips_per_class
         return found.clips * config.demo.frames
@@ -111,7 +111,7 @@ def _check_videos(config: Config, found: Check, wanted: bool) -> int:
         with noted(found.problems):
             known = read_index(index).clips
     clips = list(known)
-    if wanted:
+    if "index" in jobs:
         with noted(found.problems):
             clips = _clips(config)
             check_ids(clips)
@@ -119,6 +119,9 @@ def _check_videos(config: Config, found: Check, wanted: bool) -> int:
                 _check_named(config, clips)
             with noted(found.problems):
                 make_folds(Index(tuple(clips)), config.splits.scheme, config.splits.folds, config.splits.seed)
+    if config.first_person and clips and ("index" in jobs or "first_person" in jobs):
+        with noted(found.problems):
+            check_first_person(clips, f"methods.{config.first_person[0]}")
     found.clips, found.classes = len(clips), len({clip.label for clip in clips} - {""})
     frames = {clip.clip: clip.frames for clip in known}
     unknown = [clip for clip in clips if clip.clip not in frames]
@@ -179,6 +182,7 @@ def _bytes_to_write(config: Config, frames: int, parameters: int, jobs: Collecti
     size = (config.frames.width, config.frames.height)
     of_frames, of_flow = stored_bytes(frames, size, config.storage.format)
     wanted = {"rgb": of_frames} if "frames" in jobs else {}
+    wanted |= {"first": of_frames} if "frames_first" in jobs else {}  # as long as the clips, or nearly so
     wanted |= dict.fromkeys(flows, of_flow) if "flow" in jobs else {}
     there = {name: sum(path.stat().st_size for path in clips.glob(f"{name}/*.h5")) for name in wanted}
     return sum(max(0, size - there[name]) for name, size in wanted.items()) + FLOAT * parameters

@@ -369,6 +369,9 @@ def test_runs_that_do_not_belong_together_are_refused(data: Data, tmp_path: Path
     old = save_model(data, "rgb", path=tmp_path / "old.pt", fields=None)
     with pytest.raises(UserError, match=r"old.pt: does not say how the fields it was trained on were made; train it"):
         load_ensemble([old], FUSION, Views(3, 1), CPU)
+    first = save_model(data, "first", path=tmp_path / "first.pt", fields=data.fields["rgb"].parameters)
+    with pytest.raises(UserError, match=r"--run: .*first.pt sees first-person video; give a run that sees the clips"):
+        load_ensemble([first], FUSION, Views(3, 1), CPU)
     by_hand = save_model(data, "of", path=tmp_path / "hand.pt", fields={"bound": 20})
     with pytest.raises(UserError, match=r"hand.pt: its flow does not say how its frames were made"):
         load_ensemble([by_hand], FUSION, Views(3, 1), CPU)

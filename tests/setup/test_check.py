@@ -95,3 +95,15 @@ def test_the_demo_needs_no_videos(folder: Path) -> None:
     demo, dataset = {"clips_per_class": 4, "frames": 24}, {"importer": "demo", "path": "results/videos"}
     found = checked(demo=demo, dataset=dataset)
     assert (found.problems, found.clips, found.classes) == ([], 28, 7)
+
+
+def test_methods_that_need_first_person_video_are_a_problem_where_there_is_none(folder: Path) -> None:
+    methods = {"views": {"method": "mpov", "inputs": ["displacement"]}}
+    (line,) = checked(methods=methods).problems
+    assert line.startswith("methods.views needs first-person video, which 4 of 4 clips lack, such as 'nod/0': ")
+    demo = {"dataset": {"importer": "demo", "path": "results/videos"}, "demo": {"frames": 24, "clips_per_class": 2}}
+    without, both = (
+        checked(JOBS | more, methods=methods, **demo) for more in ({}, {"first_person": 1, "frames_first": 1})
+    )
+    assert both.problems == []
+    assert both.bytes - without.bytes == 14 * 24 * 3 * 64 * 48
