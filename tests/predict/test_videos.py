@@ -91,7 +91,7 @@ def make_data(folder: Path, storage: StorageFormat, modalities: tuple[str, ...],
 def save_model(data: Data, modality: str, fold: int = 1, path: Path | None = None, **changes: Any) -> Path:
     name = f"{modality}/{changes.get('method', '2-level')}/fold{fold}/seed0"
     run = make_run(name, changes.get("classes", CLASSES), **TINY)
-    fields = changes.get("fields", data.fields[modality].parameters)
+    fields = changes["fields"] if "fields" in changes else data.fields[modality].parameters
     torch.manual_seed(10 * fold + len(modality))
     recogniser = untrained(run)
     torch.nn.init.normal_(pyramid_network(recogniser).classifier.weight)

@@ -101,7 +101,10 @@ def test_methods_that_need_first_person_video_are_a_problem_where_there_is_none(
     methods = {"views": {"method": "mpov", "inputs": ["displacement"]}}
     (line,) = checked(methods=methods).problems
     assert line.startswith("methods.views needs first-person video, which 4 of 4 clips lack, such as 'nod/0': ")
-    demo = {"dataset": {"importer": "demo", "path": "results/videos"}, "demo": {"frames": 24, "clips_per_class": 2}}
+    demo: dict[str, Any] = {
+        "dataset": {"importer": "demo", "path": "results/videos"},
+        "demo": {"frames": 24, "clips_per_class": 2},
+    }
     without, both = (
         checked(JOBS | more, methods=methods, **demo) for more in ({}, {"first_person": 1, "frames_first": 1})
     )
