@@ -28,6 +28,7 @@ rule all:
     input:
         expand(f"{RESULTS}/{{name}}.csv", name=TABLES),
         expand(f"{RESULTS}/pages/{{page}}.html", page=[*TABLES, "config"]),
+        f"{RESULTS}/predictions.csv",
         FIGURES,
         f"{RESULTS}/paper.html",
         f"{RESULTS}/figures/examples",

@@ -164,6 +164,33 @@ def metrics(
 
 
 @app.command()
+def predictions(
+    scores: ExistingFiles,
+    output: Output,
+    weights: Weights = WEIGHTS,
+    space: Space = Fusion.space,
+    learned: Learned = False,
+    method_weights: MethodWeights = None,
+    combined: Combined = None,
+) -> None:
+    """Fuse streams and write every prediction: a row for each test clip, fold, seed, input and variant.
+
+    A row has the clip's class, the class predicted, whether that is right, and the probability of each class.
+    """
+    from stp.evaluation.fused import predict
+    from stp.evaluation.late_fusion import combine
+    from stp.evaluation.prediction_table import write_predictions
+    from stp.system.files import complete_file
+
+    fusion = parse_fusion(weights, space, learned, method_weights or ())
+    single = predict(read_all_scores(scores, fusion), fusion)
+    joined = combine(single, parse_named_weights(combined or (), "--combined", COMBINED))
+    rows = [*((item, space) for item in single), *((item, "scores") for item in joined)]
+    with complete_file(output) as temporary:
+        write_predictions(temporary, rows)
+
+
+@app.command()
 def statistics(
     scores: ExistingFiles,
     output: Output,

@@ -264,6 +264,11 @@ def scores_of(inputs, methods, name="scores.h5"):
     )
 
 
+# Of the methods, the baseline and the proposed pyramid.
+def compared_scores(wildcards):
+    return [path for name in COMPARED for path in scores_of(METHODS[name].inputs, name)]
+
+
 # The inputs of a method that a fusion is made of, as rgb and of for rgb+of; none where one of them is not trained.
 def streams_of(fused, method):
     inputs = METHODS[method].inputs if method in METHODS else ()

@@ -124,6 +124,37 @@ rule metrics:
         "python -m stp --log {log:q} metrics {input:q} {params.fusion} -o {output.table:q} --text {output.text:q}"
 
 
+rule predictions:
+    input:
+        scores_of(MODALITIES, VARIANTS),
+    output:
+        f"{RESULTS}/predictions.csv",
+    log:
+        f"{RESULTS}/logs/predictions.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/predictions.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    params:
+        fusion=learned_options,
+    shell:
+        "python -m stp --log {log:q} predictions {input:q} {params.fusion} -o {output:q}"
+
+
+use rule predictions as predictions_of_methods with:
+    input:
+        compared_scores,
+    output:
+        f"{RESULTS}/predictions_methods.csv",
+    log:
+        f"{RESULTS}/logs/predictions_methods.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/predictions_methods.tsv"
+    params:
+        fusion=combined_options,
+
+
 rule statistics:
     input:
         scores_of(MODALITIES, VARIANTS),
@@ -206,7 +237,7 @@ if LEARNED:
 # runs are read from the files beside the scores, which are no inputs, so that scores whose runs were removed still serve.
 rule methods:
     input:
-        [path for name in COMPARED for path in scores_of(METHODS[name].inputs, name)],
+        compared_scores,
     output:
         table=report(
             f"{RESULTS}/methods.csv",
