@@ -54,6 +54,8 @@ Combined = Annotated[
     list[str] | None,
     typer.Option(help=f"Methods to fuse with each other, and their weights, such as {COMBINED}; repeat for more."),
 ]
+Resamples = Annotated[int, typer.Option(min=1, help="Bootstrap resamples of the test clips.")]
+ResampleSeed = Annotated[int, typer.Option(min=0, help="Seed of the resamples.")]
 Learned = Annotated[
     bool, typer.Option("--learned", help="Rows of fusions, too, whose weights are fitted on other folds' test scores.")
 ]

@@ -18,6 +18,8 @@ from stp.cli.options import (
     MethodWeights,
     Output,
     Reported,
+    Resamples,
+    ResampleSeed,
     Space,
     Stem,
     Text,
@@ -195,10 +197,8 @@ def statistics(
     scores: ExistingFiles,
     output: Output,
     text: Text,
-    resamples: Annotated[
-        int, typer.Option(min=1, help="Bootstrap resamples of the test clips.")
-    ] = Statistics.resamples,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the resamples.")] = Statistics.seed,
+    resamples: Resamples = Statistics.resamples,
+    seed: ResampleSeed = Statistics.seed,
     weights: Weights = WEIGHTS,
     space: Space = Fusion.space,
     learned: Learned = False,
@@ -210,6 +210,24 @@ def statistics(
     table = statistics_table(predictions, resamples, seed)
     notes = statistics_notes(table, min(item.seed for item in predictions), resamples, seed)
     write_table(output, table, text, statistics_text(table, notes))
+
+
+@app.command()
+def differences(
+    scores: ExistingFiles,
+    output: Output,
+    text: Text,
+    weights: Weights = WEIGHTS,
+    space: Space = Fusion.space,
+    learned: Learned = False,
+) -> None:
+    """Fuse streams and test the best against the rest, inputs against inputs, and levels against levels."""
+    from stp.evaluation.differences import differences_notes, differences_table, differences_text
+
+    predictions = predict_all(scores, weights, space, learned)
+    table = differences_table(predictions)
+    notes = differences_notes(table, min(item.seed for item in predictions))
+    write_table(output, table, text, differences_text(table, notes))
 
 
 @app.command()
@@ -286,15 +304,21 @@ def classes(
     scores: ExistingFiles,
     output: Stem,
     reported: Reported,
+    resamples: Resamples = Statistics.resamples,
+    seed: ResampleSeed = Statistics.seed,
     weights: Weights = WEIGHTS,
     space: Space = Fusion.space,
     method_weights: MethodWeights = None,
 ) -> None:
-    """Write the accuracy of each class for the comparison's measured methods, as STEM.csv, .png and .pdf."""
+    """Write the accuracy of each class, with its interval, for the comparison's measured methods.
+
+    The files are STEM.csv, .png and .pdf.
+    """
     from stp.evaluation.comparison import class_accuracies, measured_methods, read_reported
 
     named = measured_methods(read_reported(reported))
-    write_classes(output, class_accuracies(named, predict_all(scores, weights, space, method_weights=method_weights)))
+    predictions = predict_all(scores, weights, space, method_weights=method_weights)
+    write_classes(output, class_accuracies(named, predictions, resamples, seed))
 
 
 def write_classes(stem: Path, table: "pd.DataFrame") -> None:
@@ -304,7 +328,8 @@ def write_classes(stem: Path, table: "pd.DataFrame") -> None:
 
     with complete_file(stem.with_name(f"{stem.name}.csv")) as temporary:
         table.to_csv(temporary, index=False)
-    shares = {str(method): rows["accuracy"].to_numpy() for method, rows in table.groupby("method", sort=False)}
+    figures = ["accuracy", "low", "high"]
+    shares = {str(method): rows[figures].to_numpy() for method, rows in table.groupby("method", sort=False)}
     first = table[table["method"] == table["method"].iloc[0]]
     save_class_accuracies(stem, shares, list(first["class"]), first["clips"].to_numpy())
 
@@ -340,6 +365,8 @@ def methods(
         Path, typer.Option("--classes", help="Stem of the files to write: accuracy of each class.")
     ],
     proposed: Annotated[str, typer.Option(help="Method that the others are tested against.")] = "3-level",
+    resamples: Resamples = Statistics.resamples,
+    seed: ResampleSeed = Statistics.seed,
     weights: Weights = WEIGHTS,
     space: Space = Fusion.space,
     method_weights: MethodWeights = None,
@@ -363,7 +390,7 @@ def methods(
     facts = method_facts(runs, run_facts(scores, runs), training_minutes(scores, runs))
     facts |= combined_facts(single, fusions, facts)
     table = method_table(predictions, proposed, facts)
-    write_classes(classes_stem, class_accuracies(shown_inputs(predictions), predictions))
+    write_classes(classes_stem, class_accuracies(shown_inputs(predictions), predictions, resamples, seed))
     write_table(output, table, text, method_text(table, proposed))
 
 

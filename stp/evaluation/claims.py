@@ -14,16 +14,15 @@ import numpy as np
 import pandas as pd
 
 from stp.config import FUSED
-from stp.evaluation.fused import LEARNED, Predictions, clip_outcomes, input_name
+from stp.evaluation.fused import LEARNED, Predictions, input_name, outcomes_by_cell
 from stp.evaluation.markdown import table_text, version_note, with_deviation
 from stp.evaluation.metrics import fold_metrics, summarise
-from stp.evaluation.significance import against, first_tests, holm, mcnemar
+from stp.evaluation.significance import LARGEST_P, against, first_tests, holm, mcnemar
 
 BASELINE, PROPOSED = "baseline", "3-level"
 LEVELS = (BASELINE, "1-level", "2-level", "3-level", "4-level")
 INPUTS = tuple(input_name("+".join(streams)) for streams in (*((name,) for name in FUSED[-1]), *FUSED))
 ALL = INPUTS[-1]
-LARGEST_P = 0.05
 AHEAD, CLASSES = 4, 7  # section 4.2: the proposed method is the best on 4 of the 7 classes; Figure 6 has no figures
 
 
@@ -142,9 +141,7 @@ def claims_table(predictions: Sequence[Predictions], reported: Mapping[str, pd.D
 
     In the row by class, figures are percent of the classes in which one of them is ahead, and the test counts classes.
     """
-    outcomes: dict[tuple[str, str], pd.DataFrame] = {}
-    for key in dict.fromkeys((item.input, item.method) for item in predictions):
-        outcomes[key] = clip_outcomes([item for item in predictions if (item.input, item.method) == key])
+    outcomes = outcomes_by_cell(predictions)
     summary = summarise(fold_metrics(predictions))
     measured = dict(zip(zip(summary["input"], summary["variant"], strict=True), summary["class_accuracy"], strict=True))
     printed = {

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from stp.config import FEATURE_SOURCES
@@ -26,6 +27,7 @@ from stp.errors import UserError
 from stp.evaluation.fused import Predictions, clip_outcomes, clip_shares, input_name
 from stp.evaluation.markdown import plain_text, table_text, with_deviation
 from stp.evaluation.metrics import METRICS
+from stp.evaluation.significance import class_intervals
 from stp.system.tables import read_table
 
 COLUMNS = ("method", "pretraining", "metric", "reported", "source", "data", "streams", "variant", "note")
@@ -140,19 +142,28 @@ def measured_methods(reported: pd.DataFrame) -> list[tuple[str, str, str]]:
     return [(row["method"], input_name(row["streams"]), row["variant"]) for row in methods]
 
 
-def class_accuracies(named: Sequence[tuple[str, str, str]], predictions: Sequence[Predictions]) -> pd.DataFrame:
-    """Accuracy of each class (paper's Figure 6), one row per named method and class: method, class, clips, accuracy.
+def class_accuracies(
+    named: Sequence[tuple[str, str, str]], predictions: Sequence[Predictions], resamples: int, seed: int
+) -> pd.DataFrame:
+    """Accuracy of each class (paper's Figure 6), one row per named method and class.
 
-    `named` lists (name, input, method); entries without predictions are left out. Accuracy is the share of the class's
-    clips that are recognised, in percent, over all folds and seeds; it is NaN for a class without test clips.
+    method, class, clips   clips of the class are counted once
+    accuracy               share of the class's clips that are recognised, in percent, over all folds and seeds; NaN for
+                           a class without test clips
+    low, high              its 95 % interval (`class_intervals`, by `resamples` from `seed`)
+
+    `named` lists (name, input, method); entries without predictions are left out.
     """
     tables = []
     for name, *key in named:
         chosen = [item for item in predictions if [item.input, item.method] == key]
         if not chosen:
             continue
-        by_class = clip_shares(clip_outcomes(chosen)).groupby("label")["share"].agg(["size", "mean"])
-        by_class = by_class.reindex(range(len(chosen[0].classes)))
+        shares = clip_shares(clip_outcomes(chosen))
+        labels, values = shares["label"].to_numpy(), shares["share"].to_numpy()
+        intervals = class_intervals(labels, values[:, None], resamples, seed)
+        by_class = shares.groupby("label")["share"].agg(["size", "mean"]).reindex(range(len(chosen[0].classes)))
+        sides = np.array([intervals.get(label, np.full((1, 2), np.nan))[0] for label in by_class.index])
         tables.append(
             pd.DataFrame(
                 {
@@ -160,6 +171,8 @@ def class_accuracies(named: Sequence[tuple[str, str, str]], predictions: Sequenc
                     "class": chosen[0].classes,
                     "clips": by_class["size"].fillna(0).astype(int),
                     "accuracy": (100 * by_class["mean"]).round(4),
+                    "low": sides[:, 0].round(4),
+                    "high": sides[:, 1].round(4),
                 }
             )
         )

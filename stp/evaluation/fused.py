@@ -171,6 +171,14 @@ def clip_outcomes(predictions: Sequence[Predictions]) -> pd.DataFrame:
     return pd.concat(tests, ignore_index=True)
 
 
+def outcomes_by_cell(predictions: Sequence[Predictions]) -> dict[tuple[str, str], pd.DataFrame]:
+    """`clip_outcomes` by input and method, in the order given."""
+    groups: dict[tuple[str, str], list[Predictions]] = {}
+    for item in predictions:
+        groups.setdefault((item.input, item.method), []).append(item)
+    return {cell: clip_outcomes(items) for cell, items in groups.items()}
+
+
 def clip_shares(outcomes: pd.DataFrame) -> pd.DataFrame:
     """Label of every clip in `clip_outcomes`, and the share of its tests (folds, seeds) that recognised it, 0..1."""
     return outcomes.groupby("clip", sort=False).agg(label=("label", "first"), share=("correct", "mean"))

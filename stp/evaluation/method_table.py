@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 
 from stp.evaluation.facts import MethodFacts
-from stp.evaluation.fused import Predictions, clip_outcomes
+from stp.evaluation.fused import Predictions, outcomes_by_cell
 from stp.evaluation.late_fusion import widest_inputs
 from stp.evaluation.markdown import plain_text, table_text, version_note, with_deviation
 from stp.evaluation.metrics import fold_metrics, summarise
-from stp.evaluation.significance import against
+from stp.evaluation.significance import against, corrected
 
 COLUMNS = (
     "method",
@@ -27,6 +27,7 @@ COLUMNS = (
     "only_proposed",
     "only_method",
     "p",
+    "p_holm",
 )
 
 FACTS = ("pretraining", "parameters", "gmac", "minutes")  # of MethodFacts
@@ -45,12 +46,9 @@ def method_table(
     only_proposed, only_method, p   McNemar's exact test against the method `proposed` on the same input or, where it
                                     does not have that, on its input with the most streams: the numbers of clips that
                                     only one of them recognises, and p; empty for the proposed method itself
+    p_holm                          p corrected by Holm for the number of rows that have one
     """
-    outcomes = {}
-    for item in predictions:
-        key = (item.input, item.method)
-        if key not in outcomes:
-            outcomes[key] = clip_outcomes([other for other in predictions if (other.input, other.method) == key])
+    outcomes = outcomes_by_cell(predictions)
     widest = outcomes.get((widest_inputs(predictions).get(proposed, ""), proposed))
     tests = [
         against(outcomes.get((name, proposed), widest), tests, f"{name} {method}", proposed)
@@ -65,6 +63,7 @@ def method_table(
     order = {key: place for place, key in enumerate(facts)}
     places = [order[key] for key in zip(table["input"], table["method"], strict=True)]
     table = table.iloc[np.argsort(places)].reset_index(drop=True)
+    table["p_holm"] = corrected(table["p"])
     table["p"] = [float(f"{p:.4g}") for p in table["p"]]
     own = [facts[key] for key in zip(table["input"], table["method"], strict=True)]
     table = table.assign(**{name: [getattr(item, name) for item in own] for name in FACTS})
@@ -90,11 +89,13 @@ def method_text(table: pd.DataFrame, proposed: str) -> str:
             f"Only {proposed}": table["only_proposed"],
             "Only method": table["only_method"],
             "p": ["" if pd.isna(p) else f"{p:.2g}" for p in table["p"]],
+            "corrected": ["" if pd.isna(p) else f"{p:.2g}" for p in table["p_holm"]],
         }
     )
     notes = [
         f"p: McNemar's exact test, two-sided, against {proposed} on the same input or, where it does not have that, on "
-        "its input with the most streams, over all test clips; not corrected for the number of rows.",
+        "its input with the most streams, over all test clips. Corrected: by Holm, for the "
+        f"{int(table['p'].notna().sum())} rows that have one.",
         "Parameters, GMAC and minutes are sums over the streams of an input. GMAC: billions of multiplications with "
         "additions for one segment in one crop. Minutes: training of one fold.",
         "A method whose name joins others is their late fusion (fusion.combined): the average of each clip's scores, "

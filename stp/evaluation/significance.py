@@ -11,10 +11,11 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from stp.errors import UserError
-from stp.evaluation.fused import LEARNED, Predictions, clip_outcomes, clip_shares
+from stp.evaluation.fused import LEARNED, Predictions, clip_shares, outcomes_by_cell
 from stp.evaluation.markdown import table_text, version_note, with_deviation
 from stp.evaluation.metrics import fold_metrics, summarise
 
+LARGEST_P = 0.05  # of an effect, corrected
 DOUBT = 0.01  # a corrected p below this is beyond doubt
 DRAWS_AT_ONCE = 2**22  # clips drawn at once: the resamples in memory then take about 100 MB
 
@@ -51,6 +52,18 @@ def bootstrap_intervals(
     return intervals
 
 
+def class_intervals(labels: np.ndarray, shares: np.ndarray, resamples: int, seed: int) -> dict[int, np.ndarray]:
+    """Intervals of the accuracy of each class, by label: float (methods, 2), low and high in percent.
+
+    As `bootstrap_intervals` of the class's clips alone. Where all clips of a class are recognised, or none, the
+    interval has no width: the bootstrap knows no other clips.
+    """
+    return {
+        int(label): bootstrap_intervals(labels[labels == label], shares[labels == label], resamples, seed)
+        for label in np.unique(labels)
+    }
+
+
 def mcnemar(first: np.ndarray, second: np.ndarray) -> tuple[int, int, float]:
     """McNemar's exact test of two methods on the same clips, bool (clips,): recognised or not.
 
@@ -73,6 +86,14 @@ def holm(p: np.ndarray) -> np.ndarray:
     corrected = np.empty(len(p))
     corrected[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
     return corrected
+
+
+def corrected(p: pd.Series) -> list[float]:
+    """Holm's correction of the p that there are, to 4 digits; NaN where there is none."""
+    values = p.to_numpy(float, copy=True)
+    tested = np.isfinite(values)
+    values[tested] = holm(values[tested])
+    return [float(f"{value:.4g}") for value in values]
 
 
 def _blind_hits(predictions: Sequence[Predictions]) -> tuple[int, int, float]:
@@ -186,11 +207,9 @@ def statistics_table(predictions: Sequence[Predictions], resamples: int, seed: i
     only_baseline, only_variant, p McNemar's exact test against the baseline of the same input: numbers of clips that
                                    only one of them recognises, and p; only the lowest seed and the first fold that
                                    tests a clip are used, because the tests of a clip are not independent
+    p_holm                         p corrected by Holm for the number of rows that have one
     """
-    groups: dict[tuple[str, str], list[Predictions]] = {}
-    for item in predictions:
-        groups.setdefault((item.input, item.method), []).append(item)
-    outcomes = {key: clip_outcomes(items) for key, items in groups.items()}
+    outcomes = outcomes_by_cell(predictions)
     clips = {key: clip_shares(tests) for key, tests in outcomes.items()}
     intervals = _intervals(clips, resamples, seed)
     rows = []
@@ -207,10 +226,12 @@ def statistics_table(predictions: Sequence[Predictions], resamples: int, seed: i
     means = summary[["input", "variant", "class_accuracy", "fold_std", "seed_std"]]
     table = means.merge(table, on=["input", "variant"], validate="one_to_one")
     table = table.merge(below_chance(predictions).drop(columns="clips"), on=["input", "variant"], validate="one_to_one")
+    table["p_holm"] = corrected(table["p"])
     table["p"] = [float(f"{p:.4g}") for p in table["p"]]
     figures = ["class_accuracy", "fold_std", "seed_std", "pooled", "low", "high"]
+    against_baseline = ["only_baseline", "only_variant", "p", "p_holm"]
     against_chance = ["recognised", "chance", "p_below_chance"]
-    return table[["input", "variant", "clips", *figures, "only_baseline", "only_variant", "p", *against_chance]].round(
+    return table[["input", "variant", "clips", *figures, *against_baseline, *against_chance]].round(
         dict.fromkeys(figures, 4)
     )
 
@@ -233,8 +254,8 @@ def statistics_notes(table: pd.DataFrame, trained_from: int, resamples: int, see
         f"95 % interval: percentiles of {resamples} bootstrap resamples (seed {seed}) of the pooled test clips; it "
         "does not cover what other training data or another seed would change.",
         "p: McNemar's exact test, two-sided, of the variant against the baseline of the same input. It compares "
-        f"clip by clip, so it concerns accuracy over all clips; networks of seed {trained_from}; not corrected for the "
-        "number of rows.",
+        f"clip by clip, so it concerns accuracy over all clips; networks of seed {trained_from}. Corrected: by Holm, "
+        f"for the {int(table['p'].notna().sum())} rows that have one.",
         "Chance: the accuracy over all clips if the input's predictions in a fold were dealt to its clips at random; p "
         f"below chance: exact binomial test, one-sided, that it is lower than that; networks of seed {trained_from}; "
         "corrected for the number of rows (Holm).",
@@ -259,6 +280,7 @@ def statistics_text(table: pd.DataFrame, notes: Sequence[str]) -> str:
             "Only baseline": table["only_baseline"],
             "Only variant": table["only_variant"],
             "p": ["" if np.isnan(p) else f"{p:.2g}" for p in table["p"]],
+            "corrected": ["" if np.isnan(p) else f"{p:.2g}" for p in table["p_holm"]],
             "Chance": [f"{value:.1f}" for value in table["chance"]],
             "p below chance": [f"{p:.2g}" for p in table["p_below_chance"]],
         }

@@ -68,10 +68,10 @@ def _write_cells(axes: Axes, shares: np.ndarray, counts: np.ndarray) -> None:
 def save_class_accuracies(
     stem: Path, shares: Mapping[str, np.ndarray], classes: Sequence[str], clips: np.ndarray
 ) -> None:
-    """Accuracy of each class (paper's Figure 6): a bar for each class and method.
+    """Accuracy of each class (paper's Figure 6): a bar for each class and method, with its interval.
 
-    `shares` is percent (classes,) by method, NaN for a class without clips; `clips` (classes,) counts them. Up to 15
-    classes are side by side, more are below one another.
+    `shares` is percent (classes, 3) by method: accuracy, low and high, NaN for a class without clips; `clips`
+    (classes,) counts them. Up to 15 classes are side by side, more are below one another.
     """
     few, number = len(classes) <= FEW, len(classes)
     names = [f"{name} ({count})" for name, count in zip(classes, clips, strict=True)]
@@ -81,14 +81,28 @@ def save_class_accuracies(
         figure, axes = plt.subplots(figsize=(width, 2.3) if few else (PAGE, 0.6 + 0.165 * number))
         for place, (method, values) in enumerate(shares.items()):
             at = places + (place - (len(shares) - 1) / 2) * thickness
+            height, *sides = values.T
+            reach = np.abs(np.array(sides) - height)
             if few:
-                bars = axes.bar(at, values, thickness, label=method, edgecolor="black")
-                axes.bar_label(bars, [f"{v:.0f}" if np.isfinite(v) else "" for v in values], fontsize=6, padding=1)
+                whiskers = {"elinewidth": 0.6, "capthick": 0.6}
+                bars = axes.bar(
+                    at, height, thickness, label=method, edgecolor="black", yerr=reach, capsize=1.2, error_kw=whiskers
+                )
+                axes.bar_label(bars, [f"{v:.0f}" if np.isfinite(v) else "" for v in height], fontsize=6, padding=1)
             else:
-                axes.barh(at, values, thickness, label=method, edgecolor="black", linewidth=0.25)
+                axes.barh(
+                    at,
+                    height,
+                    thickness,
+                    label=method,
+                    edgecolor="black",
+                    linewidth=0.25,
+                    xerr=reach,
+                    error_kw={"elinewidth": 0.4},
+                )
         _label_classes(axes, names, few)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(shares), borderaxespad=0.2)
-        save_figure(stem, figure, "Accuracy of each class; clips of the class in brackets.")
+        save_figure(stem, figure, "Accuracy of each class with its 95 % interval; clips of the class in brackets.")
 
 
 def _label_classes(axes: Axes, names: Sequence[str], few: bool) -> None:
@@ -96,7 +110,7 @@ def _label_classes(axes: Axes, names: Sequence[str], few: bool) -> None:
     places = range(len(names))
     if few:
         axes.set_xticks(places, names, rotation=30, ha="right", rotation_mode="anchor")
-        axes.set(ylim=(0, 108), ylabel="accuracy in %", yticks=range(0, 101, 20))
+        axes.set(ylim=(0, 110), ylabel="accuracy in %", yticks=range(0, 101, 20))
         axes.grid(axis="y")
         axes.tick_params(axis="x", length=0)
     else:

@@ -27,6 +27,8 @@ from stp.evaluation.significance import (
     below_chance,
     below_chance_notes,
     bootstrap_intervals,
+    class_intervals,
+    corrected,
     holm,
     mcnemar,
     statistics_notes,
@@ -135,6 +137,21 @@ def test_bootstrap_resamples_are_those_of_the_plain_statement(monkeypatch: pytes
     assert bootstrap_intervals(labels, shares[:, None], 20, seed=9)[0] == pytest.approx(expected)
 
 
+def test_class_intervals_are_those_of_resampling_the_clips_of_the_class() -> None:
+    """Of 100 clips of class 4 70 are recognised: as of the binomial of 100 and 0.7, whatever the other class does."""
+    labels = np.array([4] * 100 + [2] * 50)
+    shares = np.stack([[1.0] * 70 + [0.0] * 30 + [1.0] * 50, np.zeros(150)], axis=1)
+    intervals = class_intervals(labels, shares, 4000, seed=1)
+    assert set(intervals) == {2, 4}
+    assert intervals[4][0] == pytest.approx([61, 79], abs=1)
+    assert intervals[2].tolist() == [[100, 100], [0, 0]]
+
+
+def test_p_is_corrected_for_the_rows_that_have_one() -> None:
+    assert corrected(pd.Series([np.nan, 0.01, 0.04, np.nan, 0.03]))[1:3] == [0.03, 0.06]
+    assert np.isnan(corrected(pd.Series([np.nan, 0.01]))[0])
+
+
 def test_statistics_of_two_folds_and_seeds() -> None:
     worse, better = [0, 1, 1], [0, 0, 1]
     items = [
@@ -155,6 +172,7 @@ def test_statistics_of_two_folds_and_seeds() -> None:
     assert variant["seed_std"] == pytest.approx(12.5 / np.sqrt(2), abs=1e-4)  # 100 and (75 + 100) / 2
     assert variant["pooled"] == pytest.approx(100 * ((1 + 0.5 + 1 + 1) / 4 + 1) / 2)  # a clip's share over seeds
     assert (variant["only_baseline"], variant["only_variant"], variant["p"]) == (0, 2, 0.5)  # seed 0 alone
+    assert (variant["p_holm"], pd.isna(baseline["p_holm"])) == (0.5, True)  # of one test
     notes = statistics_notes(table, 0, 50, 0)
     assert notes[0].startswith("RGB+OF+WOF, 3-level against baseline: 2 clips are recognised by 3-level only, 0 by")
     text = statistics_text(table, notes)
@@ -393,10 +411,11 @@ def test_accuracies_of_classes_are_shares_of_their_clips(tmp_path: Path) -> None
     reported = read_reported(write(tmp_path / "a.csv", "TSN,,accuracy,1,c,d,rgb+of+wof,baseline,", "A,,accuracy,,,,,,"))
     items = [predictions("baseline", [0, 1, 1], [0, 0, 1]), predictions("baseline", [0], [0], fold=2, first=3)]
     named = measured_methods(reported)
-    table = class_accuracies(named, items)
+    table = class_accuracies(named, items, 1000, 0)
     assert table["class"].tolist() == list(CLASSES)
     assert table["clips"].tolist() == [3, 1, 0]
     assert table["accuracy"][:2].tolist() == pytest.approx([200 / 3, 100], abs=1e-4)
-    assert np.isnan(table["accuracy"][2])
+    assert table.loc[:1, ["low", "high"]].to_numpy().tolist() == [[0, 100], [100, 100]]  # 1 of 27 draws has none
+    assert table.loc[2, ["accuracy", "low", "high"]].isna().all()
     with pytest.raises(UserError, match=r"is measured; give scores of rgb\+of\+wof baseline"):
-        class_accuracies(named, [replace(items[0], method="1-level")])
+        class_accuracies(named, [replace(items[0], method="1-level")], 10, 0)

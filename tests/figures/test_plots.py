@@ -32,7 +32,8 @@ def draw_all(folder: Path, number: int) -> list[Path]:
     counts = rng.integers(10, 30) * np.eye(number, dtype=int)
     counts[0, -1] += 3
     figures.save_confusion(folder / "confusion", counts, names, "RGB, baseline")
-    shares = {"TSN": rng.uniform(0, 100, number), "Proposed": np.where(np.arange(number), 50.0, np.nan)}
+    middle = {"TSN": rng.uniform(10, 90, number), "Proposed": np.where(np.arange(number), 50.0, np.nan)}
+    shares = {name: np.stack([values, values - 9, values + 5], axis=1) for name, values in middle.items()}
     figures.save_class_accuracies(folder / "classes", shares, names, counts.sum(1))
     figures.save_curves(folder / "curves", [log(number), log(number, 0.1)], "OF, 3-level")
     return [folder / name for name in ("confusion", "classes", "curves")]

@@ -72,17 +72,8 @@ runpy.run_module("snakemake", run_name="__main__")
 """
 # What is made again from other scores.
 FROM_SCORES = {
-    **{
-        "table1": 1,
-        "comparison": 1,
-        "metrics": 1,
-        "statistics": 1,
-        "claims": 1,
-        "predictions": 1,
-        "confusion": 6,
-        "classes": 1,
-    },
-    **{"paper": 1, "table_page": 5, "config_page": 1},
+    **dict.fromkeys(("table1", "comparison", "metrics", "statistics", "claims", "differences", "predictions"), 1),
+    **{"confusion": 6, "classes": 1, "paper": 1, "table_page": 6, "config_page": 1},
 }
 
 

@@ -16,7 +16,7 @@ min_version("9.0")
 ROOT = Path(str(workflow.current_basedir)).parents[1]
 sys.path.insert(0, str(ROOT))
 try:
-    from stp.config import FEATURE_SOURCES, PYRAMID, fused_inputs
+    from stp.config import FEATURE_SOURCES, PYRAMID, Statistics, fused_inputs
     from stp.config_check import checked_config, read_config
     from stp.errors import UserError, did_you_mean
     from stp.system.files import clip_file_name
@@ -61,7 +61,10 @@ KNOWN_COMPARISONS = sorted(
 )
 
 LEARNED = ["fusion"] if config["fusion"]["learned"] else []
-TABLES = ["table1", *COMPARISONS, "claims", "statistics", "metrics", *LEARNED]
+TABLES = [
+    *("table1", *COMPARISONS, "claims", "differences", "statistics", "metrics"),
+    *LEARNED,
+]
 # Backends of flow that compute on a GPU; torch does where there is one, but serves tests.
 GPU_FLOW = ("triton", "opencv-cuda")
 SHARDS = range(config["shards"])
@@ -239,6 +242,15 @@ def combined_options(wildcards):
     return " ".join(
         [method_options(wildcards), repeated("--combined", fusions)]
     ).strip()
+
+
+# Of the intervals of classes. Nothing is added to the command's own numbers, so that tables made before there were
+# intervals stay valid.
+def resampling():
+    chosen = config["statistics"]
+    if (chosen["resamples"], chosen["seed"]) == (Statistics.resamples, Statistics.seed):
+        return ""
+    return f" --resamples {chosen['resamples']} --seed {chosen['seed']}"
 
 
 # Of the tables that have rows of learned fusions, too. Nothing is added where there are none, so that tables made

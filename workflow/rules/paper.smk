@@ -43,7 +43,7 @@ rule classes:
         "../../envs/environment.yaml"
     threads: 1
     params:
-        fusion=method_options,
+        fusion=lambda wildcards: method_options(wildcards) + resampling(),
         stem=lambda wildcards: f"{RESULTS}/figures/classes_{wildcards.table}",
     shell:
         "python -m stp --log {log:q} classes {input.scores:q} --reported {input.reported:q} {params.fusion} -o {params.stem:q}"

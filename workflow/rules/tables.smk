@@ -181,6 +181,30 @@ rule statistics:
         "python -m stp --log {log:q} statistics {input:q} {params.fusion} --resamples {params.resamples} --seed {params.seed} -o {output.table:q} --text {output.text:q}"
 
 
+rule differences:
+    input:
+        scores_of(MODALITIES, VARIANTS),
+    output:
+        table=report(
+            f"{RESULTS}/differences.csv",
+            category="1 Tables",
+            labels={"table": "Differences (csv)"},
+            caption="../report/tables.rst",
+        ),
+        text=f"{RESULTS}/differences.md",
+    log:
+        f"{RESULTS}/logs/differences.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/differences.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    params:
+        fusion=learned_options,
+    shell:
+        "python -m stp --log {log:q} differences {input:q} {params.fusion} -o {output.table:q} --text {output.text:q}"
+
+
 # The paper's claims about inputs, levels and the baseline, on the clips of this config.
 rule claims:
     input:
@@ -262,7 +286,7 @@ rule methods:
         "../../envs/environment.yaml"
     threads: 1
     params:
-        fusion=combined_options,
+        fusion=lambda wildcards: combined_options(wildcards) + resampling(),
         proposed=PROPOSED,
         stem=f"{RESULTS}/figures/classes_methods",
     shell:
