@@ -657,7 +657,7 @@ def _check_methods(config: Config) -> None:
                         f"{', '.join(missing)} to modalities"
                         + (", or set features.idt.flow: farneback" if kind == "idt" else "")
                     )
-        unweighted = {name for name in entry.inputs if "+" not in name} - set(config.fusion.of(entry.name))
+        unweighted = (set(entry.inputs) & set(FUSED[-1])) - set(config.fusion.of(entry.name))
         if len(entry.inputs) > 1 and unweighted:
             raise UserError(
                 f"config: fusion.methods.{entry.name}: has no weight for {', '.join(sorted(unweighted))}, which the "

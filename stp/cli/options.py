@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from stp.config import MOST_FPS, Fusion, FusionSpace
+from stp.config import FUSED, MOST_FPS, Fusion, FusionSpace
 from stp.errors import UserError
 from stp.system.machine import processors
 
@@ -177,7 +177,7 @@ def read_all_scores(paths: list[Path], fusion: Fusion, hidden: bool = False) -> 
     """Read the scores of all files: of clips with known labels or, with `hidden`, with hidden ones.
 
     Raises:
-        UserError: the labels of a file are of the other sort, or a single modality has no weight.
+        UserError: the labels of a file are of the other sort, or a modality that is fused has no weight.
     """
     from stp.evaluation.scores import read_scores
 
@@ -185,7 +185,7 @@ def read_all_scores(paths: list[Path], fusion: Fusion, hidden: bool = False) -> 
     for path, run in zip(paths, runs, strict=True):
         if bool((run.labels < 0).any()) != hidden:
             raise UserError(f"{path}: scores of clips whose labels are {'known' if hidden else 'hidden'}; leave it out")
-    unweighted = {run.run.input for run in runs if "+" not in run.run.input} - set(fusion.weights)
+    unweighted = ({run.run.input for run in runs} & set(FUSED[-1])) - set(fusion.weights)
     if unweighted:
         raise UserError(f"--weights: no weight for {', '.join(sorted(unweighted))}; give {WEIGHTS}")
     return runs

@@ -11,14 +11,17 @@ import sys
 from pathlib import Path
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from stp.cli.app import app, main
-from stp.cli.options import parse_fusion, parse_json
+from stp.cli.options import parse_fusion, parse_json, read_all_scores
 from stp.config import Fusion
+from stp.data.run_name import RunName
 from stp.errors import UserError
+from stp.evaluation.scores import Scores, write_scores
 from stp.system.logs import LogFile
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,6 +29,17 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def stp(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "stp", *arguments], capture_output=True, text=True, check=False)
+
+
+def test_inputs_that_are_fused_with_nothing_need_no_weight(tmp_path: Path) -> None:
+    values = np.zeros((2, 1, 2), np.float32)
+    for name in ("rgb", "of", "displacement"):
+        run = RunName(name, "mpov", 1)
+        write_scores(tmp_path / name, Scores(run, ("a", "b"), ("1", "2"), np.array([0, 1]), values), {})
+    paths = [tmp_path / "rgb", tmp_path / "displacement"]
+    assert [item.run.input for item in read_all_scores(paths, Fusion(weights={"rgb": 1}))] == ["rgb", "displacement"]
+    with pytest.raises(UserError, match=r"--weights: no weight for of; give rgb=1,of=1.5,wof=1"):
+        read_all_scores([*paths, tmp_path / "of"], Fusion(weights={"rgb": 1}))
 
 
 def test_weights() -> None:
