@@ -6,6 +6,8 @@ the seed and the clip's number alone, and rest postures vary by more than the ac
 the class, but for the folder that is passed or received. `PLAN` holds the sub-motions of each class and their times.
 Passing and receiving are two sub-motions in opposite order, which halves of the clip tell apart. Pointing and gesture
 are two sub-motions out and back, whose order only quarters tell apart.
+
+`draw_first_person` shows the same clips as the actors see them, from the other side of the desk.
 """
 
 from stp.datasets.demo.clip_format import DemoFormat
