@@ -35,7 +35,7 @@ class MofapOptions(FisherOptions):
     candidates: int = 100
     smallest_cluster: int = 4
     rounds: int = 5
-    atom_C: float = 1.0
+    atom_C: float = 0.1
     anchors: int = 4
     sigma: float = 0.125
     or_units: int = 3
