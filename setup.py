@@ -19,6 +19,7 @@ setup(
     package_dir={CLONE: "."},
     package_data={
         CLONE: ["Snakefile", "config.yaml", "config/**/*", "envs/environment.yaml", "profiles/*/*", "workflow/**/*"],
+        "stp": ["py.typed"],
         "stp.figures": ["paper.mplstyle", "page.html"],
     },
     cmdclass={"build_py": WithoutThisFile},

@@ -41,6 +41,14 @@ def real_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def tiny_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results folder of a demo of 14 clips: videos, index, fold, shards of rgb and of, and trained, scored runs."""
+    from tests.tiny_results import make_results  # not every test needs all of the package
+
+    return make_results(tmp_path_factory.mktemp("tiny") / "results")
+
+
 CHROMIUM = ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 

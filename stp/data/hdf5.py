@@ -4,6 +4,7 @@ Files get their names when they are complete and never change afterwards. So rea
 file systems do not grant.
 """
 
+import json
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +14,10 @@ import h5py
 import numpy as np
 
 from stp.errors import UserError
-from stp.system.files import NO_LOCKS, DiskFile, complete_file, is_system_error
+from stp.system.files import NO_LOCKS, DiskFile, complete_file, is_system_error, kind_of_file
+from stp.system.versions import another_version
 
+SHARD, SCORES = "a shard of clips", "a scores file"  # what the HDF5 files of the package are, in words
 DIGEST = "crc32"  # attribute of an array, uint32; files of version 0.1 have none
 
 
@@ -68,26 +71,48 @@ def read_hdf5(path: Path, content: str, fix: str) -> Iterator[h5py.File]:
 
     Args:
         path: the file.
-        content: what the file should be, for errors: "a scores file".
+        content: what the file should be, for errors: SHARD or SCORES.
         fix: how to get the right file.
 
     Raises:
-        UserError: the system does not let it be read, or it is damaged or another kind of file.
+        UserError: the system does not let it be read, or it is damaged, another kind of file or another version's.
     """
+    version = ""
     try:
         with h5py.File(path, "r", locking=False) as file:
+            if (kind := _kind(file)) not in ("", content):
+                raise UserError(f"{path}: not {content}, but {kind}; give {content}")
+            version = _version(file)
             yield file
     except UserError:
         raise
     except Exception as error:  # h5py raises many kinds for damaged and foreign files
-        raise unreadable(path, error, content, fix) from error
+        raise unreadable(path, error, content, version + fix) from error
+
+
+def _kind(file: h5py.File) -> str:
+    """SHARD or SCORES; empty if it is another program's, or too damaged to show it."""
+    names = set(file)
+    if "clips" not in names:
+        return ""
+    return SCORES if names & {"scores", "labels"} else SHARD
+
+
+def _version(file: h5py.File) -> str:
+    """Words on the version that wrote a file (`another_version`); empty where the file does not say it."""
+    try:
+        return another_version(json.loads(file.attrs["versions"]))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return ""
 
 
 def unreadable(path: Path, error: Exception, content: str, fix: str) -> UserError:
     """The error for a file that cannot be read; the user is told to make it again only if its content is wrong."""
     reason = " ".join(str(error).split())
     if not is_system_error(error):
-        return UserError(f"{path}: not {content} ({reason}); {fix}")
+        if (kind := kind_of_file(path)) not in ("", "an HDF5 file"):
+            return UserError(f"{path}: not {content}, but {kind}; give {content}, or {fix}")
+        return UserError(f"{path}: not {content}, or damaged ({reason}); {fix}")
     assert isinstance(error, OSError)
     if error.errno in NO_LOCKS:  # HDF5's own variable overrides `locking`
         return UserError(f"{path}: its file system grants no locks ({reason}); set HDF5_USE_FILE_LOCKING=FALSE")

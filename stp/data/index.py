@@ -137,14 +137,14 @@ def write_index(path: Path, clips: Iterable[Clip]) -> None:
     write_table(path, names, (["" if value is None else str(value) for value in row] for row in rows))
 
 
-def read_index(path: Path) -> Index:
+def read_index(path: str | Path) -> Index:
     """Read an index from a csv; columns that `Clip` lacks are ignored, so that users may add their own.
 
     Raises:
         UserError: a column is missing, a value or an id is not allowed, a row was changed after `write_index` wrote it,
             or there are no clips.
     """
-    names = [field.name for field in fields(Clip)]
+    path, names = Path(path), [field.name for field in fields(Clip)]
     columns, table = read_table(path)
     if missing := {"clip", "path", "label"} - set(columns):
         raise UserError(f"{path}: column {', '.join(sorted(missing))} is missing; an index has {', '.join(names)}")

@@ -32,6 +32,7 @@ import numpy as np
 from stp.config import StorageFormat
 from stp.data.hdf5 import (
     DIGEST,
+    SHARD,
     DigestError,
     HDF5Writer,
     arrays_below,
@@ -45,10 +46,11 @@ from stp.data.hdf5 import (
 )
 from stp.data.modalities import MODALITIES
 from stp.errors import UserError
+from stp.system.files import paths_of
 from stp.system.versions import versions
 
 RAW = StorageFormat()
-CONTENT, FIX = "a shard of clips", "remove it and run again"
+FIX = "remove it and run again"
 
 
 class StoredFields(Protocol):
@@ -253,7 +255,7 @@ def _open_clip(
 def _open_clips(path: Path) -> tuple[str, dict[str, Any], dict[str, _StoredClip]]:
     """Modality, parameters and fields of all clips of a shard."""
     clips: dict[str, _StoredClip] = {}
-    with read_hdf5(path, CONTENT, FIX) as file:
+    with read_hdf5(path, SHARD, FIX) as file:
         modality, parameters = _kind(file)
         # One map per shard, because each map holds a file open and a process may not open a file for every clip.
         mapped = np.memmap(path, np.uint8, "r").view(np.ndarray)
@@ -279,12 +281,22 @@ def _kind(file: h5py.File) -> tuple[str, dict[str, Any]]:
 
 def shard_modality(path: Path) -> str:
     """The modality of a shard's fields; its clips are not read."""
-    with read_hdf5(path, CONTENT, FIX) as file:
+    with read_hdf5(path, SHARD, FIX) as file:
         return _kind(file)[0]
 
 
+def _shards_at(path: Path) -> list[Path]:
+    """A shard, or those in a folder; UserError if it has none."""
+    if not path.is_dir():
+        return [path]
+    found = sorted(path.glob("*.h5"))
+    if not found:
+        raise UserError(f"{path}: the folder holds no shards, *.h5; give RESULTS/clips/MODALITY, or shards by name")
+    return found
+
+
 class ClipFields:
-    """The stored fields of one modality, of all clips of some shards.
+    """The stored fields of one modality, of all clips of some shards: a folder of them, one, or several.
 
     `fields[clip_id]` is a memory-mapped array. With JPEG storage it is a `stp.data.jpeg.JpegFields`, which decodes only
     the fields that its first index chooses. A clip's bytes are compared with their digest when it is first asked for;
@@ -295,10 +307,11 @@ class ClipFields:
             indexing, an unknown clip, or one that is damaged.
     """
 
-    def __init__(self, shards: Iterable[Path]) -> None:
+    def __init__(self, shards: str | Path | Iterable[str | Path]) -> None:
         self._clips: dict[str, _StoredClip] = {}
+        self._paths = [path for given in paths_of(shards) for path in _shards_at(given)]
         kinds = []
-        for path in shards:
+        for path in self._paths:
             modality, parameters, clips = _open_clips(path)
             if (modality, parameters) not in kinds:
                 kinds.append((modality, parameters))
@@ -308,6 +321,10 @@ class ClipFields:
             raise UserError(f"the shards must have one modality and the same parameters; they have {names or 'none'}")
         self.modality, self.parameters = kinds[0]
         self._verified: set[str] = set()
+
+    def __reduce__(self) -> tuple[type["ClipFields"], tuple[list[Path]]]:
+        """Another process opens the shards again, instead of getting a copy of all clips."""
+        return ClipFields, (self._paths,)
 
     @property
     def mapped(self) -> bool:
@@ -344,7 +361,7 @@ def read_extra(path: Path, name: str) -> dict[str, np.ndarray]:
     Raises:
         UserError: the file cannot be read, or is not a shard or damaged.
     """
-    with read_hdf5(path, CONTENT, FIX) as file:
+    with read_hdf5(path, SHARD, FIX) as file:
         if name not in file:
             return {}
         return {clip: read_array(data, path.stat().st_size) for clip, data in arrays_below(file, name)}

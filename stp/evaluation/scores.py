@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from stp.config import Fusion, FusionSpace
-from stp.data.hdf5 import offset, read_hdf5, write_hdf5
+from stp.data.hdf5 import SCORES, offset, read_hdf5, write_hdf5
 from stp.data.run_name import RunName
 from stp.errors import UserError
 from stp.system.versions import versions
@@ -131,15 +131,15 @@ def write_scores(path: Path, scores: Scores, parameters: dict[str, object]) -> N
         file.attrs["digest"] = _digest(scores, file.attrs)
 
 
-def read_scores(path: Path) -> Scores:
+def read_scores(path: str | Path) -> Scores:
     """Read a run's scores.
 
     Files that were written before there was a digest can be read, too.
 
     Raises:
-        UserError: the file is not a scores file, or is damaged.
+        UserError: the file is not a scores file, is damaged, or has the form of another version.
     """
-    with read_hdf5(path, "a scores file, or damaged", "score the run again") as file:
+    with read_hdf5(Path(path), SCORES, "score the run again") as file:
         return _read(file)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from stp.errors import UserError
+from stp.flow.arrays import Array, as_numpy, is_tensor, like
 from stp.flow.numba_engine import tvl1_numba
 from stp.flow.opencv_engines import opencv_available, opencv_cuda_available, tvl1_opencv, tvl1_opencv_cuda
 from stp.flow.parameters import SEMANTICS, TVL1Parameters
@@ -54,43 +55,54 @@ def resolve_backend(backend: str = "auto", semantics: str = "opencv-cpu") -> str
 
 
 def tvl1(
-    previous: np.ndarray,
-    following: np.ndarray,
+    previous: Array,
+    following: Array,
     backend: str = "auto",
     threads: int | None = None,
     parameters: TVL1Parameters | None = None,
-) -> np.ndarray:
+) -> Array:
     """Optical flow of N pairs of frames by duality-based TV-L1 (Zach, Pock and Bischof 2007; OpenCV's defaults).
 
     Args:
-        previous: uint8 (N, H, W), grey values 0..255.
+        previous: uint8 (N, H, W), grey values 0..255; NumPy arrays, or torch tensors on any device.
         following: uint8 (N, H, W), the frame after each of `previous`.
         backend: "auto" (which is "numba"); "numba", pairs in parallel on the CPU; "triton", batches of pairs on an
             NVIDIA GPU; "torch", the plain statement of the same steps, slow, on a GPU if there is one; "opencv",
-            OpenCV's CPU implementation, more than 35 times slower than "numba"; "opencv-cuda", OpenCV on a GPU.
+            OpenCV's CPU implementation, more than 25 times slower than "numba"; "opencv-cuda", OpenCV on a GPU.
+            Where tensors live does not choose it.
         threads: CPU threads, all by default; the result does not depend on it.
         parameters: by default OpenCV's, with the semantics of its CPU implementation. "opencv" computes only these
             semantics, "opencv-cuda" only the others.
 
     Returns:
-        float32 (N, 2, H, W), pixels/frame; channel 0 is x (rightwards), channel 1 is y (downwards).
+        float32 (N, 2, H, W), pixels/frame; channel 0 is x (rightwards), channel 1 is y (downwards). Tensors give a
+        tensor on their device.
 
     Raises:
         UserError: the backend is unknown or absent, or does not compute the semantics asked for.
-        ValueError: frames of another shape or type, or `threads` under 1.
+        ValueError: frames of another shape or type, an array beside a tensor, or `threads` under 1.
     """
-    for name, frames in (("previous", previous), ("following", following)):
-        if not isinstance(frames, np.ndarray) or frames.dtype != np.uint8:
-            raise ValueError(f"{name} must be an array of uint8, not {getattr(frames, 'dtype', type(frames).__name__)}")
+    if is_tensor(previous) != is_tensor(following):
+        raise ValueError("previous and following must both be NumPy arrays, or both torch tensors")
+    pair = as_numpy(previous, "previous"), as_numpy(following, "following")
+    for name, frames in zip(("previous", "following"), pair, strict=True):
+        if frames.dtype != np.uint8:
+            raise ValueError(f"{name} must be uint8, grey values 0..255, not {frames.dtype}")
         if frames.ndim != 3 or 0 in frames.shape[1:]:
             raise ValueError(f"{name} must be grey frames (N, H, W), not of shape {frames.shape}")
-    if previous.shape != following.shape:
-        raise ValueError(f"previous and following must have one shape, not {previous.shape} and {following.shape}")
+    if pair[0].shape != pair[1].shape:
+        raise ValueError(f"previous and following must have one shape, not {pair[0].shape} and {pair[1].shape}")
     threads = processors() if threads is None else threads
     if threads < 1:
         raise ValueError(f"threads must be at least 1, not {threads}")
     parameters = parameters or TVL1Parameters()
-    backend = resolve_backend(backend, parameters.semantics)
+    return like(_flow(*pair, resolve_backend(backend, parameters.semantics), threads, parameters), previous)
+
+
+def _flow(
+    previous: np.ndarray, following: np.ndarray, backend: str, threads: int, parameters: TVL1Parameters
+) -> np.ndarray:
+    """Flow by a backend that is there."""
     if len(previous) == 0:
         return np.empty((0, 2, *previous.shape[1:]), np.float32)
     match backend:

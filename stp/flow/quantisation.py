@@ -11,33 +11,40 @@ from typing import Any
 
 import numpy as np
 
+from stp.flow.arrays import Array, as_numpy, like
+
 ZERO = 128  # the byte of no motion
 
 
-def quantise(flow: np.ndarray, bound: float) -> np.ndarray:
+def quantise(flow: Array, bound: float) -> Array:
     """Flow x in pixels/frame, any shape -> uint8: 255 (x + bound) / (2 bound), half to even, saturated; 0 -> 128.
+
+    A NumPy array gives an array, a torch tensor a tensor on its device.
 
     Raises:
         ValueError: `bound` is not positive, or the flow is not finite.
     """
     check_bound(bound)
-    if not np.isfinite(flow).all():
+    values = as_numpy(flow, "flow")
+    if not np.isfinite(values).all():
         raise ValueError("flow must be finite")
-    scaled = 127.5 + np.asarray(flow, np.float64) * (127.5 / bound)  # zero is exactly half way, whatever the bound
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    scaled = 127.5 + values.astype(np.float64) * (127.5 / bound)  # zero is exactly half way, whatever the bound
+    return like(np.clip(np.rint(scaled), 0, 255).astype(np.uint8), flow)
 
 
-def dequantise(fields: np.ndarray, bound: float) -> np.ndarray:
+def dequantise(fields: Array, bound: float) -> Array:
     """uint8 of any shape -> float32 flow in pixels/frame: (v - 128) 2 bound / 255, so that 128 is exactly 0.
 
-    Within 2 bound / 255 of the flow that was quantised, where that did not saturate.
+    Within 2 bound / 255 of the flow that was quantised, where that did not saturate. A NumPy array gives an array, a
+    torch tensor a tensor on its device.
 
     Raises:
         ValueError: `bound` is not positive, or `fields` are not uint8.
     """
     check_bound(bound)
-    check_bytes(fields)
-    return (fields.astype(np.float32) - ZERO) * np.float32(2 * bound / 255)
+    values = as_numpy(fields, "fields")
+    check_bytes(values)
+    return like((values.astype(np.float32) - ZERO) * np.float32(2 * bound / 255), fields)
 
 
 def bound_of(parameters: Mapping[str, Any]) -> float:

@@ -103,6 +103,15 @@ def find(kind: str) -> Method:
 
 
 def load(path: Path) -> tuple[Recogniser, ModelFile]:
-    """A trained run, and the file that it was read from; UserError if the file is not a trained run."""
+    """A trained run, and the file that it was read from.
+
+    Raises:
+        UserError: the file is not a trained run, or it is one of another version that has other methods or options.
+    """
     file = read_model(path)
-    return find(file.kind).load(file), file
+    try:
+        return find(file.kind).load(file), file
+    except UserError as error:
+        if str(error).startswith(f"{path}: "):
+            raise
+        raise file.unusable(str(error)) from None

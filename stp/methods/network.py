@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from stp.config import PUBLISHED, Views
 from stp.data.joint import input_fields
 from stp.data.shards import ClipFields
-from stp.errors import UserError, keys_named
+from stp.errors import keys_named
 from stp.evaluation.run_facts import RunFacts
 from stp.methods import Method, Task
 from stp.models.segment_network import SegmentNetwork
@@ -87,7 +87,7 @@ def network_method(
         try:
             network.load_state_dict(file.weights)
         except (RuntimeError, TypeError, AttributeError):
-            raise UserError(f"{file.path}: its weights are not those of {run.name}; train it again") from None
+            raise file.unusable(f"its weights are not those of {run.name}") from None
         return NetworkRecogniser(run, Scorer(network.eval(), run.options, sampler(run)))
 
     def check(run: Run) -> None:

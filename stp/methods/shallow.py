@@ -235,9 +235,7 @@ def encoded_method(
         try:
             recogniser.restore(file.weights)
         except (KeyError, AttributeError):
-            raise UserError(
-                f"{file.path}: its weights are not those of {recogniser.run.name}; train it again"
-            ) from None
+            raise file.unusable(f"its weights are not those of {recogniser.run.name}") from None
         return recogniser
 
     METHOD = Method(options, fit, load, check)

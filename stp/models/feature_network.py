@@ -31,3 +31,18 @@ class FeatureNetwork(NamedTuple):
     num_features: int
     input_format: InputFormat
     loaded: LoadedWeights | None = None
+
+
+def features_of(backbone: nn.Module) -> int:
+    """The number of features that a backbone gives; some of timm's have a wider layer before the classifier.
+
+    Raises:
+        ValueError: the backbone does not say it.
+    """
+    features = getattr(backbone, "head_hidden_size", None) or getattr(backbone, "num_features", None)
+    if not isinstance(features, int):
+        raise ValueError(
+            f"{type(backbone).__name__} does not say how many features it gives: set its num_features, and remove its "
+            "classifier"
+        )
+    return features

@@ -9,9 +9,14 @@ from stp.models.segment_network import SegmentNetwork, initialise_classifier
 def pyramid_features(features: Tensor, parts: tuple[int, ...]) -> Tensor:
     """Sub-segment features (..., K, D) -> segment features (..., sum(parts) * D), paper equation 2.
 
-    Level l holds the mean features of each of its parts[l] parts; K must be a multiple of every number of parts.
+    Level l holds the mean features of each of its parts[l] parts.
+
+    Raises:
+        ValueError: K is not a multiple of every number of parts.
     """
     subsegments, channels = features.shape[-2:]
+    if any(subsegments % part for part in parts):
+        raise ValueError(f"{subsegments} sub-segments cannot be divided into {max(parts)} parts: give a multiple of it")
     levels = [
         features.unflatten(-2, (part, subsegments // part)).mean(-2).reshape(*features.shape[:-2], part * channels)
         for part in parts
@@ -48,7 +53,16 @@ class TemporalPyramidNetwork(SegmentNetwork):
         self.classifier = initialise_classifier(nn.Linear(self.num_features * sum(parts), classes))
 
     def scores(self, features: Tensor) -> Tensor:
-        """Sub-segment features (..., K, D) -> segment scores (..., classes)."""
+        """Sub-segment features (..., K, D) -> segment scores (..., classes).
+
+        Raises:
+            ValueError: K cannot be divided into the parts, or D is not the backbone's `num_features`.
+        """
+        if features.shape[-1] != self.num_features:
+            raise ValueError(
+                f"the backbone gives {features.shape[-1]} values for an image, but its num_features are "
+                f"{self.num_features}: remove its classifier, as num_classes=0 does in timm"
+            )
         scores: Tensor = self.classifier(pyramid_features(features, self.parts))
         return scores
 
@@ -63,3 +77,24 @@ class TemporalPyramidNetwork(SegmentNetwork):
         shares = torch.einsum("...nd,kcd->...nkc", features.double(), maps)
         order = torch.arange(subsegments, device=places.device)
         return shares[..., places, order, :].sum(-2) + self.classifier.bias.double()
+
+
+def pyramid_network(backbone: nn.Module, classes: int, levels: int = 3, dropout: float = 0.5) -> TemporalPyramidNetwork:
+    """A pyramid of 1, 2, 4, ... parts above a backbone of your own, for a training loop of your own.
+
+    The network turns segments (B, N, K, C, H, W) into scores before softmax (B, N, classes); the number of sub-segments
+    K must be a multiple of 2 ** (levels - 1). Images are in the backbone's own format.
+
+    Args:
+        backbone: a network (B, C, H, W) -> (B, num_features) with this attribute, as `timm.create_model(NAME,
+            num_classes=0)` makes it, or as of `stp.models.backbones.build_backbone`, which takes images of 0..255.
+        classes: the number of classes.
+        levels: T, the number of levels; 1 is a plain mean over the sub-segments.
+        dropout: the share of the backbone's features that is dropped in training.
+
+    Raises:
+        ValueError: the backbone has no `num_features`, or there is no level.
+    """
+    if levels < 1:
+        raise ValueError(f"levels must be at least 1, not {levels}")
+    return TemporalPyramidNetwork(backbone, tuple(2**level for level in range(levels)), classes, dropout)

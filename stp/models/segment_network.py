@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from stp.models.feature_network import features_of
 from stp.models.micro_batches import micro_batch_features
 
 
@@ -20,7 +21,7 @@ class SegmentNetwork(nn.Module, ABC):
     def __init__(self, backbone: nn.Module, dropout: float) -> None:
         super().__init__()
         self.backbone = backbone
-        self.num_features = int(backbone.num_features)  # type: ignore[arg-type]
+        self.num_features = features_of(backbone)
         self.dropout = nn.Dropout(dropout)
 
     @abstractmethod

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from stp.errors import UserError
-from stp.models.feature_network import FeatureNetwork, InputFormat
+from stp.models.feature_network import FeatureNetwork, InputFormat, features_of
 from stp.models.state_dicts import (
     LoadedWeights,
     check_sha256,
@@ -140,9 +140,7 @@ def timm_network(name: str, weights: str) -> FeatureNetwork:
     elif weights != "none":
         path = _timm_file(name, config) if weights == "imagenet" else Path(weights)
         loaded = _load_timm(network, name, path)
-    # Some networks have a wider layer before the classifier.
-    features = int(getattr(network, "head_hidden_size", None) or network.num_features)
-    return FeatureNetwork(network, features, InputFormat.of_unit_range(config.mean, config.std), loaded)
+    return FeatureNetwork(network, features_of(network), InputFormat.of_unit_range(config.mean, config.std), loaded)
 
 
 def _load_timm(network: Any, name: str, path: Path) -> LoadedWeights:

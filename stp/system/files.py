@@ -9,7 +9,7 @@ import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from itertools import count
@@ -22,7 +22,31 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 LONGEST_NAME = 255  # bytes, on all common file systems
 MACHINE = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
 PARTS = count()
+BEGINNINGS = {  # bytes that files of a kind begin with
+    b"\x89HDF\r\n\x1a\n": "an HDF5 file",
+    b"PK\x03\x04": "an archive, as of torch",
+    b"\x89PNG\r\n\x1a\n": "a png",
+    b"%PDF": "a pdf",
+}
 LEFT_PART = re.compile(r"^\..*\.(?P<machine>[0-9a-f]{6})-(?P<process>\d+)-\d+\.part(\.\w+)?$", re.DOTALL)
+
+
+def paths_of(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """One path or several as a list; a text is one path, although Python takes it for a row of letters."""
+    return [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
+
+
+def kind_of_file(path: Path) -> str:
+    """What a file is by its first bytes, in words such as "a text" or "an HDF5 file"; empty if they do not say it."""
+    if path.is_dir():
+        return "a folder"
+    with path.open("rb") as file:
+        beginning = file.read(512)
+    for bytes_of_kind, kind in BEGINNINGS.items():
+        if beginning.startswith(bytes_of_kind):
+            return kind
+    printed = all(byte >= 32 or byte in b"\t\n\r\f" for byte in beginning)
+    return "a text" if printed and beginning else ""
 
 
 def is_system_error(error: Exception) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from stp.errors import UserError
-from stp.system.files import complete_file
+from stp.system.files import complete_file, kind_of_file
 
 CHECK = "check"
 SEPARATOR = "\0"  # no cell has one
@@ -28,6 +28,8 @@ def read_text(path: Path) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if (kind := kind_of_file(path)) not in ("", "a text"):
+            raise UserError(f"{path}: not a text, but {kind}; give the right file") from None
         line = content.count(b"\n", 0, error.start) + 1
         raise UserError(f"{path}: line {line} is not UTF-8 text; save the file with the encoding UTF-8") from None
     if "\0" in text:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,12 @@ import torch
 from stp.data.run_name import RunName
 from stp.errors import UserError
 from stp.models.state_dicts import first_line
-from stp.system.files import DiskFile, complete_file, is_system_error
+from stp.system.files import DiskFile, complete_file, is_system_error, kind_of_file
 from stp.system.tensor_files import load_tensors, not_finite
-from stp.system.versions import versions
+from stp.system.versions import another_version, versions
 from stp.training.run import Run
+
+GIVE = "give model.pt of a run's folder, RESULTS/runs/INPUT/METHOD/foldN/seedS"
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class TrainedOn:
 class ModelFile:
     """The content of a model file: the run's name, classes and settings, and its weights, tensors by name.
 
-    `kind` is the file of the method in `stp/methods`; `settings` are its options as plain values.
+    `kind` is the file of the method in `stp/methods`; `settings` are its options as plain values; `versions` are those
+    that wrote the file.
     """
 
     path: Path
@@ -39,6 +42,11 @@ class ModelFile:
     settings: Mapping[str, Any]
     weights: Mapping[str, Any]
     trained_on: TrainedOn
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def unusable(self, reason: str) -> UserError:
+        """The error for a file from which this version cannot rebuild the run; it says which version can."""
+        return UserError(f"{self.path}: {reason}; {another_version(self.versions)}train it again")
 
     def clips(self) -> frozenset[str]:
         """Ids of the training clips; UserError if the file does not list them."""
@@ -75,27 +83,44 @@ def read_model(path: Path) -> ModelFile:
     Files of version 0.1 can be read, too: they name no method and hold the parameters of one modality's fields.
 
     Raises:
-        UserError: the file is not a trained run, is damaged, or has NaN or infinite weights.
+        UserError: the file is not a trained run, is damaged, has NaN or infinite weights, or has the form of another
+            version.
     """
     try:
-        content: dict[str, Any] = load_tensors(path)
-        values = json.loads(content["run"])
-        fields = json.loads(content["fields"]) if "fields" in content else None
-        kind = content.get("method", "pyramid")
-        if fields is not None and "method" not in content:
-            fields = {values["modality"]: fields}
-        name = RunName(values["modality"], values["variant"], int(values["fold"]), int(values["seed"]))
-        if fields is not None:
-            fields = {modality: dict(fields[modality]) for modality in name.modalities}
-        trained_on = TrainedOn(tuple(content.get("clips", ())), fields)
-        settings, weights = values["settings"], content["weights"]
-        file = ModelFile(path, name, kind, tuple(values["classes"]), settings, weights, trained_on)
-        bad = not_finite(weights)
+        content = load_tensors(path)
     except Exception as error:  # torch raises many kinds for a foreign file, some of many lines with bad advice
         if is_system_error(error):
             raise UserError(f"{path}: cannot be read ({error})") from None
-        reason = first_line(error) if isinstance(error, ValueError) else type(error).__name__
-        raise UserError(f"{path}: not a trained run, or damaged ({reason}); train it again") from None
+        if (other := kind_of_file(path)) not in ("", "an archive, as of torch"):
+            raise UserError(f"{path}: not a trained run, but {other}; {GIVE}") from None
+        raise UserError(f"{path}: not a trained run, or damaged ({_reason(error)}); train it again") from None
+    if not isinstance(content, dict) or not {"run", "weights"} <= content.keys():
+        raise UserError(f"{path}: not a trained run, but another file of torch's; {GIVE}")
+    try:
+        file = _model_file(path, content)
+        bad = not_finite(file.weights)
+    except Exception as error:
+        advice = f"{another_version(content.get('versions', {}))}train it again"
+        raise UserError(f"{path}: not a trained run, or damaged ({_reason(error)}); {advice}") from None
     if bad:
         raise UserError(f"{path}: has NaN or infinite weights in '{bad}'; train it again")
     return file
+
+
+def _reason(error: Exception) -> str:
+    return first_line(error) if isinstance(error, ValueError) else type(error).__name__
+
+
+def _model_file(path: Path, content: Mapping[str, Any]) -> ModelFile:
+    """The model file with this content; errors of many kinds if it has another form."""
+    values = json.loads(content["run"])
+    fields = json.loads(content["fields"]) if "fields" in content else None
+    kind = content.get("method", "pyramid")
+    if fields is not None and "method" not in content:
+        fields = {values["modality"]: fields}
+    name = RunName(values["modality"], values["variant"], int(values["fold"]), int(values["seed"]))
+    if fields is not None:
+        fields = {modality: dict(fields[modality]) for modality in name.modalities}
+    trained_on = TrainedOn(tuple(content.get("clips", ())), fields)
+    classes, settings, weights = tuple(values["classes"]), values["settings"], content["weights"]
+    return ModelFile(path, name, kind, classes, settings, weights, trained_on, content.get("versions", {}))

@@ -83,7 +83,7 @@ def test_a_shard_cut_short_is_refused_when_it_is_opened(tmp_path: Path, share: f
     path = shard(tmp_path / "0.h5")
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(UserError, match=rf"^{path}: not a shard of clips \(.*\); remove it and run again"):
+    with pytest.raises(UserError, match=rf"^{path}: not a shard of clips, or damaged \(.*\); remove it and run again"):
         ClipFields([path])
 
 
@@ -172,7 +172,9 @@ def test_a_shard_that_is_not_what_it_claims_is_refused(tmp_path: Path, name: str
     path, other = old_shard(tmp_path / "0.h5"), old_shard(tmp_path / "other.h5")
     with h5py.File(path, "r+") as file:
         change(file, other)
-    with pytest.raises(UserError, match=rf"^{path}: not a shard of clips \(.*{reason}.*\); remove it and run again"):
+    with pytest.raises(
+        UserError, match=rf"^{path}: not a shard of clips, or damaged \(.*{reason}.*\); remove it and run again"
+    ):
         ClipFields([path])
 
 
@@ -180,7 +182,7 @@ def test_extras_from_elsewhere_are_refused(tmp_path: Path) -> None:
     path, other = old_shard(tmp_path / "0.h5"), old_shard(tmp_path / "other.h5")
     with h5py.File(path, "r+") as file:
         link_to("inliers/a/1")(file, other)
-    with pytest.raises(UserError, match=r"0.h5: not a shard of clips \(.*link to elsewhere"):
+    with pytest.raises(UserError, match=r"0.h5: not a shard of clips, or damaged \(.*link to elsewhere"):
         read_extra(path, "inliers")
 
 
@@ -216,5 +218,5 @@ def jpeg_with(path: Path, change: Callable[[h5py.File], object]) -> Path:
     ],
 )
 def test_jpeg_whose_tables_do_not_fit_is_refused(tmp_path: Path, change: Callable[[h5py.File], object]) -> None:
-    with pytest.raises(UserError, match=r"0.h5: not a shard of clips \(.*clip 'a/1'"):
+    with pytest.raises(UserError, match=r"0.h5: not a shard of clips, or damaged \(.*clip 'a/1'"):
         ClipFields([jpeg_with(tmp_path / "0.h5", change)])

@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -304,10 +305,37 @@ def test_agrees_with_opencv_cuda() -> None:
     assert_agree(flow, tvl1(previous, following, backend="opencv-cuda", parameters=CUDA))
 
 
+def test_tensors_give_the_flow_of_arrays_as_a_tensor() -> None:
+    previous, following, _ = moving_texture(40, 50)
+    flow = tvl1(torch.from_numpy(previous), torch.from_numpy(following))
+    assert isinstance(flow, torch.Tensor)
+    np.testing.assert_array_equal(flow.numpy(), tvl1(previous, following))
+    fields = quantise(flow, BOUND)
+    assert fields.dtype == torch.uint8
+    np.testing.assert_array_equal(fields.numpy(), quantise(flow.numpy(), BOUND))
+    again = dequantise(fields, BOUND)
+    assert isinstance(again, torch.Tensor)
+    np.testing.assert_array_equal(again.numpy(), dequantise(fields.numpy(), BOUND))
+
+
+def test_what_is_neither_an_array_nor_a_tensor_is_called_by_its_type() -> None:
+    frames = np.zeros((2, 20, 30), np.uint8)
+    with pytest.raises(ValueError, match="previous must be a NumPy array or a torch tensor, not a list"):
+        tvl1(frames.tolist(), frames)  # type: ignore[type-var]
+    with pytest.raises(ValueError, match="must both be NumPy arrays, or both torch tensors"):
+        tvl1(frames, torch.from_numpy(frames))  # type: ignore[type-var]
+    with pytest.raises(ValueError, match=r"following must be uint8, grey values 0\.\.255, not float32"):
+        tvl1(torch.from_numpy(frames), torch.from_numpy(frames).float())
+    with pytest.raises(ValueError, match="flow must be a NumPy array or a torch tensor, not a float"):
+        quantise(1.0, BOUND)  # type: ignore[type-var]
+    with pytest.raises(ValueError, match="fields must be uint8, not int64"):
+        dequantise(torch.zeros(2, dtype=torch.int64), BOUND)
+
+
 def test_wrong_arguments() -> None:
     frames = np.zeros((2, 20, 30), np.uint8)
-    with pytest.raises(ValueError, match="uint8, not float32"):
-        tvl1(frames.astype(np.float32), frames)
+    with pytest.raises(ValueError, match=r"uint8, grey values 0\.\.255, not float32"):
+        tvl1(frames.astype(np.float32), frames)  # type: ignore[type-var]
     with pytest.raises(ValueError, match=r"following must be grey frames .*\(2, 20, 30, 3\)"):
         tvl1(frames, np.zeros((2, 20, 30, 3), np.uint8))
     with pytest.raises(ValueError, match="previous must be grey frames"):

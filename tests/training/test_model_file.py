@@ -57,10 +57,14 @@ def test_a_file_says_what_it_was_trained_on_or_that_it_does_not(tmp_path: Path) 
 def test_a_foreign_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "text.pt").write_bytes(b"nothing")
     torch.save({"state_dict": {}}, tmp_path / "other.pt")
-    for name in ("text.pt", "other.pt"):
-        with pytest.raises(
-            UserError, match=rf"{name}: not a trained run, or damaged \(\w+\); train it again$"
-        ) as error:
+    (tmp_path / "noise.pt").write_bytes(b"\x80\x00\x01\x02")
+    words = {
+        "text.pt": "but a text; give model.pt of a run's folder",
+        "other.pt": "but another file of torch's; give model.pt of a run's folder",
+        "noise.pt": r"or damaged \(\w+\); train it again$",
+    }
+    for name, reason in words.items():
+        with pytest.raises(UserError, match=rf"{name}: not a trained run, {reason}") as error:
             methods.load(tmp_path / name)
         assert "\n" not in str(error.value)
 
