@@ -21,7 +21,7 @@ HOMES = {
     "pyramid_network": "stp.models.pyramid",
     "quantise": "stp.flow",
     "read_index": "stp.data.index",
-    "read_score_table": "stp.evaluation.score_table",
+    "read_score_table": "stp.evaluation.prediction_table",
     "read_scores": "stp.evaluation.scores",
     "tvl1": "stp.flow",
 }
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from stp.data.index import read_index
     from stp.data.shards import ClipFields
     from stp.errors import UserError
-    from stp.evaluation.score_table import read_score_table
+    from stp.evaluation.prediction_table import read_score_table
     from stp.evaluation.scores import read_scores
     from stp.flow import TVL1Parameters, dequantise, quantise, tvl1
     from stp.models.backbones import build_backbone

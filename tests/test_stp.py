@@ -31,5 +31,5 @@ def test_importing_stp_loads_nothing_else() -> None:
 
 
 def test_the_package_says_that_it_has_types() -> None:
+    """tests/test_wheel.py installs every file of the package."""
     assert (ROOT / "stp/py.typed").is_file()
-    assert "py.typed" in (ROOT / "pyproject.toml").read_text(encoding="utf-8")

@@ -67,15 +67,19 @@ class TrainedRun:
         """The scores of the fold's test clips, from the run's scores.h5; UserError as of `read_scores`."""
         return read_scores(self.folder / "scores.h5")
 
-    def predict(self, video: str | Path, device: str = "auto") -> dict[str, float]:
+    def predict(
+        self, video: str | Path, device: str = "auto", segments: int = Views.segments, crops: int = Views.crops
+    ) -> dict[str, float]:
         """The probability of each class for a whole video, the likeliest first, as `stp predict` gives them.
+
+        With the segments and crops of the config's section `scoring`, a test clip has the scores that `scores` gives.
 
         Raises:
             UserError: the video does not decode to its end, or the method has no network.
         """
         self._network()
         where = select_device(device)
-        ensemble = load_ensemble([self.file.path], Fusion(), Views(), where)
+        ensemble = load_ensemble([self.file.path], Fusion(), Views(segments, crops), where)
         try:
             prediction = predict_video(ensemble, Path(video), where, threads=processors())
         except UndecodableError as error:
