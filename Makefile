@@ -5,7 +5,7 @@ CORES ?= all
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: table1 report test campaign test-slurm check format format-check lint types bench config-docs pictures lock audit
+.PHONY: table1 report test campaign test-slurm check format format-check lint types bench config-docs docs pictures lock audit
 
 table1: $(VENV)/installed
 	snakemake --cores $(CORES) results/table1.csv
@@ -15,7 +15,7 @@ report: $(VENV)/installed  # everything, and results/report.html to look at it
 	snakemake --cores $(CORES)
 	snakemake --report results/report.html --report-stylesheet workflow/report/style.css
 
-pictures: report  # of the README
+pictures: report  # of README and docs
 	python docs/pictures.py
 
 test: $(VENV)/installed
@@ -54,6 +54,10 @@ bench: $(VENV)/installed  # keeps its figures in benchmarks/RESULTS.md; the mach
 config-docs: $(VENV)/installed  # config/README.md from the schema
 	python docs/config_keys.py > config/README.md
 
+docs: $(VENV)/installed  # the site of the pages in docs, which needs no network: site/index.html
+	python -m pip install --quiet --require-hashes --no-deps -r envs/docs.lock
+	NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict
+
 $(VENV)/installed: envs/requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	python -m pip install --quiet --require-hashes -r envs/requirements.lock
@@ -63,6 +67,10 @@ $(VENV)/installed: envs/requirements.lock pyproject.toml
 lock:  # needs uv; the versions that must not move are in envs/constraints.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --extra dev \
 	  --constraints envs/constraints.txt --custom-compile-command "make lock" pyproject.toml -o envs/requirements.lock
+	python3 -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	  print(*p["optional-dependencies"]["docs"], sep="\n")' | uv pip compile --quiet --universal --python-version 3.11 \
+	  --generate-hashes --no-annotate --constraints envs/requirements.lock --custom-compile-command "make lock" - \
+	  -o envs/docs.lock
 
 audit:  # needs pip-audit and its database's server: known faults of the locked packages
 	pip-audit --no-deps --disable-pip -r envs/requirements.lock

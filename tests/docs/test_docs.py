@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import os
 import re
 import tomllib
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from docs import site
 from docs.config_keys import SCHEMA, keys, text
 from stp.data.index import Clip
 from stp.datasets.ut_interaction import find_clips
@@ -19,7 +21,8 @@ from stp.models.backbones import build_backbone
 from stp.training.log import LOG_COLUMNS
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+DOCUMENTS = [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 FORMATS = (ROOT / "docs/file_formats.md").read_text()
 
 
@@ -55,7 +58,7 @@ def test_columns_of_the_log_are_documented() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_names_of_the_code_exist(document: Path) -> None:
-    for name in set(re.findall(r"`(stp(?:\.\w+)+)", document.read_text())):
+    for name in set(re.findall(r"(?:`|^::: )(stp(?:\.\w+)+)", document.read_text(), re.MULTILINE)):
         parts = name.split(".")
         for cut in range(len(parts), 0, -1):
             try:
@@ -82,10 +85,51 @@ def test_signatures_are_those_of_the_code(function: Callable[..., object]) -> No
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_linked_and_named_files_exist(document: Path) -> None:
     words = document.read_text()
-    links = [document.parent / link for link in re.findall(r"\]\(([^):#]+)\)", words)]
+    links = [document.parent / link for link in re.findall(r"(?:\]\(|src=\")([^):#\"]+)[)#\"]", words)]
     named = re.findall(r"`((?:benchmarks|config|docs|envs|stp|tests|workflow)/[\w./]+\.\w+)`", words)
     missing = [path for path in [*links, *(ROOT / name for name in named)] if not path.exists()]
     assert [path for path in missing if "NAME" not in path.name and path.name != "config.yaml"] == []
+
+
+def anchors(text: str) -> set[str]:
+    """Names of the headings of a document, as links give them."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_to_headings_lead_to_one(document: Path) -> None:
+    for path, anchor in re.findall(r"\]\(([^):#]*)#([^)]+)\)", document.read_text()):
+        assert anchor in anchors((document.parent / path if path else document).read_text()), f"{path}#{anchor}"
+
+
+def test_the_site_has_every_page_once_and_no_other() -> None:
+    def pages(entry: object) -> list[str]:
+        if isinstance(entry, str):
+            return [entry]
+        return [page for part in (entry.values() if isinstance(entry, dict) else entry) for page in pages(part)]  # type: ignore[attr-defined]
+
+    nav = pages(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"])
+    assert sorted(nav) == sorted([*(path.relative_to(ROOT / "docs").as_posix() for path in PAGES), *site.PAGES])
+
+
+def test_links_to_files_elsewhere_lead_to_their_pages_in_the_site() -> None:
+    assert site.site_links("see [keys](../config/README.md#configuration)", "own-videos.md") == (
+        "see [keys](config.md#configuration)"
+    )
+    assert site.site_links("see [keys](../../config/README.md)", "api/stp.md") == "see [keys](../config.md)"
+    assert site.site_links("see [files](file_formats.md)", "results.md") == "see [files](file_formats.md)"
+    assert site.site_links("[all](benchmarks/RESULTS.md)", "contributing.md") == "[all](measurements.md)"
+
+
+@pytest.mark.parametrize("page", [*PAGES, *site.PAGES], ids=str)
+def test_pages_of_the_site_link_to_files_that_the_site_has(page: Path | str) -> None:
+    name = page if isinstance(page, str) else page.relative_to(ROOT / "docs").as_posix()
+    text = (ROOT / site.PAGES[name] if name in site.PAGES else ROOT / "docs" / name).read_text()
+    for link in re.findall(r"\]\(([^):#]+)[)#]", site.site_links(text, name)):
+        path = (Path(name).parent / link).as_posix()
+        known = str(Path(os.path.normpath(path)))
+        assert known in site.PAGES or (ROOT / "docs" / known).is_file(), link
 
 
 def test_keys_that_documents_name_exist() -> None:
