@@ -32,9 +32,7 @@ def test_the_line_to_type_comes_soon(line: str, most: int) -> None:
 
 
 def test_words_are_counted_as_a_reader_would() -> None:
-    document = (
-        "# A title\n\n![no words](a.png)\n\nTwo [words](b.md), `code`:\n\n| a |\n\n    x y\n\nMore.\n\n    z\n"
-    )
+    document = "# A title\n\n![no words](a.png)\n\nTwo [words](b.md), `code`:\n\n| a |\n\n    x y\n\nMore.\n\n    z\n"
     assert words_before("x", document) == 5
     assert words_before("z", document) == 6
 
