@@ -20,8 +20,7 @@ from stp.system.progress import progress
 from stp.system.tables import read_text
 from stp.system.versions import versions
 from stp.video.clip import GreyClip
-from stp.video.decoding import UndecodableError
-from stp.video.sources import Source, examine, grey_clip
+from stp.video.sources import Source, examine_all, grey_clip
 
 log = logging.getLogger(__name__)
 
@@ -115,26 +114,19 @@ def _location(source: Source) -> str:
     return str(source.path.resolve())
 
 
-def examine_all(
+def clips_with_flow(
     sources: Sequence[Source], folder: FlowFolder, threads: int
 ) -> tuple[list[tuple[Source, GreyClip]], list[str]]:
-    """Decode sources to their end: the clips that can be read, and path and reason for each of the others."""
-
-    def look(source: Source) -> GreyClip | str:
-        try:
-            facts = examine(source)
-        except UndecodableError as error:
-            return f"{source.path}: {error}"
-        step = folder.settings.step
+    """Decode sources to their end: the clips that have flow, and path and reason for each of the others."""
+    readable, bad = examine_all(sources, threads)
+    step, good = folder.settings.step, []
+    for source, facts in readable:
         clip = grey_clip(source, facts, folder.size, folder.fps)
-        if clip.frames <= step:
-            return f"{source.path}: {clip.frames} frames; flow of step {step} needs {step + 1} or more"
-        return clip
-
-    with ThreadPoolExecutor(threads) as pool:
-        found = list(progress(pool.map(look, sources), total=len(sources), desc="check", unit="source"))
-    good = [(source, clip) for source, clip in zip(sources, found, strict=True) if isinstance(clip, GreyClip)]
-    return good, [reason for reason in found if isinstance(reason, str)]
+        if clip.frames > step:
+            good.append((source, clip))
+        else:
+            bad.append(f"{source.path}: {clip.frames} frames; flow of step {step} needs {step + 1} or more")
+    return good, bad
 
 
 def make_flow(sources: Sequence[Source], folder: FlowFolder, threads: int) -> None:
@@ -148,7 +140,7 @@ def make_flow(sources: Sequence[Source], folder: FlowFolder, threads: int) -> No
     missing = [source for source in sources if not folder.is_complete(source.name)]
     if len(missing) < len(sources):
         log.info("%d of %d sources are complete and skipped", len(sources) - len(missing), len(sources))
-    good, bad = examine_all(missing, folder, threads)
+    good, bad = clips_with_flow(missing, folder, threads)
     for reason in bad:
         log.warning("skipped %s", reason)
     if good:

@@ -22,10 +22,10 @@ from stp.system.devices import Compute
 from stp.system.prefetch import prefetch
 from stp.system.progress import progress
 from stp.trajectories import (
+    COLUMNS,
     FarnebackFlow,
     FlowOfPair,
     TrajectoryParameters,
-    concatenate,
     given_flow,
     layer_sizes,
     trajectories,
@@ -115,7 +115,8 @@ def extract(
         except ValueError as error:
             raise UserError(f"features.idt.patch: {error}; lower it, or store larger frames") from None
         found = trajectories(grey(frames[clip]), count, flow_of_clip(clip), parameters)
-        return concatenate(found).rows(count).astype(np.float16)
+        none = np.empty((0, COLUMNS), np.float16)
+        return np.concatenate([none, *(some.rows(count).astype(np.float16) for some in found)])
 
     clips, threads = frames.clips(), torch.get_num_threads()
     # Clips at once, not the layers of each: half of a clip's work is its first layer's.

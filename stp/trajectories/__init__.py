@@ -3,19 +3,19 @@
 Wang and Schmid, "Action recognition with improved trajectories" (ICCV 2013).
 """
 
-from stp.trajectories.engine import COLUMNS, SIZES, Trajectories, concatenate, trajectories
+from stp.trajectories.engine import COLUMNS, SIZES, Trajectories, trajectories
 from stp.trajectories.flows import FarnebackFlow, FlowOfPair, given_flow
 from stp.trajectories.layers import layer_sizes
-from stp.trajectories.parameters import TrajectoryParameters
+from stp.trajectories.parameters import LENGTH, TrajectoryParameters
 
 __all__ = [
     "COLUMNS",
+    "LENGTH",
     "SIZES",
     "FarnebackFlow",
     "FlowOfPair",
     "Trajectories",
     "TrajectoryParameters",
-    "concatenate",
     "given_flow",
     "layer_sizes",
     "trajectories",

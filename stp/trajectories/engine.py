@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stp.trajectories.flows import FlowOfPair
-from stp.trajectories.histograms import DESCRIPTOR, END, FIRST
+from stp.trajectories.histograms import END, FIRST
 from stp.trajectories.layers import STEP, Layers, image_layers, layer_sizes
 from stp.trajectories.parameters import LENGTH, TIME_CELLS, TrajectoryParameters
 from stp.trajectories.tracks import Finished, LayerTracks
@@ -63,22 +63,6 @@ def collect(finished: list[Finished], frame: int) -> Trajectories:
         points=points,
         numbers=np.concatenate([shapes(displacements), *kinds], axis=1),
     )
-
-
-def concatenate(parts: Iterable[Trajectories]) -> Trajectories:
-    """All trajectories of some parts of a clip."""
-    parts = list(parts)
-    if not parts:
-        return collect([Finished(*(np.empty((0, *shape), np.float32) for shape in EMPTY))], 0)
-    return Trajectories(
-        *(
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("last_frames", "layers", "points", "numbers")
-        )
-    )
-
-
-EMPTY = ((LENGTH + 1, 2), (LENGTH, 2), (TIME_CELLS, DESCRIPTOR))
 
 
 def trajectories(

@@ -4,6 +4,7 @@ import logging
 import os
 import re
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +12,13 @@ import cv2
 import numpy as np
 
 from stp.errors import UserError
+from stp.system.progress import progress
 from stp.video.clip import GreyClip
 from stp.video.decoding import (
     UndecodableError,
     VideoFacts,
     check_name,
+    decode,
     decode_grey,
     even_times,
     examine_video,
@@ -147,6 +150,21 @@ def examine(source: Source) -> VideoFacts:
     return VideoFacts(frames, first.shape[1], first.shape[0], 0.0, even_times(frames, DEFAULT_RATE))
 
 
+def examine_all(sources: Sequence[Source], threads: int) -> tuple[list[tuple[Source, VideoFacts]], list[str]]:
+    """`examine` every source: those that can be read, with their facts; path and reason for each of the others."""
+
+    def look(source: Source) -> VideoFacts | str:
+        try:
+            return examine(source)
+        except UndecodableError as error:
+            return f"{source.path}: {error}"
+
+    with ThreadPoolExecutor(threads) as pool:
+        found = list(progress(pool.map(look, sources), total=len(sources), desc="check", unit="source"))
+    good = [(source, facts) for source, facts in zip(sources, found, strict=True) if isinstance(facts, VideoFacts)]
+    return good, [reason for reason in found if isinstance(reason, str)]
+
+
 def grey_clip(
     source: Source, facts: VideoFacts, size: tuple[int, int] | None = None, fps: float | None = None
 ) -> GreyClip:
@@ -157,7 +175,23 @@ def grey_clip(
     def read() -> Iterator[np.ndarray]:
         if not source.images:
             return take(decode_grey(str(source.path), width, height), numbers)
-        chosen = (read_image(source.images[number]) for number in numbers)
-        return (cv2.cvtColor(resize(image, width, height), cv2.COLOR_BGR2GRAY) for image in chosen)
+        return read_images(source, numbers, (width, height), cv2.COLOR_BGR2GRAY)
 
     return GreyClip(source.name, len(numbers), height, width, read, rate=fps or facts.rate or DEFAULT_RATE)
+
+
+def rgb_frames(
+    source: Source, facts: VideoFacts, size: tuple[int, int] | None = None, fps: float | None = None
+) -> Iterator[np.ndarray]:
+    """The frames of which `grey_clip` gives the luma, RGB: uint8 (height, width, 3)."""
+    width, height = size or (facts.width, facts.height)
+    numbers = frames_at(facts.times, fps) if fps else range(facts.frames)
+    if not source.images:
+        return take(decode(str(source.path), width, height), numbers)
+    return read_images(source, numbers, (width, height), cv2.COLOR_BGR2RGB)
+
+
+def read_images(source: Source, numbers: Sequence[int], size: tuple[int, int], colour: int) -> Iterator[np.ndarray]:
+    """Images of a folder of frames, resized to width and height and then converted by OpenCV's `colour`."""
+    for number in numbers:
+        yield cv2.cvtColor(resize(read_image(source.images[number]), *size), colour)

@@ -22,11 +22,11 @@ from stp.trajectories import (
     SIZES,
     FarnebackFlow,
     TrajectoryParameters,
-    concatenate,
     given_flow,
     trajectories,
 )
 from stp.video.clip import grey
+from tests.trajectories.plain import joined
 
 COMPUTE = Compute(torch.device("cpu"))
 LENGTHS = {"long": 20, "single": 1, "short": 9}
@@ -63,9 +63,9 @@ def test_features_are_the_trajectories_of_each_clip(tmp_path: Path, flow: str) -
         of, wof = (dequantise(sources[name][clip][:], bound) for name, bound in BOUNDS.items())
         source = given_flow(zip(of, wof, strict=True)) if flow == "stored" else FarnebackFlow()
         frames = grey(sources["rgb"][clip])
-        expected = concatenate(
-            trajectories(frames, length, source, TrajectoryParameters(min_motion=0.5, stride=7))
-        ).rows(length)
+        expected = joined(trajectories(frames, length, source, TrajectoryParameters(min_motion=0.5, stride=7))).rows(
+            length
+        )
         assert found[clip].dtype == np.float16
         assert found[clip].shape == (len(expected), 430)
         assert (len(expected) > 0) == (clip == "long")

@@ -14,10 +14,10 @@ from stp.trajectories import (
     FlowOfPair,
     Trajectories,
     TrajectoryParameters,
-    concatenate,
     given_flow,
     trajectories,
 )
+from tests.trajectories.plain import joined
 
 HEIGHT, WIDTH = 96, 128
 SQUARE = slice(24, 72), slice(32, 80)  # rows and columns, in the first frame
@@ -59,7 +59,7 @@ def camera(count: int, matrix: np.ndarray) -> np.ndarray:
 def find(
     frames: np.ndarray, flow: FlowOfPair, parameters: TrajectoryParameters | None = None, threads: int = 1
 ) -> Trajectories:
-    return concatenate(trajectories(frames, len(frames), flow, parameters or TrajectoryParameters(), threads))
+    return joined(trajectories(frames, len(frames), flow, parameters or TrajectoryParameters(), threads))
 
 
 def fields(flow: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
