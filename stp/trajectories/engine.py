@@ -9,7 +9,7 @@ import numpy as np
 
 from stp.trajectories.flows import FlowOfPair
 from stp.trajectories.histograms import END, FIRST
-from stp.trajectories.layers import STEP, Layers, image_layers, layer_sizes
+from stp.trajectories.layers import SCALES, Layers, image_layers, layer_sizes
 from stp.trajectories.parameters import LENGTH, TIME_CELLS, TrajectoryParameters
 from stp.trajectories.tracks import Finished, LayerTracks
 
@@ -97,7 +97,7 @@ def trajectories(
             sizes = layer_sizes(height, width, parameters)
             following = image_layers(frame, sizes)
             if previous is None:
-                layers = [LayerTracks(STEP**layer, parameters) for layer in range(len(sizes))]
+                layers = [LayerTracks(scale, parameters) for scale in SCALES[: len(sizes)]]
             else:
                 flow, warped = flow_of_pair(previous, following)
                 finished = spread(LayerTracks.follow, layers, previous, flow, warped)

@@ -8,7 +8,10 @@ import numpy as np
 
 from stp.trajectories.parameters import TrajectoryParameters
 
-STEP = math.sqrt(2)
+STEP = np.float32(math.sqrt(2))
+# How many pixels of the frame one of each layer is wide; multiplied up in float32, as by the authors' program, so that
+# a size half way between two (340 / 8) is rounded as there.
+SCALES = np.cumprod(np.array([1] + 7 * [STEP], np.float32))
 
 Layers = Sequence[np.ndarray]  # of a frame, uint8 (H, W) each, or of its flow, float32 (2, H, W) in pixels of the layer
 
@@ -21,9 +24,9 @@ def layer_sizes(height: int, width: int, parameters: TrajectoryParameters) -> li
     """
     if min(height, width) < parameters.patch:
         raise ValueError(f"frames of {width}x{height} are smaller than a patch of {parameters.patch} pixels")
-    smaller = int(math.log(min(height, width) / parameters.patch, STEP) + 1e-6)  # a side of 256 has all 7 layers
-    count = min(parameters.scales, 1 + smaller)
-    return [(round(height / STEP**layer), round(width / STEP**layer)) for layer in range(count)]
+    smaller = int(2 * math.log2(min(height, width) / parameters.patch) + 1e-6)  # a side of 256 has all 7 layers
+    scales = SCALES[: min(parameters.scales, 1 + smaller)]
+    return [(round(float(height / scale)), round(float(width / scale))) for scale in scales]
 
 
 def image_layers(image: np.ndarray, sizes: Sequence[tuple[int, int]]) -> list[np.ndarray]:
@@ -39,5 +42,5 @@ def flow_layers(flow: np.ndarray, sizes: Sequence[tuple[int, int]]) -> list[np.n
     layers = [flow]
     for height, width in sizes[1:]:
         smaller = [cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR) for part in layers[-1]]
-        layers.append(np.stack(smaller) * np.float32(1 / STEP))
+        layers.append(np.stack(smaller) * (1 / STEP))
     return layers

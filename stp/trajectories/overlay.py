@@ -10,13 +10,13 @@ import numpy as np
 from stp.trajectories.parameters import LENGTH
 from stp.video.writing import video_writer
 
-RED = (0, 0, 255)  # BGR
+RED = (255, 0, 0)
 FRACTION = 4  # bits of a coordinate's fraction, in drawing
 HEIGHT_OF_LINE = 240  # pixels of height for each pixel of a line's width
 
 
 def draw(image: np.ndarray, tails: np.ndarray) -> None:
-    """Draw tails (n, k, 2) on an image uint8 (H, W, 3) BGR, darker towards their beginnings; k points in pixels."""
+    """Draw tails (n, k, 2) on an image uint8 (H, W, 3) RGB, darker towards their beginnings; k points in pixels."""
     thick = max(1, round(len(image) / HEIGHT_OF_LINE))
     places = np.rint(tails * (1 << FRACTION)).astype(int)
     steps = places.shape[1] - 1
@@ -32,7 +32,7 @@ def draw_trajectories(image: np.ndarray, frame: int, points: np.ndarray, last_fr
     """Draw the trajectories that are under way in a frame, as far as they have come.
 
     Args:
-        image: the frame, uint8 (H, W, 3) BGR.
+        image: the frame, uint8 (H, W, 3) RGB.
         frame: its number.
         points: float32 (n, 16, 2), pixels.
         last_frames: int (n,), number of the frame of each one's last point; does not fall.
@@ -47,7 +47,7 @@ def draw_trajectories(image: np.ndarray, frame: int, points: np.ndarray, last_fr
 def write_overlay(
     path: Path, frames: Iterable[np.ndarray], count: int, rate: float, points: np.ndarray, last_frames: np.ndarray
 ) -> None:
-    """Write a video as MPEG-4 with its trajectories drawn on it; odd sides are made even by repeating the last pixels.
+    """Write a video with its trajectories drawn on it; odd sides are made even by repeating the last pixels.
 
     Args:
         path: the file.
@@ -65,6 +65,6 @@ def write_overlay(
     odd = first.shape[0] % 2, first.shape[1] % 2
     with video_writer(path, first.shape[1] + odd[1], first.shape[0] + odd[0], rate, count) as video:
         for number, frame in enumerate(chain([first], frames)):
-            image = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
+            image = frame.copy()
             draw_trajectories(image, number, points, last_frames)
             video.write(np.pad(image, ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge"))

@@ -179,8 +179,8 @@ class Finished(NamedTuple):
 class LayerTracks:
     """The tracks of one layer of a clip; `scale` is how many pixels of the frame one of the layer is wide."""
 
-    def __init__(self, scale: float, parameters: TrajectoryParameters) -> None:
-        self._scale, self._parameters = np.float32(scale), parameters
+    def __init__(self, scale: np.float32, parameters: TrajectoryParameters) -> None:
+        self._scale, self._parameters = scale, parameters
         self._slots = empty_slots(0)
         self._tracks = np.empty(0, np.int64)  # the slots of live tracks, oldest first
         self._free = np.empty(0, np.int64)

@@ -150,7 +150,7 @@ def test_tails_are_as_long_as_their_trajectories_have_come() -> None:
         if end is None:
             assert not image.any()
             continue
-        assert image[20, end].tolist() == [0, 0, 255]  # BGR
+        assert image[20, end].tolist() == [255, 0, 0]
         assert not image[20, end + 3 :].any()
         assert image[20, 10 : end - 2, 1].all()
 

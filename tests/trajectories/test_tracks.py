@@ -81,7 +81,7 @@ def test_without_min_motion_only_what_does_not_move_at_all_is_rejected() -> None
 
 def test_layers_are_as_many_as_hold_a_patch() -> None:
     sizes = layer_sizes(256, 340, TrajectoryParameters())
-    assert sizes == [(256, 340), (181, 240), (128, 170), (91, 120), (64, 85), (45, 60), (32, 42)]
+    assert sizes == [(256, 340), (181, 240), (128, 170), (91, 120), (64, 85), (45, 60), (32, 43)]
     assert len(layer_sizes(72, 96, TrajectoryParameters())) == 3
     assert len(layer_sizes(72, 96, TrajectoryParameters(patch=16))) == 5
     assert len(layer_sizes(32, 32, TrajectoryParameters())) == 1
@@ -115,7 +115,7 @@ def test_a_layer_samples_points_at_a_thousandth_of_its_best_corner() -> None:
     image = rng.integers(0, 256, (64, 80), dtype=np.uint8)
     image[:, 40:] = 90 + rng.integers(0, 20, (64, 40))  # weak corners beside strong ones
     flow = np.full((2, 64, 80), 0.5, np.float32)
-    tracks = LayerTracks(1.0, TrajectoryParameters(min_motion=0))
+    tracks = LayerTracks(np.float32(1), TrajectoryParameters(min_motion=0))
     tracks.sample(image)
     for _ in range(15):
         found = tracks.follow(image, flow, flow)
@@ -130,7 +130,7 @@ def test_tracks_follow_the_flow_at_their_rounded_points_and_end_at_the_border() 
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (64, 80), dtype=np.uint8)
     flow, warped = rng.uniform(-2, 3, (2, 2, 64, 80)).astype(np.float32)
-    scale, parameters = np.float32(STEP), TrajectoryParameters()
+    scale, parameters = STEP, TrajectoryParameters()
     tracks = LayerTracks(STEP, parameters)
     tracks.sample(image)
     for _ in range(15):
@@ -156,7 +156,7 @@ def test_tracks_follow_the_flow_at_their_rounded_points_and_end_at_the_border() 
 def test_descriptors_are_means_over_five_frames() -> None:
     rng = np.random.default_rng(0)
     parameters = TrajectoryParameters(stride=40, min_motion=0)  # one point
-    tracks = LayerTracks(1.0, parameters)
+    tracks = LayerTracks(np.float32(1), parameters)
     images, flows = rng.integers(0, 256, (15, 60, 60), dtype=np.uint8), rng.normal(0, 0.1, (15, 2, 60, 60))
     tracks.sample(images[0])
     for image, flow in zip(images, flows.astype(np.float32), strict=True):
@@ -173,7 +173,7 @@ def test_slots_are_used_again() -> None:
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (64, 80), dtype=np.uint8)
     flow = np.full((2, 64, 80), 2, np.float32)
-    tracks = LayerTracks(1.0, TrajectoryParameters())
+    tracks = LayerTracks(np.float32(1), TrajectoryParameters())
     sizes = []
     for _ in range(60):
         tracks.sample(image)
