@@ -67,7 +67,7 @@ def measure_trajectories(videos: Sequence[Path]) -> tuple[list[str], int]:
         stored = [stored_flow(clip) for clip in clips]
         measure([clip[:17] for clip in clips[:1]], [lambda: given(stored[0])])  # compiles
         rows = ["| flow | frames/s, one core | ms/frame | trajectories/frame |", "|:--|--:|--:|--:|"]
-        bytes_of = [lambda fields=fields: given(fields) for fields in stored]  # type: ignore[misc]
+        bytes_of = [lambda fields=fields: given(fields) for fields in stored]
         rows.append(f"| given, as bytes | {measure(clips, bytes_of)} |")
         rows.append(f"| Farneback, and warped | {measure(clips, [FarnebackFlow] * len(clips))} |")
     return rows, sum(map(len, clips))

@@ -41,7 +41,7 @@ def smoothed_layers(frame: np.ndarray, sizes: Sequence[tuple[int, int]]) -> list
         layer = sharp = cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR)
         for _ in range(SHARPENINGS):
             sharp = sharp + (layer - cv2.GaussianBlur(sharp, (3, 3), 0))
-        layers.append(sharp)
+        layers.append(np.asarray(sharp, np.float32))
     return layers
 
 
