@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,13 +90,13 @@ class Kill:
 class Launcher:
     """A process that runs one command after another; close it, or use it as a context."""
 
-    def __init__(self, folder: Path) -> None:
-        """`folder` receives what the commands write to standard output and error."""
+    def __init__(self, folder: Path, imported: Sequence[str] | None = None) -> None:
+        """`folder` receives what the commands write to standard output and error; `imported` replaces `PRELOADED`."""
         self._folder, self._commands = folder, 0
         folder.mkdir(parents=True, exist_ok=True)
         environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(folder)}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.campaign.command"],
+            [sys.executable, "-m", "tests.campaign.command", *(PRELOADED if imported is None else imported)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -261,8 +262,8 @@ def await_end(pid: int, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def serve() -> None:
-    """Read requests from standard input, one a line, run each and answer with how it ended."""
-    for module in PRELOADED:
+    """Import the modules that are named as arguments; run each line of standard input and answer how it ended."""
+    for module in sys.argv[1:]:
         importlib.import_module(module)
     for line in sys.stdin:
         request = json.loads(line)

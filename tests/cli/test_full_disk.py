@@ -24,10 +24,11 @@ ROOM = 1 << 14
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A video of noise, its index, and its frames and flow in shards."""
+    """A video of noise, a shorter one, the index of the first, and its frames and flow in shards."""
     folder = tmp_path_factory.mktemp("data")
     noise = np.random.default_rng(0).integers(0, 256, (FRAMES, 3, HEIGHT, WIDTH), dtype=np.uint8)
     video = write_video(folder / "a.avi", list(noise.transpose(0, 2, 3, 1)))
+    write_video(folder / "short.avi", list(noise[:4].transpose(0, 2, 3, 1)))
     write_index(folder / "index.csv", [Clip("wave/a", str(video), "wave", frames=FRAMES)])
     for modality, channels in (("rgb", 3), ("of", 2)):
         with write_shard(folder / f"{modality}.h5", modality, {"bound": 4.0}) as shard:
@@ -53,8 +54,8 @@ COMMANDS = {
     "h5": ("flow DATA/a.avi -o DISK/f --format h5", "f/of/a.h5"),
     "npy": ("flow DATA/a.avi -o DISK/f --format npy", "f/of/a.npy"),
     "png": ("flow DATA/a.avi -o DISK/f --format png", "f/of/a"),
-    "jpg": ("flow DATA/a.avi -o DISK/f --format jpg --size 340x256", "f/of/a"),
-    "mp4": ("flow DATA/a.avi -o DISK/f --format mp4 --size 340x256 --bound 0.1", "f/of/a.mp4"),
+    "jpg": ("flow DATA/short.avi -o DISK/f --format jpg --size 340x256", "f/of/short"),
+    "mp4": ("flow DATA/a.avi -o DISK/f --format mp4 --size 170x128 --bound 0.1", "f/of/a.mp4"),
     "examples": ("examples DATA/index.csv DATA/rgb.h5 DATA/of.h5 -o DISK/e", "e/wave__a."),
 }
 

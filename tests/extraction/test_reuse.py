@@ -246,7 +246,7 @@ def test_an_index_without_slots_has_the_shards_that_it_always_had(tmp_path: Path
 
 
 def test_the_workflow_redoes_only_what_is_new(videos: Path, tmp_path: Path) -> None:
-    config = index_config(videos, modalities=["of", "wof"])
+    config = index_config(videos, modalities=["of", "wof"], storage={})
     targets = [f"o u t/clips/wof/{shard}.h5" for shard in (0, 1)]
     assert snakemake(tmp_path, config, *targets).returncode == 0
     draw(videos / "nod/0new.mp4", 7)

@@ -1,7 +1,6 @@
 """Profiles: what `snakemake` alone means, and what the SLURM profile asks a cluster for, without one."""
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.workflow.test_workflow import ROOT, TINY
+from tests.workflow.test_workflow import ROOT, TINY, forked
 
 PROFILES = ROOT / "workflow/profiles"
 
@@ -19,9 +18,7 @@ def snakemake(folder: Path, config: dict[str, Any], *arguments: str, cwd: Path =
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
     command += ["--configfile", str(folder / "config.yaml"), *arguments]
-    return subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, cwd=cwd
-    ).stdout
+    return forked(command, cwd).stdout
 
 
 def slurm(folder: Path, config: dict[str, Any], *arguments: str) -> str:
