@@ -19,7 +19,7 @@ pictures: report  # of README and docs
 	python docs/pictures.py
 
 test: $(VENV)/installed
-	python -m pytest tests
+	python -m tests.in_two_processes
 
 campaign: $(VENV)/installed  # up to 40 minutes; keeps its table in benchmarks/RESULTS.md
 	python -m tests.campaign.run --keep
