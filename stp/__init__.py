@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-HOMES = {
+_HOMES = {
     "ClipDataset": "stp.training.clip_dataset",
     "ClipFields": "stp.data.shards",
     "SegmentSampler": "stp.sampling.segments",
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        if name not in HOMES:
+        if name not in _HOMES:
             raise AttributeError(f"module 'stp' has no attribute '{name}'")
-        return getattr(import_module(HOMES[name]), name)
+        return getattr(import_module(_HOMES[name]), name)
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *HOMES})
+        return sorted({*globals(), *_HOMES})
 
 
 __all__ = [

@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_every_public_name_is_found() -> None:
-    assert {*stp.HOMES, "__version__"} == set(stp.__all__)
-    for name, home in stp.HOMES.items():
+    assert {*stp._HOMES, "__version__"} == set(stp.__all__)
+    for name, home in stp._HOMES.items():
         assert getattr(stp, name) is getattr(importlib.import_module(home), name)
         assert name in dir(stp)
 

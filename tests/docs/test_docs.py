@@ -113,6 +113,26 @@ def test_the_site_has_every_page_once_and_no_other() -> None:
     assert sorted(nav) == sorted([*(path.relative_to(ROOT / "docs").as_posix() for path in PAGES), *site.PAGES])
 
 
+def test_the_site_needs_no_network() -> None:
+    settings = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
+    assert settings["theme"]["font"] is False
+    assert "offline" in settings["plugins"]
+    [script] = [path for path in settings["extra"]["polyfills"] if "iframe-worker" in path]
+    assert (ROOT / "docs" / script).is_file()  # else the plugin names one in the network
+
+
+def test_what_makes_the_site_is_locked_and_not_what_users_install() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    own, users = (
+        set(re.findall(r"^([a-z0-9-]+)==", (ROOT / f"envs/{name}.lock").read_text(), re.MULTILINE))
+        for name in ("docs", "requirements")
+    )
+    wanted = {re.split(r"[\[><=]", requirement)[0] for requirement in extras["docs"]}
+    assert len(wanted) > 1
+    assert wanted <= own
+    assert not wanted & users
+
+
 def test_links_to_files_elsewhere_lead_to_their_pages_in_the_site() -> None:
     assert site.site_links("see [keys](../config/README.md#configuration)", "own-videos.md") == (
         "see [keys](config.md#configuration)"
