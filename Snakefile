@@ -30,7 +30,7 @@ rule all:
         expand(f"{RESULTS}/pages/{{page}}.html", page=[*TABLES, "config"]),
         f"{RESULTS}/predictions.csv",
         FIGURES,
-        f"{RESULTS}/paper.html",
+        f"{RESULTS}/index.html",
         f"{RESULTS}/figures/examples",
         [f"{RESULTS}/submission.csv"] if SUBMISSION != "none" else [],
 

@@ -265,6 +265,17 @@ class Examples:
 
 
 @dataclass(frozen=True)
+class Overview:
+    """Small videos of clips that are not recognised, in the page of results: how many, and their megabytes at most.
+
+    They are made of clips whose videos do not lie in the results folder, or are of no kind that browsers play.
+    """
+
+    previews: int = 60
+    megabytes: float = 10.0
+
+
+@dataclass(frozen=True)
 class Compute:
     """The resources that a job uses; they change results by rounding at most."""
 
@@ -389,6 +400,7 @@ class Config:
     submission: str = "none"
     explain: Explain = Explain()
     examples: Examples = Examples()
+    overview: Overview = Overview()
     compute: Compute = Compute()
 
     @classmethod
@@ -515,6 +527,7 @@ SECTIONS: dict[str, type] = {
     "statistics": Statistics,
     "explain": Explain,
     "examples": Examples,
+    "overview": Overview,
     "compute": Compute,
 }
 

@@ -11,6 +11,7 @@ STP = Path(__file__).resolve().parents[1] / "stp"
 ORDER = (  # what stands on one line does not import each other
     ("cli",),
     ("predict", "setup", "pipeline"),
+    ("overview",),
     ("figures",),
     ("explain",),
     ("methods",),

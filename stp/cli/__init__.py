@@ -3,7 +3,7 @@
 Modules are imported inside the subcommands, so that a stage only loads what it uses.
 """
 
-from stp.cli import pipeline, data, flow, training, results, videos, pictures, machine  # isort: skip  # in the order of --help
+from stp.cli import pipeline, data, flow, training, results, overview, videos, pictures, machine  # isort: skip  # in the order of --help
 from stp.cli.app import main
 
-__all__ = ["data", "flow", "machine", "main", "pictures", "pipeline", "results", "training", "videos"]
+__all__ = ["data", "flow", "machine", "main", "overview", "pictures", "pipeline", "results", "training", "videos"]

@@ -96,6 +96,21 @@ def corrected(p: pd.Series) -> list[float]:
     return [float(f"{value:.4g}") for value in values]
 
 
+def chance_hits(labels: np.ndarray, predicted: np.ndarray, number: int) -> float:
+    """Clips that would be recognised, on average, if the predictions were dealt to the clips at random.
+
+    That is the sum over the `number` classes of share among the labels x share among the predictions, x clips.
+    """
+    hits = np.bincount(labels, minlength=number) @ np.bincount(predicted, minlength=number)
+    return float(hits / max(1, len(labels)))
+
+
+def p_above_chance(labels: np.ndarray, predicted: np.ndarray, number: int) -> float:
+    """Exact binomial test, one-sided, that more clips are recognised than by chance (`chance_hits`)."""
+    share = min(1, chance_hits(labels, predicted, number) / len(labels))
+    return float(binomtest(int((labels == predicted).sum()), len(labels), share, alternative="greater").pvalue)
+
+
 def _blind_hits(predictions: Sequence[Predictions]) -> tuple[int, int, float]:
     """Clips that a method recognises, clips tested, and how many it would recognise blindly, as `below_chance` says."""
     lowest = min(item.seed for item in predictions)
@@ -105,10 +120,8 @@ def _blind_hits(predictions: Sequence[Predictions]) -> tuple[int, int, float]:
         first = np.array([clip not in seen for clip in item.clips])
         seen.update(item.clips)
         labels, predicted = item.labels[first], item.classes_predicted()[first]
-        number = len(item.classes)
         recognised, tested = recognised + int((labels == predicted).sum()), tested + len(labels)
-        hits = np.bincount(labels, minlength=number) @ np.bincount(predicted, minlength=number) / max(1, len(labels))
-        blind += float(hits)
+        blind += chance_hits(labels, predicted, len(item.classes))
     return recognised, tested, blind
 
 

@@ -60,7 +60,7 @@ def table1_text(summary: pd.DataFrame, notes: Sequence[str], reported: pd.DataFr
     return table_text("Table 1", caption, _by_variant(summary, cells), notes)
 
 
-def _heading(method: str) -> str:
+def heading(method: str) -> str:
     """A pyramid as Table 1 heads its columns, such as 3-Level; other methods by their own names."""
     is_pyramid = method_order(method) < (2, 0)
     return method.capitalize().replace("-level", "-Level") if is_pyramid else method
@@ -71,7 +71,7 @@ def _by_variant(summary: pd.DataFrame, cells: pd.Series) -> pd.DataFrame:
     variants = list(dict.fromkeys(summary["variant"]))
     table = summary.assign(cell=cells).pivot(index="input", columns="variant", values="cell")
     table = table.loc[list(dict.fromkeys(summary["input"])), variants]
-    table.columns = [_heading(name) for name in variants]
+    table.columns = [heading(name) for name in variants]
     return table.rename_axis("Input Modality").reset_index()
 
 

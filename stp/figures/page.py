@@ -34,7 +34,7 @@ def _figure(path: Path) -> str:
     return f'<figure><img src="{source}" alt="{words}"><figcaption>{words}</figcaption></figure>'
 
 
-def _table(path: Path) -> str:
+def table_html(path: Path) -> str:
     """A Markdown file with its heading, table and notes; words stay words, without links, images and other markup."""
     text = html.escape(read_text(path), quote=False)
     if not text.strip():
@@ -61,7 +61,7 @@ def paper_page(paths: Sequence[Path], title: str, config: Mapping[str, Any] | No
     Raises:
         UserError: a file is neither.
     """
-    kinds = {".md": _table, ".png": _figure}
+    kinds = {".md": table_html, ".png": _figure}
     parts = []
     for path in paths:
         if path.suffix not in kinds:

@@ -230,6 +230,26 @@ def declared_frames(path: str, fps: float | None = None) -> int:
         return stream.frames or round(seconds * rate)
 
 
+@dataclass(frozen=True)
+class VideoHeader:
+    """What a container says of its video: FFmpeg's names of codec and pixel format, and frames/s, 0 if unknown."""
+
+    codec: str
+    pixels: str
+    rate: float
+
+
+def read_header(path: str) -> VideoHeader:
+    """The header of a video, none of whose frames is decoded.
+
+    Raises:
+        UndecodableError: there is no such file, or it cannot be opened as a video.
+    """
+    with _open(path) as (_, stream, _):
+        context = stream.codec_context
+        return VideoHeader(context.codec.canonical_name, context.pix_fmt or "", float(stream.guessed_rate or 0))
+
+
 def examine_video(path: str) -> VideoFacts:
     """Decode a video to its end.
 

@@ -259,6 +259,11 @@ def learned_options(wildcards):
     return fusion_options(wildcards) + (" --learned" if LEARNED else "")
 
 
+# Of the page, which shows learned fusions and the methods' own weights.
+def overview_options(wildcards):
+    return method_options(wildcards) + (" --learned" if LEARNED else "")
+
+
 # The reported figures, too, are named only where they are shown.
 def table1_options(wildcards):
     return " ".join(

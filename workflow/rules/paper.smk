@@ -81,24 +81,47 @@ rule curves:
         "python -m stp --log {log:q} curves {input:q} --title {params.title:q} -o {params.stem:q}"
 
 
-# The config is no param, which Snakemake would compare: a key that repeats no other job does not repeat this one.
-rule paper:
+# The scores of methods beside the pyramid, for their clips, matrices and curves: once their table has been made, because
+# the page is no reason to train them.
+def trained_methods(wildcards):
+    if not Path(f"{RESULTS}/methods.csv").is_file():
+        return ""
+    shown = scores_of(MODALITIES, VARIANTS)
+    paths = [path for path in compared_scores(wildcards) if path not in shown]
+    return shlex.join(path for path in paths if Path(path).is_file())
+
+
+# The page of everything. The config is no param, which Snakemake would compare: a key that repeats no other job does not
+# repeat this one.
+rule overview:
     input:
+        scores=scores_of(MODALITIES, VARIANTS),
+        logs=scores_of(MODALITIES, VARIANTS, "log.csv"),
+        index=f"{RESULTS}/index.csv",
+        frames=expand(f"{RESULTS}/clips/rgb/{{shard}}.h5", shard=SHARDS),
         tables=expand(f"{RESULTS}/{{name}}.md", name=TABLES),
+        predictions=f"{RESULTS}/predictions.csv",
         figures=FIGURES,
+        examples=f"{RESULTS}/figures/examples",
     output:
-        f"{RESULTS}/paper.html",
+        f"{RESULTS}/index.html",
     log:
-        f"{RESULTS}/logs/paper.log",
+        f"{RESULTS}/logs/overview.log",
     benchmark:
-        f"{RESULTS}/benchmarks/paper.tsv"
+        f"{RESULTS}/benchmarks/overview.tsv"
     conda:
         "../../envs/environment.yaml"
     threads: 1
     params:
+        results=RESULTS,
         data=DATA,
+        fusion=lambda wildcards: overview_options(wildcards) + resampling(),
+        proposed=PROPOSED,
+        previews=f"--previews {config['overview']['previews']} --megabytes {config['overview']['megabytes']}",
+        methods=trained_methods,
+        methods_made=written(f"{RESULTS}/methods.csv"),
     shell:
-        "python -m stp --log {log:q} paper {input:q} --title {params.data:q} --config "
+        "python -m stp --log {log:q} overview {params.results:q} {input.scores:q} {params.methods} --title {params.data:q} --proposed {params.proposed} {params.fusion} {params.previews} --config "
         + literal(CONFIG_TEXT)
         + " -o {output:q}"
 

@@ -1,0 +1,32 @@
+"""Whether a training went as trainings should, by its log: a loss that fell and has settled."""
+
+import numpy as np
+
+RISE = 0.25  # the loss at the end over its lowest that counts as risen
+FALL = 0.10  # of the loss, which it would lose in another tenth of the schedule, that counts as still falling
+
+
+def loss_health(loss: np.ndarray, learning_rate: np.ndarray) -> str:
+    """`ok`, `diverged` or `still falling`.
+
+    `diverged`: over the last fifth of the epochs, the mean loss is not below the first epoch's, or more than RISE above
+    its lowest over as many epochs. `still falling`: by the straight line through the last quarter of the epochs, or
+    through those since the learning rate last fell if they are fewer, it would fall by FALL in another tenth of the
+    schedule; three epochs at least are looked at. Trainings of fewer than four epochs are `ok`.
+
+    Args:
+        loss: float (epochs,), mean training loss.
+        learning_rate: float (epochs,).
+    """
+    epochs = len(loss)
+    if epochs < 4:
+        return "ok"
+    width = max(1, round(epochs / 5))
+    means = np.convolve(loss, np.ones(width) / width, "valid")
+    if means[-1] >= loss[0] or means[-1] > (1 + RISE) * means.min():
+        return "diverged"
+    falls = np.flatnonzero(np.diff(learning_rate) < 0)
+    since = epochs - 1 - falls[-1] if len(falls) else epochs
+    last = loss[-max(3, min(since, epochs // 4)) :]
+    slope = np.polyfit(np.arange(len(last)), last, 1)[0]
+    return "still falling" if -slope * max(1, epochs / 10) > FALL * last.mean() else "ok"

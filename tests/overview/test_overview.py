@@ -1,0 +1,307 @@
+"""index.html: its figures are those of the csv files, its names are text, it asks for nothing, and it can be used."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from stp.cli import overview as command
+from stp.cli import results as tables
+from stp.errors import UserError
+from stp.overview.page import embedded_json
+from tests.figures.test_page import HOSTILE
+from tests.overview.results_folder import EACH, RIGHT, make_results
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Dialog, Locator, Page
+
+CLASSES = ["nod", "shake", "wave"]
+EMPTY = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+SHAPES = {"rect", "line", "polyline"}
+
+
+class Parsed(HTMLParser):
+    """A page: its attributes by name, and errors of tags that are not closed in order."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.addresses: list[str] = []
+        self.handlers: list[str] = []
+        self.feed(page)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in EMPTY:
+            self.open.append(tag)
+        self._note(attrs)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in EMPTY | SHAPES
+        self._note(attrs)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def _note(self, attrs: list[tuple[str, str | None]]) -> None:
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "action", "poster", "data")]
+        self.handlers += [name for name, _ in attrs if name.startswith("on")]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder with its page and the tables that the page should agree with."""
+    folder = make_results(tmp_path_factory.mktemp("overview"), CLASSES)
+    scores = sorted(folder.glob("runs/*/*/*/*/scores.h5"))
+    tables.statistics(scores, folder / "statistics.csv", folder / "statistics.md", resamples=500)
+    tables.differences(scores, folder / "differences.csv", folder / "differences.md")
+    tables.confusion([path for path in scores if "/of/3-level/" in str(path)], folder / "confusion/of_3-level")
+    command.overview(folder, title="my data", config='{"seed": 3}', resamples=500)
+    return folder
+
+
+def script_data(page: str) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page)
+    assert found
+    data: dict[str, Any] = json.loads(found[1])
+    return data
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_page_is_well_formed_and_names_no_other_host(results: Path) -> None:
+    page = (results / "index.html").read_text(encoding="utf-8")
+    parsed = Parsed(page)
+    assert parsed.handlers == []
+    assert [address[:40] for address in parsed.addresses if not address.startswith(("#", "data:"))] == [
+        *("differences.csv", "index.csv", "statistics.csv"),
+        *(f"confusion/of_3-level{fold}.{kind}" for fold in ("", "_fold1", "_fold2") for kind in ("csv", "pdf")),
+        *(f"runs/{run}/log.csv" for run in sorted(map(str, RUNS))),
+    ]
+    assert "http" not in re.sub(r"data:[a-z/]+;base64,[^\"]*", "", page).replace("http-equiv", "")
+
+
+def test_figures_are_those_of_the_tables(results: Path) -> None:
+    page = (results / "index.html").read_text(encoding="utf-8")
+    data = script_data(page)
+    statistics = rows(results / "statistics.csv")
+    assert [(cell["input"], cell["variant"]) for cell in data["cells"]] == [
+        (row["input"], row["variant"]) for row in statistics
+    ]
+    heat = re.findall(r'data-cell="(\d+)" title="([^"]*)">([\d.]+) ', page)
+    assert len(heat) == len(statistics) == 6
+    for number, words, accuracy in heat:
+        row = statistics[int(number)]
+        assert accuracy == f"{float(row['class_accuracy']):.1f}"
+        assert f"95 % interval {float(row['low']):.1f} to {float(row['high']):.1f}" in words
+    shown = re.findall(r"<tr><td>(\w+)</td><td>([^<]*)</td><td>([^<]*)</td>.*?data-value=\"([^\"]*)\"", page)
+    tests = rows(results / "differences.csv")
+    assert [(q, first, second, float(p)) for q, first, second, p in shown] == [
+        (row["question"], row["first"], row["second"], float(row["p_holm"])) for row in tests
+    ]
+    matrix = [list(map(int, list(row.values())[1:])) for row in rows(results / "confusion/of_3-level.csv")]
+    assert data["cells"][3]["confusion"] == matrix
+
+
+def test_every_wrong_clip_is_known_with_its_video(results: Path) -> None:
+    data = script_data((results / "index.html").read_text(encoding="utf-8"))
+    labels = np.array(data["tests"]["label"])
+    for (stream, variant), right in RIGHT.items():
+        (cell,) = [c for c in data["cells"] if (c["input"], c["variant"]) == (stream.upper(), variant)]
+        wrong = np.flatnonzero(np.array(cell["predicted"]) != labels)
+        ids = {data["clips"][data["tests"]["clip"][test]] for test in wrong}
+        assert ids == {f"{number}/{take}" for number in range(3) for take in range(right, EACH)}
+    videos = dict(zip(data["clips"], data["videos"], strict=True))
+    assert videos["0/3"] == "videos/0/3%20%231.mp4"  # lies in the results folder
+    assert videos["1/3"].startswith("data:video/mp4;base64,")
+    assert videos["1/0"] == ""  # always right
+
+
+def test_previews_are_bounded_in_number_and_size(results: Path, tmp_path: Path) -> None:
+    for name, bounds in (("number", {"previews": 2}), ("size", {"megabytes": 0.0001})):
+        command.overview(results, output=results / f"{name}.html", resamples=10, **bounds)
+    counts = []
+    for name in ("number", "size"):
+        videos = script_data((results / f"{name}.html").read_text(encoding="utf-8"))["videos"]
+        counts.append(sum(video.startswith("data:") for video in videos))
+        assert "videos/0/3%20%231.mp4" in videos
+        (results / f"{name}.html").unlink()
+    assert counts == [2, 0]
+
+
+def test_a_page_elsewhere_links_back_to_the_results(results: Path, tmp_path: Path) -> None:
+    command.overview(results, output=tmp_path / "page.html", resamples=10)
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert re.search(r'href="(\.\./)+[^"]*/statistics.csv"', page)
+    assert "videos/0/3" not in page  # no longer below the page
+
+
+def test_runs_that_are_missing_are_named_and_the_others_compared(tmp_path: Path) -> None:
+    folder = make_results(tmp_path, CLASSES, left_out=["of/3-level/fold2/seed0"])
+    command.overview(folder, resamples=10)
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert "these lack one: of/3-level/fold1/seed0." in page
+    names = [(cell["input"], cell["variant"]) for cell in script_data(page)["cells"]]
+    assert names == [("RGB", "baseline"), ("RGB", "3-level"), ("OF", "baseline"), ("RGB+OF", "baseline")]
+    Parsed(page)
+
+
+def test_one_run_alone_has_a_page_too(tmp_path: Path) -> None:
+    folder = make_results(tmp_path, CLASSES)
+    only = folder / "runs/rgb/3-level/fold1/seed0/scores.h5"
+    (folder / "index.csv").unlink()
+    only.with_name("log.csv").unlink()
+    command.overview(folder, [only], resamples=10)
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    Parsed(page)
+    assert "fold 1" in page
+    assert 'id="training"' not in page
+
+
+def test_a_folder_without_scores_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    with pytest.raises(UserError, match=r"RESULTS: no run in '.*results' has been scored; run the pipeline"):
+        command.overview(tmp_path / "results")
+
+
+def test_json_can_neither_end_its_block_nor_begin_markup() -> None:
+    text = "</script><!--<script>&amp;\u2028\u2029"
+    embedded = str(embedded_json({text: [text]}))
+    assert not set("<>&\u2028\u2029") & set(embedded)
+    assert json.loads(embedded) == {text: [text]}
+
+
+def test_names_are_text_wherever_they_stand(tmp_path: Path, offline: Page) -> None:
+    """Every class has a name that is markup somewhere; so have the title and the config."""
+    names = [" ".join(name.split()) for name in HOSTILE]
+    folder = make_results(tmp_path, names)
+    command.overview(folder, title=HOSTILE[3], config=json.dumps({"x": HOSTILE}), resamples=10)
+    Parsed((folder / "index.html").read_text(encoding="utf-8"))
+    dialogs: list[str] = []
+
+    def note(dialog: Dialog) -> None:
+        dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    offline.on("dialog", note)
+    offline.goto((folder / "index.html").as_uri())
+    assert offline.title() == HOSTILE[3]
+    assert [name.split(" (")[0] for name in offline.locator(".bars .name").all_inner_texts()] == [
+        name.split(" (")[0] for name in names
+    ]
+    assert offline.locator("#label option").all_inner_texts()[1:] == names
+    offline.locator("[data-matrix]").first.click()
+    assert offline.locator("#matrix tbody th").all_inner_texts() == [f"{name} ({EACH})" for name in names]
+    offline.keyboard.press("Escape")
+    offline.locator("#label").select_option(str(3))
+    assert offline.locator("#wrong strong").first.inner_text() == names[3]
+    assert offline.locator("img[src=x], svg[onload], body style, a[href^=http]").count() == 0
+    assert dialogs == []
+
+
+def wrong_of(cell: tuple[str, str]) -> int:
+    return 3 * (EACH - RIGHT[cell[0].lower(), cell[1]])
+
+
+def test_the_page_can_be_used_in_a_browser(results: Path, offline: Page) -> None:
+    from playwright.sync_api import expect
+
+    offline.goto((results / "index.html").as_uri())
+    shown = offline.locator("#wrong figure")
+    offline.locator("[data-cell]", has_text=re.compile("^25.0")).first.click()  # RGB, baseline
+    assert (offline.locator("#input").input_value(), offline.locator("#variant").input_value()) == ("RGB", "baseline")
+    expect(shown).to_have_count(wrong_of(("RGB", "baseline")))
+    offline.locator("#label").select_option(label="shake")
+    expect(shown).to_have_count(EACH - 1)
+    assert set(offline.locator("#wrong strong").all_inner_texts()) == {"shake"}
+    assert set(offline.locator("#wrong em").all_inner_texts()) == {"wave"}
+    offline.locator("#predicted").select_option(label="nod")
+    expect(shown).to_have_count(0)
+    offline.locator("#predicted").select_option("")
+    offline.locator("#name").fill("1/2")
+    expect(shown).to_have_count(1)
+    offline.locator("#variant").select_option("3-level")
+    assert "RGB, 3-level: 6 of 12 tests are wrong; 1 of these below." in offline.locator("#count").inner_text()
+
+    offline.locator("#label").select_option("")
+    offline.locator("#name").fill("3")
+    play(shown.nth(0), offline)  # one is a file, the others are in the page
+    for number in range(1, shown.count()):
+        play(shown.nth(number), offline)
+
+    sort_and_search(offline)
+
+    opener = offline.locator("[data-matrix]").nth(3)
+    opener.focus()
+    offline.keyboard.press("Enter")
+    expect(offline.locator("#matrix")).to_be_visible()
+    offline.locator("#matrix td.wrong button").first.click()  # OF, 3-level: nod taken for shake
+    expect(offline.locator("#matrix")).to_be_hidden()
+    assert offline.locator("#wrong strong").all_inner_texts() == ["nod"]
+
+    before = offline.locator(".bars .row").first.inner_text()
+    offline.locator("#first").select_option("0")
+    offline.locator("#second").select_option("1")
+    assert offline.locator(".bars .row").first.inner_text() != before
+    assert "50" in offline.locator(".bars .row .values .second").first.inner_text()
+
+
+def play(figure: Locator, page: Page) -> None:
+    """Start a clip by its button, and see it run and stop."""
+    figure.locator("button").press("Enter")
+    video = figure.locator("video").element_handle()
+    page.wait_for_function("video => video.currentTime > 0.05 && !video.paused", arg=video)
+    figure.locator("button").click()
+    page.wait_for_function("video => video.paused", arg=video)
+
+
+def sort_and_search(page: Page) -> None:
+    """The table of tests: a click on a heading sorts, another one turns round, words filter."""
+    table = page.locator("#differences-table")
+    page.locator("#question").select_option("")
+    cells = "[...table.querySelectorAll('tbody tr:not([hidden]) td:nth-child(4)')]"
+    figures = f"table => {cells}.map(cell => +cell.innerText)"
+    table.get_by_role("button", name="Difference").click()
+    values = table.evaluate(figures)
+    assert values == sorted(values)
+    assert len(set(values)) > 1
+    table.get_by_role("button", name="Difference").click()
+    assert table.evaluate(figures) == sorted(values, reverse=True)
+    page.locator('[data-search="differences-table"]').fill("rgb+of baseline")
+    assert 0 < len(table.evaluate(figures)) < len(values)
+    page.locator("#question").select_option("levels")
+    assert len(table.evaluate(figures)) == 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_fits_a_telephone_in_light_and_dark(scheme: str, results: Path, offline: Page) -> None:
+    offline.set_viewport_size({"width": 400, "height": 800})
+    offline.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    offline.goto((results / "index.html").as_uri())
+    assert offline.evaluate("document.documentElement.scrollWidth") <= 400
+    background, ink = offline.evaluate("(s => [s.backgroundColor, s.color])(getComputedStyle(document.body))")
+    brightness = [sum(map(int, re.findall(r"\d+", colour))) for colour in (background, ink)]
+    assert (brightness[0] > brightness[1]) == (scheme == "light")
+
+
+def test_on_paper_everything_is_open_and_controls_are_gone(results: Path, offline: Page) -> None:
+    offline.goto((results / "index.html").as_uri())
+    offline.emulate_media(media="print")
+    offline.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert offline.locator("details:not([open])").count() == 0
+    assert not offline.locator(".controls").first.is_visible()
+    assert not offline.locator("#clips").is_visible()
+    assert offline.locator(".heat").is_visible()
+    offline.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert offline.locator("details:not([open])").count() > 0
