@@ -21,6 +21,7 @@ setup(
         CLONE: ["Snakefile", "config.yaml", "config/**/*", "envs/environment.yaml", "profiles/*/*", "workflow/**/*"],
         "stp": ["py.typed"],
         "stp.figures": ["paper.mplstyle", "page.html"],
+        "stp.overview": ["templates/*"],
     },
     cmdclass={"build_py": WithoutThisFile},
 )

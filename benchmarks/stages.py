@@ -14,7 +14,7 @@ from record import record
 
 STAGES = [
     *("demo", "index", "frames", "flow", "splits", "weights", "train", "score", "table1", "comparison", "metrics"),
-    *("statistics", "confusion", "classes", "curves", "explain", "examples", "table_page", "paper"),
+    *("statistics", "confusion", "classes", "curves", "explain", "examples", "table_page", "overview"),
 ]
 
 

@@ -12,7 +12,7 @@ from stp.training.health import loss_health
 
 STATES = {
     "at chance": "its test clips are recognised no better than by chance (one-sided binomial test, p of 0.01 or more)",
-    "diverged": "the loss ends above where it began, or 25 % above its lowest",
+    "diverged": "the loss ends where it began or above, or 25 % above its lowest",
     "still falling": "the loss would fall by another 10 % in a tenth of the schedule: more epochs may help",
     "ok": "the loss fell and settled, and the run beats chance",
 }

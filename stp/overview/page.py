@@ -203,7 +203,9 @@ def _titled(path: Path) -> tuple[str, str, Markup]:
 def _heat(statistics: pd.DataFrame, cells: Sequence[Cell], best: Cell, chance: float) -> dict[str, Any]:
     """Table 1: the headings of its columns, and rows of cells; `heat` is 0 at chance and 1 at 100 %."""
     inputs, variants = (list(dict.fromkeys(values)) for values in (statistics["input"], statistics["variant"]))
-    rows: dict[Cell, Mapping[Any, Any]] = dict(zip(cells, statistics.to_dict("records"), strict=True))
+    rows: dict[Cell, Mapping[Any, Any]] = {
+        (str(row["input"]), str(row["variant"])): row for row in statistics.to_dict("records")
+    }
     table = []
     for name in inputs:
         line: list[dict[str, Any] | None] = []

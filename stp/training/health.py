@@ -2,6 +2,7 @@
 
 import numpy as np
 
+FELL = 0.01  # of the first epoch's loss, by which it must have fallen
 RISE = 0.25  # the loss at the end over its lowest that counts as risen
 FALL = 0.10  # of the loss, which it would lose in another tenth of the schedule, that counts as still falling
 
@@ -9,21 +10,18 @@ FALL = 0.10  # of the loss, which it would lose in another tenth of the schedule
 def loss_health(loss: np.ndarray, learning_rate: np.ndarray) -> str:
     """`ok`, `diverged` or `still falling`.
 
-    `diverged`: over the last fifth of the epochs, the mean loss is not below the first epoch's, or more than RISE above
-    its lowest over as many epochs. `still falling`: by the straight line through the last quarter of the epochs, or
-    through those since the learning rate last fell if they are fewer, it would fall by FALL in another tenth of the
-    schedule; three epochs at least are looked at. Trainings of fewer than four epochs are `ok`.
-
-    Args:
-        loss: float (epochs,), mean training loss.
-        learning_rate: float (epochs,).
+    `diverged`: over the last fifth of the epochs, the mean loss is not FELL below the first epoch's, or more than
+    RISE above its lowest over as many epochs. `still falling`: by the straight line through the last quarter of the
+    epochs, or through those since the learning rate last fell if they are fewer, it would fall by FALL in another
+    tenth of the schedule; three epochs at least are looked at. Trainings of fewer than four epochs are `ok`. Args:
+    loss: float (epochs,), mean training loss. learning_rate: float (epochs,).
     """
     epochs = len(loss)
     if epochs < 4:
         return "ok"
     width = max(1, round(epochs / 5))
     means = np.convolve(loss, np.ones(width) / width, "valid")
-    if means[-1] >= loss[0] or means[-1] > (1 + RISE) * means.min():
+    if means[-1] > (1 - FELL) * loss[0] or means[-1] > (1 + RISE) * means.min():
         return "diverged"
     falls = np.flatnonzero(np.diff(learning_rate) < 0)
     since = epochs - 1 - falls[-1] if len(falls) else epochs

@@ -17,7 +17,7 @@ from stp.cli import results as tables
 from stp.errors import UserError
 from stp.overview.page import embedded_json
 from tests.figures.test_page import HOSTILE
-from tests.overview.results_folder import EACH, RIGHT, make_results
+from tests.overview.results_folder import EACH, RIGHT, RUNS, make_results
 
 if TYPE_CHECKING:
     from playwright.sync_api import Dialog, Locator, Page

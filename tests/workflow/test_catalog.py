@@ -50,4 +50,4 @@ def test_workflow_runs_from_a_folder_of_the_users(tmp_path: Path, as_module: boo
     assert result.returncode == 0, result.stderr
     assert len((tmp_path / "results/index.csv").read_text().splitlines()) == 3
     everything = subprocess.run([*command, "--dry-run"], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert re.search(r"^paper +1$", everything.stdout, re.MULTILINE), everything.stdout
+    assert re.search(r"^overview +1$", everything.stdout, re.MULTILINE), everything.stdout

@@ -64,7 +64,12 @@ def test_small_rules_ask_for_what_the_profile_says(profile: str, tmp_path: Path)
 
 def test_rules_need_no_profile(tmp_path: Path) -> None:
     asked = resources(snakemake(tmp_path, TINY, "--workflow-profile", "none", "--cores", "1", "--dry-run"))
-    assert {rule for rule, values in asked.items() if "gpu" not in values} >= {"table1", "weights", "splits", "paper"}
+    assert {rule for rule, values in asked.items() if "gpu" not in values} >= {
+        "table1",
+        "weights",
+        "splits",
+        "overview",
+    }
     assert asked["train"]["gpu"] == "0"
 
 

@@ -18,6 +18,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import numpy as np
 import psutil
@@ -77,7 +78,7 @@ runpy.run_module("snakemake", run_name="__main__")
 # What is made again from other scores.
 FROM_SCORES = {
     **dict.fromkeys(("table1", "comparison", "metrics", "statistics", "claims", "differences", "predictions"), 1),
-    **{"confusion": 6, "classes": 1, "paper": 1, "table_page": 6, "config_page": 1},
+    **{"confusion": 6, "classes": 1, "overview": 1, "table_page": 6, "config_page": 1},
 }
 
 
@@ -226,14 +227,20 @@ def test_tiny_dag_puts_every_table_and_figure_on_one_page(finished: Path) -> Non
         *(f"classes_table2.{suffix}" for suffix in ("png", "pdf", "csv")),
         *(f"{clip}.{suffix}" for clip in first_clips(finished) for suffix in ("png", "pdf", "mp4")),
     }
-    page = (finished / "o u t/paper.html").read_text()
-    assert page.count("<figure>") == 2 + 6 + 1 + 6
-    assert [title in page for title in ("<h1>Table 1</h1>", "<h1>Table 2</h1>", "<h1>Statistics</h1>")] == [True] * 3
-    assert "&quot;clips_per_class&quot;: 4" in page
+    page = (finished / "o u t/index.html").read_text()
+    cells = 6 * 2  # inputs and variants
+    assert page.count("<figure>") == cells + 6 + 2 + 4  # matrices, curves, Figures 3 and 4, examples
+    assert page.count('data-matrix="') == cells
+    titles = ("Table 1", "Table 2", "Claims", "Differences", "Statistics", "Metrics")
+    assert [f"<summary>{title}</summary>" in page for title in titles] == [True] * 6
+    assert "&#34;clips_per_class&#34;: 4" in page
+    links = {unquote(link) for link in re.findall(r'href="([^"#]*)"', page)}
+    made = {path.relative_to(finished / "o u t") for kind in ("csv", "pdf") for path in finished.rglob(f"*.{kind}")}
+    assert {path.as_posix() for path in made if path.parts[0] not in ("videos", "clips")} <= links
 
 
 def test_figure_3_takes_unseen_clips_of_the_first_seeds_runs_and_what_is_trained(finished: Path) -> None:
-    page = (finished / "o u t/paper.html").read_text()
+    page = (finished / "o u t/index.html").read_text()
     words = "Figure 3: guided Grad-CAM of clips that the runs of fold 1 did not see, picked by seed 0: "
     assert page.count(f"<figcaption>{words}") == 1
     made = json.loads(Image.open(finished / "o u t/figures/figure3.png").info["Description"])
@@ -248,9 +255,17 @@ def test_figure_3_takes_unseen_clips_of_the_first_seeds_runs_and_what_is_trained
 def test_page_of_everything_opens_offline(finished: Path, offline: Page) -> None:
     from playwright.sync_api import expect
 
-    offline.goto((finished / "o u t/paper.html").as_uri())
-    expect(offline.get_by_role("heading", name="Table 1", exact=True)).to_be_visible()
-    assert [pixels(image) > 100 for image in offline.locator("img").all()] == [True] * 15
+    offline.goto((finished / "o u t/index.html").as_uri())
+    expect(offline.get_by_role("heading", name="Class accuracy in %", exact=True)).to_be_visible()
+    offline.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
+    assert [pixels(image) > 100 for image in offline.locator("img").all()] == [True] * 6
+    offline.locator("#input").select_option("RGB")
+    expect(offline.locator("#wrong figure").first).to_be_visible()
+    address = str(offline.locator("#wrong video").first.get_attribute("src"))
+    assert address.startswith("videos/")  # the demo's own file
+    offline.locator("#wrong button").first.click()
+    video = offline.locator("#wrong video").first.element_handle()
+    offline.wait_for_function("video => video.currentTime > 0.05", arg=video)
 
 
 def test_report_opens_offline_and_shows_tables_figures_clips_config_and_times(finished: Path, offline: Page) -> None:
@@ -337,7 +352,7 @@ def test_learned_fusion_needs_no_training_and_adds_a_table(finished: Path) -> No
     fusion = {"space": "probabilities", "learned": True}
     result = snakemake(finished, TINY | {"fusion": fusion}, "--dry-run", "--quiet", "rules")
     tables = dict.fromkeys(("table1", "claims", "differences", "metrics", "statistics", "predictions", "fusion"), 1)
-    tables |= {"paper": 1, "config_page": 1, "table_page": 6}
+    tables |= {"overview": 1, "config_page": 1, "table_page": 6}
     assert jobs(result) == tables, result.stdout
 
 
@@ -476,7 +491,7 @@ def test_results_are_recorded_as_version_0_1_recorded_them(finished: Path) -> No
     assert all(json.loads(params[1][1:-1])["backbone"] == "convnet" for params in recorded["train"])
     assert recorded["weights"] == {("'convnet'", "'none'", "0", "0.25", "32")}
     assert recorded["index"] == {("''", "''", "'--importer demo'", "'error'")}
-    assert recorded["paper"] == recorded["config_page"] == {("'demo (o u t)'",)}
+    assert recorded["config_page"] == {("'demo (o u t)'",)}
 
 
 def test_reworded_commands_compute_nothing_again(finished: Path, tmp_path: Path) -> None:
@@ -510,8 +525,8 @@ def test_chosen_clips_are_explained_by_the_runs_that_are_there(finished: Path) -
     config = TINY | {"explain": {"clips": [clip], "variants": ["3-level"], "fold": 2, "segments": 1}}
     result = snakemake(finished, config)
     assert result.returncode == 0, result.stdout
-    assert jobs(result) == {"explain": 1, "figure3": 1, "paper": 1}, result.stdout
-    assert f"<figcaption>{clip}: guided Grad-CAM of class " in (finished / "o u t/paper.html").read_text()
+    assert jobs(result) == {"explain": 1, "figure3": 1, "overview": 1}, result.stdout
+    assert f"<figcaption>{clip}: guided Grad-CAM of class " in (finished / "o u t/index.html").read_text()
     names = {path.name for path in (finished / "o u t/figures/explain").iterdir()}
     assert names == {f"{clip.replace('/', '__')}.{kind}" for kind in ("png", "pdf", "mp4")}
     config |= {"compute": TINY["compute"] | ELSEWHERE}
