@@ -13,8 +13,11 @@ def loss_health(loss: np.ndarray, learning_rate: np.ndarray) -> str:
     `diverged`: over the last fifth of the epochs, the mean loss is not FELL below the first epoch's, or more than
     RISE above its lowest over as many epochs. `still falling`: by the straight line through the last quarter of the
     epochs, or through those since the learning rate last fell if they are fewer, it would fall by FALL in another
-    tenth of the schedule; three epochs at least are looked at. Trainings of fewer than four epochs are `ok`. Args:
-    loss: float (epochs,), mean training loss. learning_rate: float (epochs,).
+    tenth of the schedule; three epochs at least are looked at. Trainings of fewer than four epochs are `ok`.
+
+    Args:
+        loss: float (epochs,), mean training loss.
+        learning_rate: float (epochs,).
     """
     epochs = len(loss)
     if epochs < 4:
