@@ -84,6 +84,7 @@ def test_the_page_is_well_formed_and_names_no_other_host(results: Path) -> None:
     page = (results / "index.html").read_text(encoding="utf-8")
     parsed = Parsed(page)
     assert parsed.handlers == []
+    assert "default-src 'none'" in page  # nor may a script that somebody adds
     assert [address[:40] for address in parsed.addresses if not address.startswith(("#", "data:"))] == [
         *("differences.csv", "index.csv", "statistics.csv"),
         *(f"confusion/of_3-level{fold}.{kind}" for fold in ("", "_fold1", "_fold2") for kind in ("csv", "pdf")),
