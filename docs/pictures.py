@@ -1,8 +1,9 @@
 """The pictures of README and docs, made of the demo's results: docs/images, small enough for a repository.
 
-python docs/pictures.py     # or: make pictures
+python docs/pictures.py     # or: make pictures; needs Chromium, for the picture of results/index.html
 """
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,8 @@ CAPTION, GAP, COLUMN, ROW = (
 )  # pixels: above the frames, between them, of the probabilities and their rows
 MILLISECONDS = 90  # that a moment is shown: half the speed of the videos
 INK, GREY, BAR, PAPER = "#1a1a1a", "#5f5f5f", "#4c8fbd", "#ffffff"
+PAGE = 1100, 980  # pixels of results/index.html that are shown
+CHROMIUM = ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome")
 
 
 def small_pictures(results: Path, folder: Path) -> None:
@@ -43,6 +46,22 @@ def small_pictures(results: Path, folder: Path) -> None:
             height = round(width * image.height / image.width)
             small = image.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
         small.save(folder / Path(name).name, optimize=True)
+
+
+def page_picture(page: Path, path: Path) -> None:
+    """The top of the page of results, as a browser shows it."""
+    from playwright.sync_api import sync_playwright
+
+    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if found is None:
+        raise SystemExit(f"{path}: no browser, {', '.join(CHROMIUM)}: apt-get install chromium")
+    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=found) as browser:
+        shown = browser.new_page(viewport={"width": PAGE[0], "height": PAGE[1]}, color_scheme="light")
+        shown.goto(page.resolve().as_uri())
+        shown.wait_for_timeout(2000)  # until the first frames of videos are there
+        shown.screenshot(path=path)
+    with Image.open(path) as image:
+        image.convert("RGB").quantize(128).save(path, optimize=True)
 
 
 def moving_picture(results: Path, path: Path) -> None:
@@ -101,6 +120,7 @@ def main() -> None:
     folder.mkdir(exist_ok=True)
     small_pictures(ROOT / "results", folder)
     moving_picture(ROOT / "results", folder / "demo.webp")
+    page_picture(ROOT / "results/index.html", folder / "overview.png")
 
 
 if __name__ == "__main__":
