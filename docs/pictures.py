@@ -35,7 +35,7 @@ CAPTION, GAP, COLUMN, ROW = (
 )  # pixels: above the frames, between them, of the probabilities and their rows
 MILLISECONDS = 90  # that a moment is shown: half the speed of the videos
 INK, GREY, BAR, PAPER = "#1a1a1a", "#5f5f5f", "#4c8fbd", "#ffffff"
-PAGE = 1100, 980  # pixels of results/index.html that are shown
+PAGE = 1320, 1240  # pixels of results/index.html that are shown
 CHROMIUM = ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome")
 
 
