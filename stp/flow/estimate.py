@@ -22,7 +22,7 @@ BACKENDS = {
 def backend_available(backend: str) -> bool:
     """True if a backend, one of BACKENDS, runs on this machine."""
     if backend == "triton":
-        from stp.flow.triton_engine import triton_available
+        from stp.system.triton_support import triton_available
 
         return triton_available()
     return {"opencv": opencv_available, "opencv-cuda": opencv_cuda_available}.get(backend, lambda: True)()

@@ -9,8 +9,6 @@ Buffers and graphs belong to a `Workspace` for a frame size, parameters and a nu
 Fewer pairs than it holds leave the rest inactive, so that clips of different lengths share its graphs.
 """
 
-import importlib.util
-import os
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -24,9 +22,8 @@ from torch import Tensor
 from stp.errors import UserError
 from stp.flow.numba_engine import pyramid_sizes
 from stp.flow.parameters import TVL1Parameters
-from stp.system.machine import builds_c
+from stp.system.triton_support import runs_kernels, triton_installed
 
-SMALLEST_CAPABILITY = (8, 0)  # triton's own limit: Ampere
 LINE = 32  # floats of a 128-byte line; rows are padded to it
 
 # A program of the iteration kernel walks a strip of 64 columns downwards, a pixel a thread. Wider strips waste more of
@@ -46,22 +43,6 @@ LARGEST_BATCH = 4096  # pairs; `compact` lists them in one program
 # Frame pixels of a batch: 385 pairs of 340x256, 4 GB. The last few pairs to converge leave the device half idle, and
 # the larger the batch, the less that weighs.
 BATCH_PIXELS = 2**25
-
-
-def triton_installed() -> bool:
-    return importlib.util.find_spec("triton") is not None
-
-
-def triton_available() -> bool:
-    """True if triton can work here: on a CUDA GPU of compute capability 8.0 (Ampere) or higher, with a C compiler."""
-    if not triton_installed() or torch.version.cuda is None or not torch.cuda.is_available():
-        return False
-    return torch.cuda.get_device_capability() >= SMALLEST_CAPABILITY and builds_c()
-
-
-def interpreted() -> bool:
-    """True if triton runs kernels on the CPU, which is for tests: it is thousands of times slower."""
-    return os.environ.get("TRITON_INTERPRET") == "1"
 
 
 def padded(width: int) -> int:
@@ -316,7 +297,7 @@ def check_device(device: torch.device) -> None:
     """Raise a UserError unless triton can run kernels there."""
     if not triton_installed():
         raise UserError("flow backend: 'triton' needs the package triton, which is missing: pip install triton")
-    if not (device.type == "cpu" if interpreted() else device.type == "cuda" and triton_available()):
+    if not runs_kernels(device):
         raise UserError(
             f"flow backend: 'triton' cannot run on device {str(device)!r}; "
             "it needs a CUDA device of compute capability 8.0 or higher, and gcc or clang with Python's headers"

@@ -5,7 +5,8 @@
     MappedFields        in memory maps, on a CPU: regions are read when their turn comes
     JointDeviceFields   several modalities, each in one of these ways
 
-Wherever they come from, regions become images on the device, by the same code: the images are the same.
+Wherever they come from, regions become images on the device, by the same code: the images are the same. On a GPU that
+runs triton's kernels one launch makes all of a batch, elsewhere `render` makes them sample by sample.
 """
 
 import itertools
@@ -26,11 +27,13 @@ from stp.data.joint import InputFields, JointFields
 from stp.data.modalities import MODALITIES
 from stp.data.shards import ClipFields
 from stp.errors import UserError
+from stp.sampling.batch_rendering import ImageTable, Region, render_batch
 from stp.sampling.crops import render
 from stp.sampling.samples import Sample
 from stp.system.gpu_slots import one_at_a_time
 from stp.system.machine import process_memory
 from stp.system.prefetch import prefetch
+from stp.system.triton_support import runs_kernels
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +56,14 @@ class Regions:
     samples: Sequence[Sample]
     fields: Iterable[Tensor]
     places: Sequence[Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class StoredRegions:
+    """The bytes, on the device, that hold the cropped fields of a batch, and the table of its images."""
+
+    data: Tensor  # uint8
+    table: ImageTable
 
 
 def upload(tensor: Tensor, device: torch.device) -> Tensor:
@@ -81,14 +92,18 @@ class ModalityFields(DeviceFields):
     def __init__(self, fields: ClipFields, device: torch.device) -> None:
         super().__init__(fields, device)
         self._stored, self._modality = fields, MODALITIES[fields.modality]
+        self._at_once = runs_kernels(device)  # whether one launch makes all images of a batch
 
     @abstractmethod
-    def regions(self, batches: Iterable[Sequence[Sample]]) -> Iterator[Regions]:
+    def regions(self, batches: Iterable[Sequence[Sample]]) -> Iterator[Regions | StoredRegions]:
         """The regions of every batch, in order; batches may be taken ahead of their use."""
 
     def images(self, batches: Iterable[Sequence[Sample]], size: int) -> Iterator[Tensor]:
         for regions in self.regions(batches):
-            yield self._render(regions, size)
+            if isinstance(regions, StoredRegions):
+                yield render_batch(regions.data, regions.table, self._modality, size)
+            else:
+                yield self._render(regions, size)
 
     def _render(self, regions: Regions, size: int) -> Tensor:
         channels, lengths = self._modality.channels, [len(places) for places in regions.places]
@@ -127,6 +142,7 @@ class ResidentFields(ModalityFields):
         self._data = torch.empty((sum(lengths), *fields.shape(clips[0])[1:]), dtype=torch.uint8, device=device)
         # A view for each clip: torch selects from tensors over 2 GiB by slower code.
         self._clips = dict(zip(clips, self._data.split(lengths), strict=True))
+        self._starts = dict(zip(clips, itertools.accumulate(lengths, initial=0), strict=False))
 
         @torch.inference_mode()  # threads do not inherit it, and without it may not write what was made in it
         def load(clip: str, target: Tensor) -> None:
@@ -136,8 +152,12 @@ class ResidentFields(ModalityFields):
             for job in [pool.submit(load, *pair) for pair in zip(clips, self._data.split(lengths), strict=True)]:
                 job.result()
 
-    def regions(self, batches: Iterable[Sequence[Sample]]) -> Iterator[Regions]:
+    def regions(self, batches: Iterable[Sequence[Sample]]) -> Iterator[Regions | StoredRegions]:
         for samples in batches:
+            if self._at_once:
+                table = ImageTable.of(list(map(self._region, samples)), [sample.indices for sample in samples])
+                yield StoredRegions(self._data, replace(table, numbers=upload(table.numbers, self.device)))
+                continue
             numbers, places = [], []
             for sample in samples:
                 distinct, place = sample.distinct()
@@ -151,6 +171,12 @@ class ResidentFields(ModalityFields):
             )
             yield Regions(samples, fields, parts[len(samples) :])
 
+    def _region(self, sample: Sample) -> Region:
+        crop, (_, channels, height, width) = sample.crop, self._data.shape
+        channel = height * width
+        first = self._starts[sample.clip] * channels * channel + crop.top * width + crop.left
+        return Region(first, channels * channel, channel, width, crop.height, crop.width, crop.flip)
+
 
 @dataclass(frozen=True, eq=False)
 class Cargo:
@@ -162,12 +188,22 @@ class Cargo:
     shapes: list[tuple[int, int, int, int]]  # (n, C, h, w)
     buffer: Tensor  # uint8
 
+    def table(self) -> ImageTable:
+        """The table of the batch's images, whose regions lie in the buffer one after another."""
+        starts = itertools.accumulate(map(math.prod, self.shapes), initial=0)
+        regions = [
+            Region(first, channels * height * width, height * width, width, height, width, sample.crop.flip)
+            for first, (_, channels, height, width), sample in zip(starts, self.shapes, self.samples, strict=False)
+        ]
+        fields = [place.reshape(sample.indices.shape) for place, sample in zip(self.places, self.samples, strict=True)]
+        return ImageTable.of(regions, fields)
+
 
 @dataclass(frozen=True)
 class Shipment:
-    """Regions on their way to the GPU; they are views of `tensors`."""
+    """Regions on their way to the GPU; they lie in `tensors`."""
 
-    regions: Regions
+    regions: Regions | StoredRegions
     tensors: tuple[Tensor, ...]
     event: torch.cuda.Event | None  # recorded after the copy; None on a CPU
 
@@ -179,7 +215,7 @@ class StreamedFields(ModalityFields):
         super().__init__(fields, device)
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
-    def regions(self, batches: Iterable[Sequence[Sample]]) -> Iterator[Regions]:
+    def regions(self, batches: Iterable[Sequence[Sample]]) -> Iterator[Regions | StoredRegions]:
         with ThreadPoolExecutor(torch.get_num_threads()) as gatherers:
 
             def ship(cargo: Cargo) -> Shipment:
@@ -213,19 +249,22 @@ class StreamedFields(ModalityFields):
         ]
         for job in jobs:
             job.result()
-        buffer, index = cargo.buffer, torch.from_numpy(np.concatenate(cargo.places))
-        event = None
+        buffer, event = cargo.buffer, None
+        table = cargo.table() if self._at_once else None
+        index = table.numbers if table else torch.from_numpy(np.concatenate(cargo.places))
         if self._stream is not None:
             with torch.cuda.stream(self._stream):  # copies beside the computation
                 buffer, index = buffer.to(self.device, non_blocking=True), upload(index, self.device)
                 event = self._stream.record_event()
+        if table:
+            return Shipment(StoredRegions(buffer, replace(table, numbers=index)), (buffer, index), event)
         parts = index.split([len(place) for place in cargo.places])
         return Shipment(Regions(cargo.samples, unpack(buffer, cargo.shapes), parts), (buffer, index), event)
 
     def _gather(self, sample: Sample, distinct: np.ndarray, target: Tensor) -> None:
         target.numpy()[...] = self._stored[sample.clip][distinct, :, *sample.crop.slices]
 
-    def _receive(self, shipment: Shipment) -> Regions:
+    def _receive(self, shipment: Shipment) -> Regions | StoredRegions:
         """The regions, which the current stream may use from now on."""
         if shipment.event is not None:
             current = torch.cuda.current_stream(self.device)

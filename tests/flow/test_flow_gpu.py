@@ -1,14 +1,10 @@
 """The torch reference of TV-L1 against the numba engine, and the triton engine against that reference.
 
-Without a GPU the triton kernels run in triton's interpreter, which must be chosen before triton is imported: so
-`test_kernels_in_the_interpreter` runs the tests named `test_interpreted_...` in a process of their own.
+Without a GPU the triton kernels run in triton's interpreter (see `tests.kernels`).
 """
 
-import os
-import re
 import subprocess
 import sys
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,12 +18,11 @@ from stp.errors import UserError
 from stp.flow import TVL1Parameters, torch_engine, triton_engine, tvl1
 from stp.flow.parameters import SEMANTICS
 from stp.flow.torch_engine import tvl1_torch
-from stp.flow.triton_engine import LINE, Level, Workspace, padded, triton_available, tvl1_triton
+from stp.flow.triton_engine import LINE, Level, Workspace, padded, tvl1_triton
+from stp.system.triton_support import triton_available
 from tests.flow.test_flow import assert_agree, grey_pairs, moving_texture
+from tests.kernels import compiled_size, in_interpreter, mend_interpreter, not_in_interpreter, on_gpu, run_interpreted
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-in_interpreter = pytest.mark.skipif(not INTERPRETED, reason="is run by test_kernels_in_the_interpreter")
-on_gpu = pytest.mark.skipif(INTERPRETED or not triton_available(), reason="no CUDA device that triton supports")
 both_semantics = pytest.mark.parametrize("semantics", SEMANTICS)
 
 
@@ -149,7 +144,7 @@ def test_without_triton(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.skipif(INTERPRETED, reason="the interpreter runs on the CPU")
+@not_in_interpreter
 def test_device_that_triton_cannot_use() -> None:
     frames = np.zeros((1, 20, 20), np.uint8)
     with pytest.raises(UserError, match="cannot run on device 'cpu'; it needs a CUDA device") as error:
@@ -174,7 +169,7 @@ ITERATE: dict[str, Any] = {"STRIP": triton_engine.STRIP, "PARTIALS": 256}
 BLOCK = {"BLOCK": triton_engine.BLOCK}
 
 
-@pytest.mark.skipif(INTERPRETED, reason="the interpreter compiles nothing")
+@not_in_interpreter
 @pytest.mark.parametrize("capability", [80, 90])
 @pytest.mark.parametrize(
     ("name", "constants", "pointers"),
@@ -197,34 +192,14 @@ BLOCK = {"BLOCK": triton_engine.BLOCK}
     ],
 )
 def test_kernels_compile(name: str, constants: dict[str, Any], pointers: dict[str, str], capability: int) -> None:
-    triton = pytest.importorskip("triton")
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
-
+    pytest.importorskip("triton")
     from stp.flow import triton_kernels
 
     kernel = getattr(triton_kernels, name)
-    types = POINTERS | FLOATS | pointers | dict.fromkeys(constants, "constexpr")
-    signature = {argument: types.get(argument, "i32") for argument in kernel.arg_names}
-    aligned = [["tt.divisibility", 16]]
-    source = ASTSource(
-        kernel,
-        signature,
-        {(kernel.arg_names.index(constant),): value for constant, value in constants.items()},
-        {(k,): aligned for k, kind in enumerate(signature.values()) if kind.startswith("*")},
-    )
     options = {"num_warps": 4}
     if name == "iterate":
         options = {"num_warps": triton_engine.STRIP_WARPS, "maxnreg": triton_engine.STRIP_REGISTERS}
-    compiled = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
-    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        Path(file.name).write_bytes(compiled.asm["cubin"])
-        cuobjdump = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
-        usage = subprocess.run([cuobjdump, "--dump-resource-usage", file.name], capture_output=True, text=True).stdout
-    found = re.search(r"REG:(\d+) STACK:(\d+)", usage)
-    assert found, usage
-    registers, stack = (int(number) for number in found.groups())
-    print(f"{name} {constants} for {capability}: {registers} registers, {stack} bytes spilled")
+    registers, stack = compiled_size(kernel, POINTERS | FLOATS | pointers, constants, capability, options)
     assert registers <= 96  # five programs of 128 threads, or ten of 64, on a multiprocessor
     assert stack <= 8
 
@@ -232,39 +207,15 @@ def test_kernels_compile(name: str, constants: dict[str, Any], pointers: dict[st
 # ------------------------------------------------------------------------------------- triton in the interpreter
 
 
-@pytest.mark.skipif(INTERPRETED, reason="is itself in the interpreter")
+@not_in_interpreter
 def test_kernels_in_the_interpreter() -> None:
-    pytest.importorskip("triton")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        __file__,
-        "-k",
-        "interpreted",
-        "-p",
-        "no:cacheprovider",
-        "--durations=20",
-    ]
-    run = subprocess.run(command, env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True)
-    print(run.stdout)
-    assert run.returncode == 0
-    assert "skipped" not in run.stdout
+    run_interpreted(__file__)
 
 
 @pytest.fixture
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tiles so small that tiny frames have several, and the interpreter fixed."""
-    from triton.runtime import interpreter
-
-    patch = interpreter._patch_lang_tensor
-
-    def patch_with_index(tensor: Any, scope: Any) -> None:
-        """Since numpy 2.4 int() refuses arrays of one element, as the interpreter's scalars are up to triton 3.6."""
-        patch(tensor, scope)
-        scope.set_attr(tensor, "__index__", lambda self: self.handle.data.item())
-
-    monkeypatch.setattr(interpreter, "_patch_lang_tensor", patch_with_index)
+    mend_interpreter(monkeypatch)
     monkeypatch.setattr(triton_engine, "STRIP", 32)
     monkeypatch.setattr(triton_engine, "ROWS", 4)
     monkeypatch.setattr(triton_engine, "LAST", triton_engine.LastWorkspace())
