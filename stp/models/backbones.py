@@ -18,6 +18,7 @@ from stp.models.convnet import ConvNet
 from stp.models.feature_network import FeatureNetwork, InputFormat
 from stp.models.state_dicts import LoadedWeights, check_sha256, first_line, leave_out, load_state, read_state, sha256_of
 from stp.models.zoo import timm_network, torchvision_network
+from stp.sampling.batch_rendering import Normalisation
 
 BN_INCEPTION_FILE = "bn_inception-52deb4733.pth"
 BN_INCEPTION_SHA256 = "52deb473314542a5c2f87e9e6f26f4ca42fe863d15f986414dbae8c2dfdd2353"
@@ -28,7 +29,10 @@ CENTRED_FORMAT = InputFormat((128, 128, 128), (64, 64, 64))
 
 
 class Backbone(nn.Module):
-    """A feature network behind its input format: (B, C, H, W) float 0..255, RGB or flow -> (B, num_features)."""
+    """A feature network behind its input format: (B, C, H, W) float 0..255, RGB or flow -> (B, num_features).
+
+    Images in bfloat16 have gone through `normalisation` already.
+    """
 
     mean: Tensor
     std: Tensor
@@ -43,8 +47,15 @@ class Backbone(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
 
+    @property
+    def normalisation(self) -> Normalisation:
+        """The network's input format, for images that go through it as they are made."""
+        return Normalisation(self.mean.view(-1), self.std.view(-1), self.bgr)
+
     def normalised(self, images: Tensor) -> Tensor:
         """Images (B, C, H, W) of 0..255 in the network's input format."""
+        if images.dtype == torch.bfloat16:
+            return images
         images = (images - self.mean) / self.std
         return images.flip(1) if self.bgr else images
 

@@ -7,12 +7,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from stp.models.backbones import Backbone
 from stp.models.feature_network import features_of
 from stp.models.micro_batches import micro_batch_features
+from stp.sampling.batch_rendering import Normalisation
 
 
 class SegmentNetwork(nn.Module, ABC):
     """(B, N, K, C, H, W) float of 0..255 -> (B, N, classes) scores before softmax; a video's score is their mean.
+
+    In bfloat16 images have gone through `normalisation` already.
 
     `backbone` turns images (B, C, H, W) into features (B, num_features). A network of this kind adds its layers and
     `scores`.
@@ -23,6 +27,14 @@ class SegmentNetwork(nn.Module, ABC):
         self.backbone = backbone
         self.num_features = features_of(backbone)
         self.dropout = nn.Dropout(dropout)
+
+    @property
+    def normalisation(self) -> Normalisation | None:
+        """The normalisation that images may have gone through, in bfloat16; None if they must be of 0..255.
+
+        That is where a backbone sees whole images itself: others take them apart, or take their means away.
+        """
+        return self.backbone.normalisation if type(self.backbone) is Backbone else None
 
     @abstractmethod
     def scores(self, features: Tensor) -> Tensor:

@@ -31,6 +31,17 @@ class Region(NamedTuple):
     flip: bool
 
 
+class Normalisation(NamedTuple):
+    """The input format of a network: (value - mean) / std of values 0..255, in reverse order of channels with `bgr`.
+
+    `mean` and `std` are float32 (C,), or (1,) for all channels alike, on the network's device.
+    """
+
+    mean: Tensor
+    std: Tensor
+    bgr: bool
+
+
 @dataclass(frozen=True, eq=False)
 class ImageTable:
     """What a batch's images are made of: `numbers` int64, laid out for the kernel.
@@ -66,27 +77,35 @@ def taps(longest: int, size: int) -> int:
     return 1 + (1 << (covered - 2).bit_length())
 
 
-def render_batch(data: Tensor, table: ImageTable, modality: Modality, size: int) -> Tensor:
+def render_batch(
+    data: Tensor, table: ImageTable, modality: Modality, size: int, normalisation: Normalisation | None = None
+) -> Tensor:
     """The images of a batch: float32 (images, stack * C, size, size) of 0..255, channels last in memory.
 
-    They equal those of `stp.sampling.crops.render` up to rounding.
+    They equal those of `stp.sampling.crops.render` up to rounding. With a `normalisation` they are bfloat16 instead,
+    rounded when they have been normalised.
 
     Args:
         data: the bytes that the table's regions lie in, uint8, on a device for which triton `runs_kernels`.
         table: with its numbers on the same device.
         modality: of all fields.
         size: height and width of the images in pixels.
+        normalisation: on the same device; `bgr` is for images of one field.
     """
     from stp.sampling.render_kernels import render_images
 
     channels = modality.channels
-    out = torch.empty((table.images, size, size, table.stack * channels), device=data.device)
+    factors, dtype, reverse = None, torch.float32, False
+    if normalisation:
+        factors = torch.stack(normalisation[:2]).expand(2, channels).contiguous()
+        dtype, reverse = torch.bfloat16, normalisation.bgr
+    out = torch.empty((table.images, size, size, table.stack * channels), dtype=dtype, device=data.device)
     blocks = -(-(size * size) // BLOCK)
     with torch.cuda.device(data.device) if data.device.type == "cuda" else nullcontext():
         # Without fused products, source pixels and weights are rounded as on a CPU.
         render_images[(table.images * blocks,)](
-            data, table.numbers, out, table.regions, table.images,
+            data, table.numbers, factors, out, table.regions, table.images,
             SIZE=size, TAPS=taps(table.longest, size), STACK=table.stack, CHANNELS=channels, FLOW=modality.is_flow,
-            BLOCK=BLOCK, num_warps=WARPS, enable_fp_fusion=False,
+            REVERSED=reverse, BLOCK=BLOCK, num_warps=WARPS, enable_fp_fusion=False,
         )  # fmt: skip
     return out.permute(0, 3, 1, 2)

@@ -27,7 +27,7 @@ from stp.data.joint import InputFields, JointFields
 from stp.data.modalities import MODALITIES
 from stp.data.shards import ClipFields
 from stp.errors import UserError
-from stp.sampling.batch_rendering import ImageTable, Region, render_batch
+from stp.sampling.batch_rendering import ImageTable, Normalisation, Region, render_batch
 from stp.sampling.crops import render
 from stp.sampling.samples import Sample
 from stp.system.gpu_slots import one_at_a_time
@@ -79,10 +79,13 @@ class DeviceFields(ABC):
         self.device = device
 
     @abstractmethod
-    def images(self, batches: Iterable[Sequence[Sample]], size: int) -> Iterator[Tensor]:
+    def images(
+        self, batches: Iterable[Sequence[Sample]], size: int, normalisation: Normalisation | None = None
+    ) -> Iterator[Tensor]:
         """All images of every batch, one sample after another: float32 (images, channels, size, size) of 0..255.
 
-        The channels of an image are those of its fields, in their order.
+        The channels of an image are those of its fields, in their order. With a `normalisation`, fields of one modality
+        may give bfloat16 instead, which has gone through it: where one launch makes all images of a batch.
         """
 
 
@@ -98,10 +101,12 @@ class ModalityFields(DeviceFields):
     def regions(self, batches: Iterable[Sequence[Sample]]) -> Iterator[Regions | StoredRegions]:
         """The regions of every batch, in order; batches may be taken ahead of their use."""
 
-    def images(self, batches: Iterable[Sequence[Sample]], size: int) -> Iterator[Tensor]:
+    def images(
+        self, batches: Iterable[Sequence[Sample]], size: int, normalisation: Normalisation | None = None
+    ) -> Iterator[Tensor]:
         for regions in self.regions(batches):
             if isinstance(regions, StoredRegions):
-                yield render_batch(regions.data, regions.table, self._modality, size)
+                yield render_batch(regions.data, regions.table, self._modality, size, normalisation)
             else:
                 yield self._render(regions, size)
 
@@ -284,7 +289,9 @@ class JointDeviceFields(DeviceFields):
         super().__init__(fields, parts[0].device)
         self._parts, self._columns = parts, columns
 
-    def images(self, batches: Iterable[Sequence[Sample]], size: int) -> Iterator[Tensor]:
+    def images(
+        self, batches: Iterable[Sequence[Sample]], size: int, normalisation: Normalisation | None = None
+    ) -> Iterator[Tensor]:
         ends = list(itertools.accumulate(self._columns))
         slices = [slice(end - width, end) for end, width in zip(ends, self._columns, strict=True)]
 

@@ -67,6 +67,7 @@ def resized(plane, row_bytes, height, width, flip, mirrored, rows, columns, TAPS
 def render_images(
     data,
     table,
+    normalisation,
     out,
     regions,
     images,
@@ -75,6 +76,7 @@ def render_images(
     STACK: tl.constexpr,
     CHANNELS: tl.constexpr,
     FLOW: tl.constexpr,
+    REVERSED: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """`stp.sampling.crops.render` of each image's fields; a program makes BLOCK pixels of an image in all channels.
@@ -83,7 +85,8 @@ def render_images(
         data: uint8, the stored fields.
         table: int64, one after another: the NUMBERS of each region; each image's region; the STACK fields of each
             image, counted within its region.
-        out: float32 or bfloat16 (images, SIZE, SIZE, STACK * CHANNELS).
+        normalisation: float32 (2, CHANNELS), the mean and standard deviation of a field's channels, or None.
+        out: float32 or bfloat16 (images, SIZE, SIZE, STACK * CHANNELS), a field's channels last to first if REVERSED.
     """
     blocks: tl.constexpr = (SIZE * SIZE + BLOCK - 1) // BLOCK
     image = tl.program_id(0) // blocks
@@ -106,4 +109,7 @@ def render_images(
             value = resized(
                 field + c * channel_bytes, row_bytes, height, width, flip, flip & (FLOW and c == 0), rows, columns, TAPS
             )
-            tl.store(target + i * CHANNELS + c, value, mask=lanes < SIZE * SIZE)
+            if normalisation is not None:
+                value = (value - tl.load(normalisation + c)) / tl.load(normalisation + CHANNELS + c)
+            place = CHANNELS - 1 - c if REVERSED else c
+            tl.store(target + i * CHANNELS + place, value, mask=lanes < SIZE * SIZE)

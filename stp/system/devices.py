@@ -105,9 +105,14 @@ def channels_last(network: nn.Module) -> None:
             tensor.data = tensor.data.to(memory_format=torch.channels_last)
 
 
+def in_bfloat16(device: torch.device, precision: str) -> bool:
+    """True if `precision` says bfloat16; `auto` means bfloat16 on GPUs, where it is faster."""
+    return precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
+
+
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """A context that computes in bfloat16 if `precision` says so; `auto` means bfloat16 on GPUs, where it is faster."""
-    if precision == "bfloat16" or (precision == "auto" and device.type == "cuda"):
+    """A context that computes in bfloat16 if `precision` says so (`in_bfloat16`)."""
+    if in_bfloat16(device, precision):
         return torch.autocast(device.type, torch.bfloat16)
     return nullcontext()
 

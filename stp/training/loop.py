@@ -28,7 +28,7 @@ from stp.errors import UserError
 from stp.models.segment_network import SegmentNetwork
 from stp.sampling.loading import DeviceFields, open_fields, step_bytes
 from stp.sampling.samples import Drawing, Sampler, class_weights, draw_epoch
-from stp.system.devices import Compute, autocast, channels_last, configure, full_memory_named
+from stp.system.devices import Compute, autocast, channels_last, configure, full_memory_named, in_bfloat16
 from stp.system.machine import builds_c
 from stp.system.progress import progress
 from stp.system.signals import Stopped
@@ -157,7 +157,9 @@ class Training:
         number = math.ceil(len(clips) / drawing.batch_videos)
         epoch = draw_epoch(drawing, source.fields, clips, self.run.classes, self.rng)
         taken, left = itertools.tee(itertools.islice(epoch, self.tally.batches, None))
-        made = training_images(self.plan.sampler, self.plan.options.input_size, source, taken)
+        options = self.plan.options
+        normalisation = self.network.normalisation if in_bfloat16(self.device, options.precision) else None
+        made = training_images(self.plan.sampler, options.input_size, source, taken, normalisation)
         following = next(made, None)
         for batch in left:
             assert following is not None

@@ -17,7 +17,7 @@ from stp.errors import UserError
 from stp.models.segment_network import SegmentNetwork
 from stp.sampling.loading import DeviceFields, open_fields
 from stp.sampling.samples import Sample, Sampler, ScoredSegments, scored_segments
-from stp.system.devices import Compute, autocast, channels_last
+from stp.system.devices import Compute, autocast, channels_last, in_bfloat16
 from stp.system.progress import progress
 from stp.training.run import NetworkOptions
 
@@ -82,7 +82,8 @@ class Scorer:
         """Features of the views' images: float32 (images, D), in pieces of any length."""
         on_gpu = source.device.type == "cuda"
         batches = pack(views, IMAGES_AT_ONCE_ON_GPU) if on_gpu else divide(views, IMAGES_AT_ONCE)
-        for images in source.images(batches, self.options.input_size):
+        normalisation = self.network.normalisation if in_bfloat16(source.device, self.options.precision) else None
+        for images in source.images(batches, self.options.input_size, normalisation):
             with autocast(source.device, self.options.precision):
                 features = self.network.backbone(images.contiguous(memory_format=torch.channels_last)).float()
             yield features  # outside, or whoever takes them would compute in that precision, too

@@ -49,6 +49,7 @@ def test_only_flow_loses_its_mean_and_only_if_that_is_wanted() -> None:
         images = torch.randint(60, 180, (1, 1, 1, 3 if run_input == "rgb" else 20, 32, 32)).float()
         same = torch.allclose(network(images), network(images + 20), atol=1e-6)
         assert same == subtracted, (run_input, options)
+        assert (network.normalisation is None) == subtracted  # it needs values of 0..255
 
 
 def test_a_flow_sample_is_a_stack_of_10_consecutive_fields() -> None:

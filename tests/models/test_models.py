@@ -165,6 +165,21 @@ def shaken(network: nn.Module) -> nn.Module:
     return network
 
 
+@pytest.mark.parametrize("is_flow", [False, True])
+@pytest.mark.parametrize("name", ["bninception", "convnet"])
+def test_images_normalised_before_give_the_same_bits(name: str, is_flow: bool) -> None:
+    """In bfloat16 the first convolution rounds its input, as whoever made the images has done before."""
+    torch.manual_seed(0)
+    backbone = build_backbone(name, 4 if is_flow else 3, is_flow, width=0.125).eval()
+    images = 255 * torch.rand(2, 4 if is_flow else 3, 64, 64)
+    mean, std, bgr = backbone.normalisation
+    assert bgr == (name == "bninception" and not is_flow)
+    normalised = (images - mean.view(-1, 1, 1)) / std.view(-1, 1, 1)
+    normalised = normalised.flip(1) if bgr else normalised
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(backbone(normalised.bfloat16()), backbone(images))
+
+
 @pytest.mark.parametrize("name", ["bninception", "test_resnet", "test_vit"])
 def test_micro_batches_give_the_gradients_and_statistics_of_the_whole_batch(name: str) -> None:
     def trained(most: int) -> dict[str, torch.Tensor]:

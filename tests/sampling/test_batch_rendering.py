@@ -9,16 +9,22 @@ import pytest
 import torch
 from torch import Tensor
 
+from stp.config import Views
+from stp.data.index import Clip
 from stp.data.joint import JointFields
 from stp.data.modalities import MODALITIES
 from stp.data.shards import ClipFields, write_shard
 from stp.sampling import batch_rendering
-from stp.sampling.batch_rendering import ImageTable, Region, render_batch, taps
+from stp.sampling.batch_rendering import ImageTable, Normalisation, Region, render_batch, taps
 from stp.sampling.crops import Crop
 from stp.sampling.loading import JointDeviceFields, MappedFields, ResidentFields, StreamedFields
 from stp.sampling.samples import Sample
+from stp.system.devices import Compute
+from stp.training.loop import Training
+from stp.training.scoring import Scorer, score
 from tests.kernels import compiled_size, in_interpreter, mend_interpreter, not_in_interpreter, on_gpu, run_interpreted
 from tests.plain import cut
+from tests.runs import make_run, plan_of
 
 CPU = torch.device("cpu")
 LENGTHS = {"a": 9, "b": 4}
@@ -106,6 +112,23 @@ def check_joint(folder: Path, device: torch.device, tolerance: float) -> None:
     assert_equal_to_render(images, torch.cat(expected, 1), tolerance)
 
 
+def check_normalised(folder: Path, device: torch.device, tolerance: float) -> None:
+    """With a normalisation, images are bfloat16, rounded once; `tolerance` is relative."""
+    flow = Normalisation(torch.tensor([128.0]), torch.tensor([3.0]), False)
+    rgb = Normalisation(torch.tensor([128.0, 117.0, 104.0]), torch.tensor([1.0, 60.0, 70.0]), True)
+    for modality, normalisation, stack in (("of", flow, 2), ("rgb", rgb, 1)):
+        fields, (samples, *_) = write(folder / f"{modality}.h5", modality), batches_of(CROPS[1:3], 1, stack)
+        source = ResidentFields(fields, list(LENGTHS), device)
+        there = Normalisation(normalisation.mean.to(device), normalisation.std.to(device), normalisation.bgr)
+        (images,) = source.images([samples], 20, there)
+        mean, std = (values.view(-1, 1, 1) for values in normalisation[:2])
+        expected = (plain(fields, samples, 20) - mean) / std
+        expected = expected.flip(1) if normalisation.bgr else expected
+        assert images.dtype == torch.bfloat16
+        assert images.is_contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(images.cpu().float(), expected, rtol=tolerance, atol=1e-3)
+
+
 def check_far_bytes(data: Tensor, tolerance: float) -> None:
     """Fields may lie beyond 2 ** 31 bytes, from where their region begins, too: `data` is larger than that twice."""
     field, beyond = 2 * HEIGHT * WIDTH, 2**31 // (2 * HEIGHT * WIDTH) + 1
@@ -154,10 +177,18 @@ def test_a_cpu_renders_without_triton(tmp_path: Path) -> None:
 @not_in_interpreter
 @pytest.mark.parametrize("capability", [80, 90])
 @pytest.mark.parametrize(
-    ("modality", "stack", "longest", "most"),
-    [("of", 5, 256, 72), ("rgb", 1, 256, 72), ("of", 5, 500, 72), ("rgb", 16, 900, 72), ("of", 5, 9000, 72)],
+    ("modality", "stack", "longest", "normalised"),
+    [
+        ("of", 5, 256, False),
+        ("of", 5, 256, True),
+        ("rgb", 1, 256, False),
+        ("rgb", 1, 256, True),
+        ("of", 5, 500, False),
+        ("rgb", 16, 900, False),
+        ("of", 5, 9000, False),
+    ],
 )
-def test_kernel_compiles(modality: str, stack: int, longest: int, most: int, capability: int) -> None:
+def test_kernel_compiles(modality: str, stack: int, longest: int, normalised: bool, capability: int) -> None:
     pytest.importorskip("triton")
     from stp.sampling.render_kernels import render_images
 
@@ -167,13 +198,18 @@ def test_kernel_compiles(modality: str, stack: int, longest: int, most: int, cap
         "STACK": stack,
         "CHANNELS": MODALITIES[modality].channels,
         "FLOW": MODALITIES[modality].is_flow,
+        "REVERSED": normalised and modality == "rgb",
         "BLOCK": batch_rendering.BLOCK,
     }
-    types = {"data": "*u8", "table": "*i64", "out": "*fp32"}
+    types = {"data": "*u8", "table": "*i64", "out": "*bf16" if normalised else "*fp32"}
+    if normalised:
+        types["normalisation"] = "*fp32"
+    else:
+        constants["normalisation"] = None
     options = {"num_warps": batch_rendering.WARPS, "enable_fp_fusion": False}
     registers, stack_bytes = compiled_size(render_images, types, constants, capability, options)
-    assert registers <= most  # seven programs of 128 threads on a multiprocessor
-    assert stack_bytes == 0
+    assert registers <= 72  # seven programs of 128 threads on a multiprocessor
+    assert stack_bytes <= 8
 
 
 # ------------------------------------------------------------------------------------------------ in the interpreter
@@ -192,7 +228,13 @@ def interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
 @in_interpreter
 @pytest.mark.parametrize(
     ("modality", "stack", "size", "crops"),
-    [("of", 2, 20, CROPS[1:5]), ("rgb", 1, 20, CROPS[:4]), ("of", 1, 18, CROPS[5:]), ("rgb", 1, 9, CROPS[4:6])],
+    [
+        ("of", 2, 20, CROPS[1:5]),
+        ("rgb", 1, 20, CROPS[:4]),
+        ("of", 1, 18, CROPS[5:]),
+        ("of", 1, 9, CROPS[2:4]),
+        ("rgb", 1, 12, CROPS[4:5]),
+    ],
 )
 def test_interpreted_images_are_those_of_render(
     tmp_path: Path, interpreter: None, modality: str, stack: int, size: int, crops: list[Crop]
@@ -208,6 +250,30 @@ def test_interpreted_images_of_fields_of_several_sizes(tmp_path: Path, interpret
 @in_interpreter
 def test_interpreted_images_of_several_modalities(tmp_path: Path, interpreter: None) -> None:
     check_joint(tmp_path, CPU, 1e-4)
+
+
+@in_interpreter
+def test_interpreted_images_are_normalised(tmp_path: Path, interpreter: None) -> None:
+    check_normalised(tmp_path, CPU, 2**-7)  # the interpreter does not round to bfloat16, but cuts off
+
+
+@in_interpreter
+def test_interpreted_training_and_scoring_take_normalised_images(tmp_path: Path, interpreter: None) -> None:
+    """In bfloat16, the network sees images that have gone through its normalisation."""
+    options = {"backbone": "convnet", "weights": "none", "width": 0.25, "input_size": 16, "batch_videos": 2}
+    run = make_run("rgb/baseline/fold1/seed0", ("a", "b"), **options, precision="bfloat16", partial_bn=False)
+    fields, clips = write(tmp_path / "0.h5", "rgb"), [Clip(name, "", name) for name in LENGTHS]
+    compute = Compute(CPU, "always")
+    training = Training(plan_of(run), compute)
+    seen: list[Tensor] = []
+    training.network.backbone.network.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    list(training.steps(ResidentFields(fields, list(LENGTHS), CPU), clips))
+    scorer = Scorer(training.network, run.options, plan_of(run).sampler)
+    score(scorer, "", fields, list(LENGTHS), Views(1, 1), compute)
+    assert len(seen) > 1
+    for images in seen:
+        assert images.dtype == torch.bfloat16
+        assert images.abs().max() <= 2  # (0 - 128) / 64
 
 
 @in_interpreter
@@ -233,6 +299,22 @@ def test_gpu_images_of_fields_of_several_sizes(tmp_path: Path) -> None:
 @on_gpu
 def test_gpu_images_of_several_modalities(tmp_path: Path) -> None:
     check_joint(tmp_path, torch.device("cuda", 0), 1e-3)
+
+
+@on_gpu
+def test_gpu_images_are_normalised(tmp_path: Path) -> None:
+    check_normalised(tmp_path, torch.device("cuda", 0), 2**-8)  # half a step of bfloat16
+
+
+@on_gpu
+def test_gpu_images_are_rounded_as_torch_rounds(tmp_path: Path) -> None:
+    """Where rounding after the normalisation is all that differs, the bits are those of a cast."""
+    device = torch.device("cuda", 0)
+    fields, (samples, *_) = write(tmp_path / "0.h5", "of"), batches_of(CROPS, 2, 5)
+    source = ResidentFields(fields, list(LENGTHS), device)
+    normalisation = Normalisation(torch.full((1,), 128.0, device=device), torch.ones(1, device=device), False)
+    (plain_images,), (images,) = source.images([samples], 20), source.images([samples], 20, normalisation)
+    assert torch.equal(images, (plain_images - 128).bfloat16())
 
 
 @on_gpu
