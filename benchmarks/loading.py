@@ -116,7 +116,9 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rows = measure_loading(arguments.videos, device)
     remarks = f"{arguments.threads} threads, device {device.type} ({gpu()}); load average before the run {busy:.1f}."
-    record("Making training batches", rows, remarks, keep=arguments.keep)
+    record(
+        "Making training batches" + (" on a GPU" if device.type == "cuda" else ""), rows, remarks, keep=arguments.keep
+    )
 
 
 if __name__ == "__main__":

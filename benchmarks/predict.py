@@ -97,7 +97,12 @@ def main() -> None:
     if device.type != "cuda":
         rows.append("Not run on a GPU.")
     remarks = f"On {device}, {threads} threads, TV-L1 by {resolve_backend(arguments.backend)}; "
-    record("Prediction of videos", rows, f"{remarks}load average before the run {busy:.1f}.", arguments.keep)
+    record(
+        "Prediction of videos" + (" on a GPU" if device.type == "cuda" else ""),
+        rows,
+        f"{remarks}load average before the run {busy:.1f}.",
+        arguments.keep,
+    )
 
 
 if __name__ == "__main__":

@@ -256,7 +256,7 @@ def main() -> None:
     if device.type != "cuda":
         rows.append("- Not run on a GPU.")
     record(
-        "Training and scoring",
+        f"Training and scoring on a GPU: {what}{compiled}" if device.type == "cuda" else "Training and scoring",
         rows,
         f"{arguments.videos} videos x {per_video} images a step on {device}{compiled}, "
         f"{arguments.steps} steps a turn, medians of {arguments.turns} turns; load average before the run {busy:.1f}.",

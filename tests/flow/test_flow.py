@@ -298,7 +298,9 @@ def test_absent_backend() -> None:
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.skipif("opencv-cuda" not in available_backends("opencv-cuda"), reason="no OpenCV with CUDA and a device")
+@pytest.mark.gpu
+@pytest.mark.opencv_cuda
+@pytest.mark.skipif("opencv-cuda" not in available_backends("opencv-cuda"), reason="this OpenCV has no CUDA")
 def test_agrees_with_opencv_cuda() -> None:
     previous, following, _ = moving_texture(180, 200, seed=2)
     flow = tvl1(previous, following, parameters=CUDA)

@@ -27,7 +27,6 @@ from tests.flow.test_flow import assert_agree, grey_pairs, moving_texture
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 in_interpreter = pytest.mark.skipif(not INTERPRETED, reason="is run by test_kernels_in_the_interpreter")
-on_gpu = pytest.mark.skipif(INTERPRETED or not triton_available(), reason="no CUDA device that triton supports")
 both_semantics = pytest.mark.parametrize("semantics", SEMANTICS)
 
 
@@ -408,7 +407,7 @@ def test_interpreted_list_of_remaining_pairs(small_tiles: None) -> None:
 # ------------------------------------------------------------------------------------------------ triton on a device
 
 
-@on_gpu
+@pytest.mark.gpu
 @both_semantics
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (15, 15), (16, 17), (97, 353), (300, 18), (256, 340)])
 def test_gpu_equals_torch_at_any_size(height: int, width: int, semantics: str) -> None:
@@ -418,7 +417,7 @@ def test_gpu_equals_torch_at_any_size(height: int, width: int, semantics: str) -
     assert np.linalg.norm(difference, axis=1).mean() < 2e-3
 
 
-@on_gpu
+@pytest.mark.gpu
 @both_semantics
 def test_gpu_agrees_with_numba_on_real_clips(real_data: Path, semantics: str) -> None:
     videos = [real_data / "testvideos" / f"v_{name}_g01_c01.avi" for name in ("IceDancing", "Bowling")]
@@ -430,7 +429,7 @@ def test_gpu_agrees_with_numba_on_real_clips(real_data: Path, semantics: str) ->
     assert_agree(tvl1_triton(previous, following, parameters), expected)
 
 
-@on_gpu
+@pytest.mark.gpu
 @both_semantics
 def test_gpu_result_is_bit_equal_for_any_batch(semantics: str, monkeypatch: pytest.MonkeyPatch) -> None:
     previous, following = textures(120, 200, 7)
@@ -446,7 +445,7 @@ def test_gpu_result_is_bit_equal_for_any_batch(semantics: str, monkeypatch: pyte
     np.testing.assert_array_equal(solve(previous, following), flow)
 
 
-@on_gpu
+@pytest.mark.gpu
 @both_semantics
 def test_gpu_graphs_equal_plain_launches(semantics: str) -> None:
     frames = [torch.from_numpy(frames).pin_memory() for frames in textures(70, 100, 3)]
