@@ -5,7 +5,7 @@ CORES ?= all
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: table1 report test campaign test-slurm check format format-check lint types bench config-docs docs pictures lock audit
+.PHONY: table1 report test test-gpu campaign test-slurm check format format-check lint types bench bench-gpu config-docs docs pictures lock audit
 
 table1: $(VENV)/installed
 	snakemake --cores $(CORES) results/table1.csv
@@ -20,6 +20,9 @@ pictures: report  # of README and docs
 
 test: $(VENV)/installed
 	python -m tests.in_two_processes
+
+test-gpu: $(VENV)/installed  # needs an NVIDIA GPU; status 77 where there is none
+	python -m tests.on_gpu
 
 campaign: $(VENV)/installed  # up to 40 minutes; keeps its table in benchmarks/RESULTS.md
 	python -m tests.campaign.run --keep
@@ -50,6 +53,17 @@ bench: $(VENV)/installed  # keeps its figures in benchmarks/RESULTS.md; the mach
 	python benchmarks/flow.py
 	python benchmarks/loading.py
 	python benchmarks/training.py --videos 2
+
+bench-gpu: $(VENV)/installed  # on an NVIDIA GPU, 15 minutes; keeps its figures in benchmarks/RESULTS.md
+	python benchmarks/ceilings.py
+	python benchmarks/flow.py --gpu-only --turns 3 --pairs 10 --gpu-copies 20 --streams 4 8
+	python benchmarks/training.py --turns 3 --clips 911 --steps 29
+	python benchmarks/training.py --turns 3 --clips 911 --steps 29 --compile
+	python benchmarks/training.py --turns 3 --compile --input rgb
+	python benchmarks/training.py --turns 3 --compile --variant baseline
+	python benchmarks/training.py --turns 3 --compile --variant 4-level
+	python benchmarks/loading.py
+	python benchmarks/predict.py --backend triton
 
 config-docs: $(VENV)/installed  # config/README.md from the schema
 	python docs/config_keys.py > config/README.md

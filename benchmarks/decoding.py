@@ -7,7 +7,6 @@ at. "frames" also makes a BGR image of each. Both sides take turns in one proces
 medians and keeps it in benchmarks/RESULTS.md.
 """
 
-import argparse
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from statistics import median
 
 import cv2
 import numpy as np
-from record import record
+from record import benchmark_parser, record
 
 from stp.video.decoding import decode, examine_video
 from stp.video.sources import find_sources
@@ -94,12 +93,11 @@ def measure(videos: Sequence[Path]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__)
     parser.add_argument("videos", nargs="+", type=Path)
-    parser.add_argument("--no-record", action="store_true", help="only print")
     arguments = parser.parse_args()
     videos = [source.path for source in find_sources(arguments.videos)]
-    record("Decoding", measure(videos), "Processor time.", keep=not arguments.no_record)
+    record("Decoding", measure(videos), "Processor time.", keep=arguments.keep)
 
 
 if __name__ == "__main__":

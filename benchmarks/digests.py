@@ -7,7 +7,6 @@ A job reads each clip's bytes once more than it needs. The shares are of the dem
 two thirds of the clips, and scoring one third.
 """
 
-import argparse
 import hashlib
 import time
 import zlib
@@ -17,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from record import record
+from record import benchmark_parser, record
 
 from stp.data.shards import ClipFields, write_shard
 
@@ -45,8 +44,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 def main() -> None:
     """Measure, print and keep."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dry", action="store_true")
+    parser = benchmark_parser(__doc__)
     arguments = parser.parse_args()
     block = np.random.default_rng(0).integers(0, 256, 1 << 26, dtype=np.uint8)
     rows = ["| digest | GB/s |", "|:--|--:|"]
@@ -68,7 +66,7 @@ def main() -> None:
     size = CLIPS * int(np.prod(SHAPE))
     rows += ["", f"All {CLIPS} clips of the demo's frames ({size / 2**20:.0f} MiB) are verified in {whole:.2f} s:"]
     rows += [f"{100 * whole * 2 / 3 / TRAINING:.1f} % of a training, {100 * whole / 3 / SCORING:.1f} % of a scoring."]
-    record("Digests of stored clips", rows, "One thread, the files in the page cache.", keep=not arguments.dry)
+    record("Digests of stored clips", rows, "One thread, the files in the page cache.", keep=arguments.keep)
 
 
 if __name__ == "__main__":

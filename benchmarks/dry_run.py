@@ -6,7 +6,6 @@ Times `snakemake --dry-run` of the whole workflow on a folder of that many (empt
 the median of five calls is kept in benchmarks/RESULTS.md.
 """
 
-import argparse
 import statistics
 import subprocess
 import sys
@@ -14,16 +13,17 @@ import tempfile
 import time
 from pathlib import Path
 
-from record import record
+from record import benchmark_parser, record
 
 ROOT = Path(__file__).resolve().parents[1]
 CLASSES, SHARDS, CALLS = 51, 64, 5
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__)
     parser.add_argument("--clips", type=int, default=6766)
-    clips = parser.parse_args().clips
+    arguments = parser.parse_args()
+    clips = arguments.clips
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for number in range(clips):
@@ -39,7 +39,7 @@ def main() -> None:
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             seconds.append(time.perf_counter() - began)
     row = f"{clips} clips, {SHARDS} shards: {statistics.median(seconds):.2f} s (of {CALLS}: {min(seconds):.2f} to "
-    record("Dry run", [row + f"{max(seconds):.2f} s)"])
+    record("Dry run", [row + f"{max(seconds):.2f} s)"], keep=arguments.keep)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ Writes shards as `stp flow --warped` does, with 1 thread and with all cores, aft
 table and appends it to benchmarks/RESULTS.md.
 """
 
-import argparse
 import os
 import time
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
-from record import record
+from record import benchmark_parser, record
 
 from stp.extraction.engine import FlowSummary, WriteChunk, write_flow
 from stp.extraction.pairs import FlowSettings
@@ -78,14 +77,19 @@ def measure_extraction(videos: Sequence[Path], backend: str = "auto", detector: 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__)
     parser.add_argument("videos", nargs="*", type=Path, help="videos; a synthetic one without")
     parser.add_argument("--backend", default="auto")
     parser.add_argument("--detector", default="orb", choices=["orb", "sift"])
     arguments = parser.parse_args()
     busy = os.getloadavg()[0]  # processes that others run
     rows = measure_extraction(arguments.videos, arguments.backend, arguments.detector)
-    record("Extraction as a whole", rows, f"Frames of {WIDTH}x{HEIGHT}; load average before the run {busy:.1f}.")
+    record(
+        "Extraction as a whole",
+        rows,
+        f"Frames of {WIDTH}x{HEIGHT}; load average before the run {busy:.1f}.",
+        arguments.keep,
+    )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
     python benchmarks/flow.py                     # a synthetic texture
     python benchmarks/flow.py a.avi b.avi         # consecutive frames of videos, resized to 340x256 grey
+    python benchmarks/flow.py --gpu-only --gpu-copies 20 --streams 4 8 a.avi   # a minute on a GPU
 
 Prints tables and appends them to benchmarks/RESULTS.md. The contestants take turns, and medians over the turns are
 compared, so that a ratio suffers little from whatever else the machine does. OpenCV's CPU TV-L1 runs in processes where
@@ -9,7 +10,6 @@ several cores work, since it is not thread-safe; numba's in threads. GPU backend
 a data set would give them; OpenCV's on the best of several numbers of streams. The last table is that of extraction.py.
 """
 
-import argparse
 import os
 import time
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from extraction import BOUND, measure_extraction
-from record import record
+from record import benchmark_parser, record
 
 from stp.flow import TVL1Parameters, available_backends, quantise, tvl1
 from stp.flow.opencv_engines import opencv_threads, tvl1_opencv_cuda
@@ -30,7 +30,6 @@ from stp.warped import Alignment, align, detect_keypoints, flow_to_aligned
 
 WIDTH, HEIGHT = 340, 256
 CPU, CUDA = TVL1Parameters(), TVL1Parameters(semantics="opencv-cuda")
-STREAMS = (1, 2, 4, 8, 16)  # of OpenCV's CUDA implementation
 
 Contestants = dict[str, Callable[[], object]]
 
@@ -157,7 +156,7 @@ def cpu_rows(clips: list[np.ndarray], turns: int) -> list[str]:
     ]
 
 
-def gpu_rows(clips: list[np.ndarray], turns: int, copies: int) -> list[str]:
+def gpu_rows(clips: list[np.ndarray], turns: int, copies: int, numbers_of_streams: list[int]) -> list[str]:
     """The GPU's backends, if there is a GPU."""
     present = set(available_backends("opencv-cpu")) | set(available_backends("opencv-cuda"))
     absent = {"triton", "opencv-cuda"} - present
@@ -173,7 +172,7 @@ def gpu_rows(clips: list[np.ndarray], turns: int, copies: int) -> list[str]:
         contestants["triton, opencv-cuda semantics"] = lambda: tvl1(first, second, "triton", parameters=CUDA)
         rows.append(f"- triton and numba: {agreement(tvl1(previous, following, 'triton'), tvl1(previous, following))}.")
     if "opencv-cuda" in present:
-        for streams in STREAMS:
+        for streams in numbers_of_streams:
             contestants[f"OpenCV CUDA, {streams} streams"] = partial(tvl1_opencv_cuda, first, second, CUDA, streams)
         oracle = tvl1(previous, following, "opencv-cuda", parameters=CUDA)
         for backend in sorted({"numba", "triton"} & present):
@@ -189,29 +188,34 @@ def gpu_rows(clips: list[np.ndarray], turns: int, copies: int) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__)
     parser.add_argument("videos", nargs="*", help="videos to take consecutive frames from; a synthetic texture without")
     parser.add_argument("--pairs", type=int, default=5, help="pairs of frames from each video")
     parser.add_argument("--turns", type=int, default=5, help="measurements, of which the median counts")
     parser.add_argument("--gpu-copies", type=int, default=100, help="how often GPU backends get the pairs in one call")
+    parser.add_argument("--gpu-only", action="store_true", help="leave out the CPU's backends and extraction")
+    parser.add_argument(
+        "--streams",
+        type=int,
+        nargs="+",
+        default=[1, 2, 4, 8, 16],
+        help="of OpenCV CUDA, the best of which counts",
+    )
     arguments = parser.parse_args()
     clips = [read_clip(video, arguments.pairs + 1) for video in arguments.videos]
     source = ", ".join(Path(video).stem for video in arguments.videos) or "synthetic texture"
     busy = os.getloadavg()[0]  # processes that others run: they take from the figures of several cores above all
     clips = clips or [synthetic_clip(arguments.pairs + 1)]
-    rows = cpu_rows(clips, arguments.turns)
-    rows += gpu_rows(clips, arguments.turns, arguments.gpu_copies)
-    rows += [
-        "",
-        "Extraction as a whole: decoding, flow, warped flow, quantising, writing.",
-        "",
-    ]
-    rows += measure_extraction([Path(video) for video in arguments.videos])
+    rows = [] if arguments.gpu_only else cpu_rows(clips, arguments.turns)
+    rows += gpu_rows(clips, arguments.turns, arguments.gpu_copies, arguments.streams)
+    if not arguments.gpu_only:
+        rows += ["", "Extraction as a whole: decoding, flow, warped flow, quantising, writing.", ""]
+        rows += measure_extraction([Path(video) for video in arguments.videos])
     remarks = (
         f"{sum(len(clip) - 1 for clip in clips)} pairs of {WIDTH}x{HEIGHT} from {source}; medians of "
         f"{arguments.turns} turns; load average before the run {busy:.1f}."
     )
-    record("TV-L1 flow", rows, remarks)
+    record("TV-L1 flow on a GPU" if arguments.gpu_only else "TV-L1 flow", rows, remarks, arguments.keep)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ cropped bytes that a device is given; "made" are finished images on the device. 
 benchmarks/RESULTS.md.
 """
 
-import argparse
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from extraction import BOUND, HEIGHT, WIDTH, write_synthetic_video
-from record import gpu, record
+from record import benchmark_parser, gpu, record
 
 from stp.config import StorageFormat
 from stp.data.index import Clip
@@ -107,10 +106,9 @@ def measure_loading(videos: list[Path], device: torch.device) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__)
     parser.add_argument("videos", nargs="*", type=Path, help="videos; a synthetic one without")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--dry", action="store_true", help="print only")
     arguments = parser.parse_args()
     busy = os.getloadavg()[0]  # processes that others run
     keep_freed_memory()
@@ -118,7 +116,9 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rows = measure_loading(arguments.videos, device)
     remarks = f"{arguments.threads} threads, device {device.type} ({gpu()}); load average before the run {busy:.1f}."
-    record("Making training batches", rows, remarks, keep=not arguments.dry)
+    record(
+        "Making training batches" + (" on a GPU" if device.type == "cuda" else ""), rows, remarks, keep=arguments.keep
+    )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ weights. (a) steps from stored clips; (b) the same steps on random images that a
 Contestants take turns; medians count. Prints a table and keeps it in benchmarks/RESULTS.md.
 """
 
-import argparse
 import os
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from record import record
+from record import benchmark_parser, record
 from training import CLASSES, FIELDS, HEIGHT, WIDTH, engine_steps, resident_steps, take_turns
 
 from stp import methods
@@ -100,12 +99,11 @@ def measure(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__)
     parser.add_argument("--videos", type=int, default=32, help="clips of a mini-batch")
     parser.add_argument("--turns", type=int, default=5, help="measurements, of which the median counts")
     parser.add_argument("--only", nargs="*", default=[], help="methods to measure; all without")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--dry", action="store_true", help="print only")
     arguments = parser.parse_args()
     device, busy = select_device(arguments.device), os.getloadavg()[0]
     configure(device)
@@ -125,7 +123,7 @@ def main() -> None:
             cells = measure(plan, fields, clips, arguments.turns, device)
             rows.append(f"| {' | '.join([method, run_input, *cells])} |")
     remarks = f"Mini-batches of {arguments.videos}, device {device.type}; load average before the run {busy:.1f}."
-    record("Steps of the compared networks", rows, remarks, keep=not arguments.dry)
+    record("Steps of the compared networks", rows, remarks, keep=arguments.keep)
 
 
 if __name__ == "__main__":

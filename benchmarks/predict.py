@@ -8,7 +8,6 @@ BN-Inception on 340x256. The time of decoding and flow is also given by itself. 
 benchmarks/RESULTS.md.
 """
 
-import argparse
 import os
 import time
 from pathlib import Path
@@ -16,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 from extraction import write_synthetic_video
-from record import record
+from record import benchmark_parser, record
 
 from stp.config import Fusion, Views
 from stp.data.index import Clip
@@ -65,7 +64,7 @@ def seconds_of_fields(ensemble: Ensemble, video: Path, threads: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__)
     parser.add_argument("videos", nargs="*", type=Path, help="videos; a synthetic one without")
     parser.add_argument("--segments", type=int, default=25)
     parser.add_argument("--crops", type=int, default=10)
@@ -98,7 +97,12 @@ def main() -> None:
     if device.type != "cuda":
         rows.append("Not run on a GPU.")
     remarks = f"On {device}, {threads} threads, TV-L1 by {resolve_backend(arguments.backend)}; "
-    record("Prediction of videos", rows, f"{remarks}load average before the run {busy:.1f}.")
+    record(
+        "Prediction of videos" + (" on a GPU" if device.type == "cuda" else ""),
+        rows,
+        f"{remarks}load average before the run {busy:.1f}.",
+        arguments.keep,
+    )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ RESULTS.md has two parts: Current, with one section of each kind of measurement,
 later ones have replaced, oldest first. The kind is the part of a section's heading before its first comma.
 """
 
+import argparse
 import os
 import platform
 import re
@@ -32,11 +33,19 @@ def gpu() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
 
 
-def record(title: str, rows: list[str], remarks: str = "", keep: bool = True) -> None:
-    """Print a section with these rows and make it the current one of its kind in RESULTS.md.
+def benchmark_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser of command lines with the options that all benchmarks have: where figures are kept, if anywhere."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keep", type=Path, default=RESULTS, metavar="FILE", help="keep the figures in another file")
+    parser.add_argument("--dry", action="store_const", const=None, dest="keep", help="only print them")
+    return parser
 
-    `title` is "KIND" or "KIND, what is special about this run". `keep=False` only prints, for figures of a machine that
-    is busy with other work.
+
+def record(title: str, rows: list[str], remarks: str = "", keep: Path | None = RESULTS) -> None:
+    """Print a section with these rows and make it the current one of its kind in the file `keep`, unless None.
+
+    `title` is "KIND" or "KIND, what is special about this run". Figures of a machine that is busy with other work
+    should only be printed.
     """
     known = ", ".join(f"{name} {number}" for name, number in versions().items())
     lines = [
@@ -50,9 +59,9 @@ def record(title: str, rows: list[str], remarks: str = "", keep: bool = True) ->
     ]
     section = "\n".join(lines)
     print(section)
-    if keep:
-        text = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else EMPTY
-        RESULTS.write_text(with_current(text, section), encoding="utf-8")
+    if keep is not None:
+        text = keep.read_text(encoding="utf-8") if keep.exists() else EMPTY
+        keep.write_text(with_current(text, section), encoding="utf-8")
 
 
 def with_current(text: str, section: str) -> str:

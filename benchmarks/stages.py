@@ -6,11 +6,10 @@ Prints Table 1 of the results folder and, from Snakemake's benchmark files, each
 seconds added up, and the largest job's memory; keeps both in benchmarks/RESULTS.md.
 """
 
-import argparse
 from pathlib import Path
 
 import pandas as pd
-from record import record
+from record import benchmark_parser, record
 
 STAGES = [
     *("demo", "index", "frames", "flow", "splits", "weights", "train", "score", "table1", "comparison", "metrics"),
@@ -34,7 +33,7 @@ def stages(folder: Path) -> pd.DataFrame:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__)
     parser.add_argument("results", type=Path)
     parser.add_argument(
         "--title",
@@ -45,7 +44,7 @@ def main() -> None:
     folder = arguments.results
     table = (folder / "table1.md").read_text(encoding="utf-8").splitlines()[2:]
     rows = [*table, "", stages(folder).to_markdown(index=False)]
-    record(arguments.title or f"Table 1 of {folder.name}", rows, arguments.remarks)
+    record(arguments.title or f"Table 1 of {folder.name}", rows, arguments.remarks, arguments.keep)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
     python benchmarks/training.py                    # on a GPU: BN-Inception, 32 videos x 12 images of 224
     python benchmarks/training.py --videos 2         # on a CPU
+    python benchmarks/training.py --clips 911 --steps 29 --compile   # on a GPU: a turn is an epoch as long as PEV's
 
 (a) this engine, from stored clips; (b) the same network and step on random images on the device; (c) a loop as TSN and
 its descendants write it: JPEG files of single flow planes, worker processes, float32, no channels_last. (a) / (b) says
@@ -9,11 +10,12 @@ what loading costs, (a) / (c) what a user gains. Also clips/s of scoring, beside
 the network. Contestants take turns; medians count. Prints a table and keeps it in benchmarks/RESULTS.md.
 """
 
-import argparse
 import os
 import resource
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,13 +23,14 @@ from tempfile import TemporaryDirectory
 import cv2
 import numpy as np
 import torch
-from record import record
+from record import benchmark_parser, record
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from stp.config import Views
 from stp.data.index import Clip
 from stp.data.joint import InputFields
+from stp.data.modalities import MODALITIES
 from stp.data.run_name import RunName
 from stp.data.shards import ClipFields, write_shard
 from stp.methods import pyramid
@@ -44,18 +47,23 @@ CLASSES = tuple("abcdefg")
 # Of the paper's 45 trainings on PEV: clips of 3 folds' training parts, epochs of three streams, images of the variants.
 IMAGES_OF_TABLE_1 = 911 * 2 * (80 + 320 + 320) * (3 + 3 * 12 + 24)
 FIELDS, HEIGHT, WIDTH = 60, 256, 340
+DISTINCT = 16  # clips
 
 
-def write_clips(path: Path, number: int) -> list[Clip]:
-    """Clips of smooth random flow, as bytes."""
-    rng, clips = np.random.default_rng(0), []
-    with write_shard(path, "of", {"bound": 20}) as shard:
-        for n in range(number):
-            noise = rng.normal(size=(FIELDS, 2, HEIGHT // 8, WIDTH // 8)).astype(np.float32)
-            planes = [cv2.resize(plane, (WIDTH, HEIGHT)) for plane in noise.reshape(-1, HEIGHT // 8, WIDTH // 8)]
-            fields = np.clip(128 + 20 * np.stack(planes), 0, 255).astype(np.uint8)
-            clips.append(Clip(f"clip{n:03}", "", CLASSES[n % len(CLASSES)], frames=FIELDS + 1))
-            shard.write(clips[-1].clip, fields.reshape(FIELDS, 2, HEIGHT, WIDTH))
+def smooth_fields(seed: int, channels: int) -> np.ndarray:
+    """Smooth random fields, uint8 (FIELDS, channels, HEIGHT, WIDTH)."""
+    noise = np.random.default_rng(seed).normal(size=(FIELDS * channels, HEIGHT // 8, WIDTH // 8)).astype(np.float32)
+    planes = np.stack([cv2.resize(plane, (WIDTH, HEIGHT)) for plane in noise])
+    return np.clip(128 + 20 * planes, 0, 255).astype(np.uint8).reshape(FIELDS, channels, HEIGHT, WIDTH)
+
+
+def write_clips(path: Path, modality: str, number: int) -> list[Clip]:
+    """Clips of smooth random fields; only a few are distinct, because their content takes no time in training."""
+    clips = [Clip(f"clip{n:04}", "", CLASSES[n % len(CLASSES)], frames=FIELDS + 1) for n in range(number)]
+    with ThreadPoolExecutor() as pool, write_shard(path, modality, {"bound": 20} if modality == "of" else {}) as shard:
+        distinct = list(pool.map(partial(smooth_fields, channels=MODALITIES[modality].channels), range(DISTINCT)))
+        for n, clip in enumerate(clips):
+            shard.write(clip.clip, distinct[n % DISTINCT])
     return clips
 
 
@@ -64,10 +72,15 @@ class PlaneFiles(Dataset[tuple[torch.Tensor, int]]):
 
     def __init__(self, plan: Plan, folder: Path, clips: list[Clip], fields: ClipFields) -> None:
         self.plan, self.folder, self.clips = plan, folder, clips
-        for clip in clips:
-            for t, field in enumerate(fields[clip.clip]):
-                for axis, plane in zip("xy", field, strict=True):
+        self.axes = "xy" if fields.modality == "of" else "rgb"
+
+        def write(clip: Clip) -> None:
+            for t, field in enumerate(fields[clip.clip][:]):
+                for axis, plane in zip(self.axes, field, strict=True):
                     cv2.imwrite(str(folder / f"{clip.clip}_{axis}_{t:05}.jpg"), plane)
+
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(write, clips))
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -75,15 +88,15 @@ class PlaneFiles(Dataset[tuple[torch.Tensor, int]]):
     def __getitem__(self, number: int) -> tuple[torch.Tensor, int]:
         clip, rng = self.clips[number], np.random.default_rng()
         sampler, size = self.plan.sampler, self.plan.options.input_size
-        crop = training_crop(HEIGHT, WIDTH, self.plan.options.flow.scales, rng)
+        crop = training_crop(HEIGHT, WIDTH, self.plan.options.stream(self.plan.run.name.input).scales, rng)
         planes = []
         for t in sampler.draw(FIELDS, rng).reshape(-1):
-            for axis in "xy":
+            for axis in self.axes:
                 plane = cv2.imread(str(self.folder / f"{clip.clip}_{axis}_{t:05}.jpg"), cv2.IMREAD_GRAYSCALE)
                 assert plane is not None
                 plane = cv2.resize(plane[crop.slices], (size, size))
                 if crop.flip:
-                    plane = cv2.flip(plane, 1) if axis == "y" else 255 - cv2.flip(plane, 1)
+                    plane = 255 - cv2.flip(plane, 1) if axis == "x" else cv2.flip(plane, 1)
                 planes.append(plane)
         images = torch.from_numpy(np.stack(planes)).float()
         return images.reshape(sampler.segments, sampler.subsegments, -1, size, size), CLASSES.index(clip.label)
@@ -153,8 +166,11 @@ def take_turns(contestants: dict[str, Callable[[], object]], turns: int, device:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__)
     parser.add_argument("--videos", type=int, default=32, help="videos of a batch, 12 images each")
+    parser.add_argument("--clips", type=int, help="stored clips; 8 batches of them without")
+    parser.add_argument("--input", choices=["of", "rgb"], default="of")
+    parser.add_argument("--variant", default="3-level", help="of the pyramid: baseline, 2-level, 3-level, ...")
     parser.add_argument("--steps", type=int, default=4, help="steps of a turn")
     parser.add_argument("--turns", type=int, default=5, help="measurements, of which the median counts")
     parser.add_argument("--segments", type=int, default=25, help="of a scored clip")
@@ -166,23 +182,31 @@ def main() -> None:
     configure(device)
     keep_freed_memory()  # as stp train and stp score do
     options = pyramid.PyramidOptions(weights="none", batch_videos=arguments.videos)
-    run = Run(RunName("of", "3-level", 1), "pyramid", CLASSES, options)
+    run = Run(RunName(arguments.input, arguments.variant, 1), "pyramid", CLASSES, options)
     sampler, views = pyramid.sampler(run), Views(arguments.segments, arguments.crops)
     plan, busy = Plan(run, lambda: pyramid.build(run), sampler), os.getloadavg()[0]
     compiled = ", compiled" if arguments.compile else ""
     per_video = sampler.segments * sampler.subsegments
     with TemporaryDirectory() as folder:
-        clips = write_clips(Path(folder) / "0.h5", max(8 * arguments.videos, len(CLASSES)))
+        number = arguments.clips or max(8 * arguments.videos, len(CLASSES))
+        clips = write_clips(Path(folder) / "0.h5", arguments.input, number)
         fields = ClipFields([Path(folder) / "0.h5"])
-        files = PlaneFiles(plan, Path(folder), clips, fields)
+        files = PlaneFiles(plan, Path(folder), clips[: 2 * arguments.videos], fields)
         size = options.input_size
-        shape = (arguments.videos, sampler.segments, sampler.subsegments, 2 * sampler.stack, size, size)
+        shape = (
+            arguments.videos,
+            sampler.segments,
+            sampler.subsegments,
+            MODALITIES[arguments.input].channels * sampler.stack,
+            size,
+            size,
+        )
         images = torch.randint(0, 256, shape, device=device, dtype=torch.uint8).float()
         labels = torch.arange(arguments.videos, device=device) % len(CLASSES)
         engine, resident, lineage = (Training(plan, Compute(device)) for _ in range(3))
         if arguments.compile:
-            engine.network.backbone.compile()
-            resident.network.backbone.compile()
+            engine.network.backbone.compile(dynamic=False)  # as training does
+            resident.network.backbone.compile(dynamic=False)
         steps = {
             "a, this engine, stored clips": engine_steps(engine, fields, clips),
             "b, random images on the device": resident_steps(resident, images, labels),
@@ -211,7 +235,8 @@ def main() -> None:
             device,
         )
     total = arguments.videos * per_video * arguments.steps
-    rows = ["| training step, BN-Inception 224 | images/s | |", "|---|--:|---|"]
+    what = f"{arguments.input.upper()}, {arguments.variant}"
+    rows = [f"| training step, BN-Inception 224, {what} | images/s | |", "|---|--:|---|"]
     notes = ["", f"(a) / (b) = {b / a:.2f}", f"(a) / (c) = {c / a:.2f}"]
     rows += [f"| {name} | {total / s:.1f} | {note} |" for (name, s), note in zip(seconds.items(), notes, strict=True)]
     memory = (
@@ -231,10 +256,11 @@ def main() -> None:
     if device.type != "cuda":
         rows.append("- Not run on a GPU.")
     record(
-        "Training and scoring",
+        f"Training and scoring on a GPU: {what}{compiled}" if device.type == "cuda" else "Training and scoring",
         rows,
         f"{arguments.videos} videos x {per_video} images a step on {device}{compiled}, "
         f"{arguments.steps} steps a turn, medians of {arguments.turns} turns; load average before the run {busy:.1f}.",
+        arguments.keep,
     )
 
 

@@ -7,7 +7,6 @@ Processor time of one thread, after a first run that compiles; decoding is left 
 benchmarks/RESULTS.md.
 """
 
-import argparse
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from extraction import BOUND, HEIGHT, WIDTH, write_synthetic_video
-from record import record
+from record import benchmark_parser, record
 
 from stp.flow import dequantise, quantise
 from stp.flow.opencv_engines import opencv_threads
@@ -74,15 +73,14 @@ def measure_trajectories(videos: Sequence[Path]) -> tuple[list[str], int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__)
     parser.add_argument("videos", nargs="*", type=Path, help="videos; a synthetic one without")
-    parser.add_argument("--print-only", action="store_true", help="do not keep the section in RESULTS.md")
     arguments = parser.parse_args()
     busy = os.getloadavg()[0]  # processes that others run
     rows, frames = measure_trajectories(arguments.videos)
     names = ", ".join(video.stem for video in arguments.videos) or "the synthetic clip"
     remarks = f"{frames} frames of {WIDTH}x{HEIGHT} of {names}; load average before the run {busy:.1f}."
-    record("Improved trajectories", rows, remarks, keep=not arguments.print_only)
+    record("Improved trajectories", rows, remarks, keep=arguments.keep)
 
 
 if __name__ == "__main__":

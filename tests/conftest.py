@@ -22,6 +22,15 @@ settings.register_profile("stp", deadline=None, suppress_health_check=[HealthChe
 settings.load_profile("stp")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests for GPUs where there is none: `make test-gpu` runs them."""
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skip(reason="no GPU"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Locks of trainings that run beside the tests, and what tests leave, are not in one folder."""

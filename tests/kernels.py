@@ -1,4 +1,4 @@
-"""How triton's kernels are tested: compiled without a GPU, in triton's interpreter, and on a GPU.
+"""How triton's kernels are tested without a GPU: compiled, and in triton's interpreter.
 
 The interpreter must be chosen before triton is imported: so a module's tests named `test_interpreted_...` run in a
 process of their own, which its test `test_kernels_in_the_interpreter` starts.
@@ -14,12 +14,11 @@ from typing import Any
 
 import pytest
 
-from stp.system.triton_support import interpreted, triton_available
+from stp.system.triton_support import interpreted
 
 INTERPRETED = interpreted()
 in_interpreter = pytest.mark.skipif(not INTERPRETED, reason="is run by test_kernels_in_the_interpreter")
 not_in_interpreter = pytest.mark.skipif(INTERPRETED, reason="the interpreter runs on the CPU and compiles nothing")
-on_gpu = pytest.mark.skipif(INTERPRETED or not triton_available(), reason="no CUDA device that triton supports")
 
 
 def run_interpreted(path: str) -> None:

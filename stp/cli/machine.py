@@ -55,14 +55,24 @@ def init(
 @app.command()
 def doctor(
     results: Annotated[Path, typer.Argument(help="Folder that will hold the results.")] = Path("results"),
+    gpu: Annotated[
+        bool, typer.Option("--gpu", help="Try the GPU, too: flow, a training step, scoring; a minute.")
+    ] = False,
 ) -> None:
     """Report what this machine offers, what is used of it, and how to fix what is missing.
 
-    Exit status 0 means that `make table1` can run here.
+    Exit status 0 means that `make table1` can run here, and with --gpu that the GPU works.
     """
     from stp.setup.doctor import can_run, examine_machine, report
 
     findings = examine_machine(results)
+    if gpu and can_run(findings):
+        from stp.setup.gpu_trial import try_gpu
+        from stp.system.devices import reserved_device, use
+
+        with reserved_device("cuda") as device:
+            use(device)
+            findings += try_gpu(device)
     print(report(findings))
     if not can_run(findings):
         raise typer.Exit(1)

@@ -149,20 +149,31 @@ OpenClip = Callable[[GreyClip, ThreadPoolExecutor], AbstractContextManager[Write
 
 
 class ClipSink:
-    """Hands every chunk to the writer of its clip, which is opened for the first chunk and closed after the last."""
+    """Hands every chunk to the writer of its clip, which is opened for the first chunk and closed after the last.
+
+    After an error, chunks that were already waiting are dropped: a writer that failed is used no more, and a file that
+    lacks fields is not completed.
+    """
 
     def __init__(self, open_clip: OpenClip, pool: ThreadPoolExecutor) -> None:
         self._open_clip, self._pool = open_clip, pool
         self._stack = ExitStack()
         self._write: WriteChunk | None = None
+        self._failed = False
 
     def __call__(self, chunk: FlowChunk) -> None:
-        if self._write is None:
-            self._write = self._stack.enter_context(self._open_clip(chunk.clip, self._pool))
-        self._write(chunk)
-        if chunk.last:
-            self._write = None
-            self._stack.close()
+        if self._failed:
+            return
+        try:
+            if self._write is None:
+                self._write = self._stack.enter_context(self._open_clip(chunk.clip, self._pool))
+            self._write(chunk)
+            if chunk.last:
+                self._write = None
+                self._stack.close()
+        except BaseException:
+            self._failed = True
+            raise
 
     def abandon(self, error: BaseException) -> None:
         """Close an unfinished clip's writer with the error that ended the run."""

@@ -13,8 +13,8 @@ Array = TypeVar("Array", np.ndarray, "Tensor")
 
 def is_tensor(value: object) -> bool:
     """True for a torch tensor; torch is not imported for it, because whoever has a tensor has imported it."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)
+    tensor = getattr(sys.modules.get("torch"), "Tensor", None)  # none yet while another thread imports torch
+    return tensor is not None and isinstance(value, tensor)
 
 
 def as_numpy(value: Any, name: str) -> np.ndarray:

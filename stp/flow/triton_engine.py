@@ -22,6 +22,7 @@ from torch import Tensor
 from stp.errors import UserError
 from stp.flow.numba_engine import pyramid_sizes
 from stp.flow.parameters import TVL1Parameters
+from stp.system.prefetch import prefetch
 from stp.system.triton_support import runs_kernels, triton_installed
 
 LINE = 32  # floats of a 128-byte line; rows are padded to it
@@ -307,7 +308,10 @@ def check_device(device: torch.device) -> None:
 def host_batch(frames: np.ndarray, device: torch.device) -> Tensor:
     """uint8 frames as a contiguous tensor, page-locked for a GPU."""
     batch = torch.from_numpy(np.require(frames, np.uint8, ["C", "W"]))
-    return batch.pin_memory() if device.type == "cuda" else batch
+    if device.type != "cuda":
+        return batch
+    with torch.cuda.device(device):  # a thread begins on the first GPU
+        return batch.pin_memory()
 
 
 @torch.inference_mode()
@@ -330,10 +334,19 @@ def tvl1_triton(
     result = torch.empty((pairs, 2, height, width), pin_memory=on_gpu)
     with LAST.lock, torch.cuda.device(device) if on_gpu else nullcontext():
         workspace = LAST.get(pairs, height, width, parameters, device)
-        for start in range(0, pairs, workspace.capacity):
-            batch = slice(start, start + workspace.capacity)
-            flow = workspace.solve(host_batch(previous[batch], device), host_batch(following[batch], device))
-            result[batch].copy_(flow, non_blocking=True)
+        batches = [slice(start, start + workspace.capacity) for start in range(0, pairs, workspace.capacity)]
+        # While a batch is solved, the next one is page-locked and the flow of the last one is copied.
+        locked = prefetch(
+            lambda batch: (host_batch(previous[batch], device), host_batch(following[batch], device)), batches, ahead=1
+        )
+        copying = torch.cuda.Stream() if on_gpu else None
+        for batch, frames in zip(batches, locked, strict=True):
+            flow = workspace.solve(*frames)
+            if copying is not None:
+                copying.wait_stream(torch.cuda.current_stream())
+                flow.record_stream(copying)
+            with torch.cuda.stream(copying):  # None changes nothing
+                result[batch].copy_(flow, non_blocking=True)
         if on_gpu:
             torch.cuda.synchronize()
     return result.numpy()

@@ -1,6 +1,8 @@
 """Partial batch norm (TSN): all batch norms but the first become fixed affine maps."""
 
+import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 BatchNorm = nn.modules.batchnorm._BatchNorm  # of images and of volumes
 
@@ -38,6 +40,11 @@ class FrozenBatchNorm(nn.Module):
     def _update(self, *_: object) -> None:
         self.scale, self.shift = self._map()
 
+    def folded(self, convolution: nn.Conv2d) -> tuple[Tensor, Tensor]:
+        """Kernel and bias of a convolution that gives what `convolution` and this map give, without the activation."""
+        bias = self.shift if convolution.bias is None else torch.addcmul(self.shift, convolution.bias, self.scale)
+        return convolution.weight * self.scale.view(-1, 1, 1, 1), bias
+
     def forward(self, x: Tensor) -> Tensor:
         # Adding in place gives the same bits and saves a pass over the maps.
         channels = (-1, *(1,) * (x.dim() - 2))
@@ -54,3 +61,20 @@ def freeze_batch_norms(backbone: nn.Module) -> None:
     norms = [(name, module) for name, module in backbone.named_modules() if isinstance(module, BatchNorm)]
     for name, norm in norms[1:]:
         backbone.set_submodule(name, FrozenBatchNorm(norm))
+
+
+@torch.no_grad()
+def fold_norm(network: nn.Module, convolution: str, norm: str) -> None:
+    """Put the batch norm of this name into the convolution before it, for a network in evaluation mode.
+
+    Neither may have been folded before. The batch norm's activation stays.
+    """
+    before, after = network.get_submodule(convolution), network.get_submodule(norm)
+    assert isinstance(before, nn.Conv2d)
+    if isinstance(after, FrozenBatchNorm):
+        weight, bias = after.folded(before)
+        before.weight, before.bias = nn.Parameter(weight), nn.Parameter(bias)
+        network.set_submodule(norm, after.act)
+    elif isinstance(after, nn.BatchNorm2d):
+        network.set_submodule(convolution, fuse_conv_bn_eval(before, after))
+        network.set_submodule(norm, nn.Identity())

@@ -4,13 +4,13 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from stp.config import Compilation, Residence
 from stp.config import Compute as ComputeSection
@@ -103,6 +103,20 @@ def channels_last(network: nn.Module) -> None:
     for tensor in (*network.parameters(), *network.buffers()):
         if tensor.dim() == 4:
             tensor.data = tensor.data.to(memory_format=torch.channels_last)
+
+
+def copy_to_host(tensor: Tensor) -> Callable[[], Tensor]:
+    """A function that gives the tensor on the CPU; a copy from a GPU begins at once, and the function waits for it."""
+    if tensor.device.type == "cpu":
+        return lambda: tensor
+    copied = torch.empty_like(tensor, device="cpu", pin_memory=True).copy_(tensor, non_blocking=True)
+    done = torch.cuda.current_stream(tensor.device).record_event()
+
+    def wait() -> Tensor:
+        done.synchronize()
+        return copied
+
+    return wait
 
 
 def in_bfloat16(device: torch.device, precision: str) -> bool:

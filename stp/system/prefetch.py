@@ -1,7 +1,7 @@
 """Items made in background threads, ahead of their use."""
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -30,3 +30,13 @@ def prefetch(
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def one_ahead(items: Iterable[Made]) -> Iterator[Made]:
+    """The same items; each after the first is asked for before the one before it is given."""
+    waiting: deque[Made] = deque()
+    for item in items:
+        waiting.append(item)
+        if len(waiting) > 1:
+            yield waiting.popleft()
+    yield from waiting

@@ -4,7 +4,8 @@ Segments overlap, so each distinct sub-segment passes through the backbone only 
 classifier are linear together, so they are applied as one linear map for each sub-segment of a segment.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import copy
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,10 +15,12 @@ from torch import Tensor
 from stp.config import Views
 from stp.data.joint import InputFields
 from stp.errors import UserError
+from stp.models.bninception import BNInception
 from stp.models.segment_network import SegmentNetwork
-from stp.sampling.loading import DeviceFields, open_fields
+from stp.sampling.loading import DeviceFields, open_fields, upload
 from stp.sampling.samples import Sample, Sampler, ScoredSegments, scored_segments
-from stp.system.devices import Compute, autocast, channels_last, in_bfloat16
+from stp.system.devices import Compute, autocast, channels_last, copy_to_host, in_bfloat16
+from stp.system.prefetch import one_ahead
 from stp.system.progress import progress
 from stp.training.run import NetworkOptions
 
@@ -73,8 +76,13 @@ class Scorer:
     sampler: Sampler
 
     def on(self, device: torch.device) -> "Scorer":
-        """This scorer on a device, in the memory layout that scoring uses."""
+        """This scorer on a device, in the memory layout that scoring uses; on a GPU, with batch norms folded."""
         network = self.network.to(device).eval()
+        if device.type == "cuda":
+            network = copy.deepcopy(network)
+            for module in network.modules():
+                if isinstance(module, BNInception):
+                    module.fold_norms()
         channels_last(network)
         return replace(self, network=network)
 
@@ -94,16 +102,27 @@ class Scorer:
         Raises:
             UserError: a score is NaN or infinite.
         """
-        features = self.pass_backbone(source, (view for clip in clips for view in clip.views))
-        lengths = [sum(len(view.indices) for view in clip.views) for clip in clips]
-        for clip, rows in zip(clips, regroup(features, lengths), strict=True):
-            places = torch.from_numpy(clip.places).to(source.device)
-            scores = self.network.segment_scores(rows.unflatten(0, (len(clip.views), -1)), places)
-            values = scores.mean(0).float().cpu().numpy()
+        copies = self._copied_scores(source, clips)
+        if source.device.type == "cuda":  # computes a clip while the scores of the one before are waited for
+            copies = one_ahead(copies)
+        for clip, copied in zip(clips, copies, strict=True):
+            values = copied().numpy()
             if not np.isfinite(values).all():
                 name = clip.views[0].clip
                 raise UserError(f"clip '{name}' gets scores that are NaN or infinite; train with a lower learning_rate")
             yield values
+
+    def _copied_scores(self, source: DeviceFields, clips: Sequence[ScoredSegments]) -> Iterator[Callable[[], Tensor]]:
+        """A function for each clip that waits for its scores, float32 (segments, classes), on the CPU.
+
+        The computation goes on meanwhile on a GPU.
+        """
+        features = self.pass_backbone(source, (view for clip in clips for view in clip.views))
+        lengths = [sum(len(view.indices) for view in clip.views) for clip in clips]
+        for clip, rows in zip(clips, regroup(features, lengths), strict=True):
+            places = upload(torch.from_numpy(clip.places), source.device)
+            scores = self.network.segment_scores(rows.unflatten(0, (len(clip.views), -1)), places)
+            yield copy_to_host(scores.mean(0).float())
 
 
 @torch.inference_mode()

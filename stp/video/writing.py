@@ -127,12 +127,16 @@ def video_writer(
         raise UserError(f"{path}: {rate} frames per second; give a rate above 0")
     with complete_file(path, suffix=path.suffix) as temporary:
         try:
-            with av.open(f"file:{temporary}", "w", format="mp4", options={"movflags": "+faststart"}) as container:
+            muxer_options = {"movflags": "+faststart"}
+            with av.open(f"file:{temporary}", "w", format="mp4", container_options=muxer_options) as container:
                 stream: Any = container.add_stream(encoder.name, Fraction(rate).limit_denominator(LARGEST_PART))
                 stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
                 context = stream.codec_context
                 context.options, context.thread_count = encoder.options, 1
                 context.colorspace, context.color_range = BT601, ColorRange.MPEG
+                # Not left to the first packet: PyAV would try a header that failed again with the next one, and FFmpeg
+                # crashes on a second one. So there is no writer without a header.
+                container.start_encoding()
                 video = VideoWriter(container, stream)
                 yield video
                 video.finish()

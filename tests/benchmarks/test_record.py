@@ -51,14 +51,15 @@ def test_a_new_kind_comes_last_and_replaces_nothing() -> None:
 
 
 def test_a_benchmark_prints_its_section_and_keeps_it_only_when_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results = tmp_path / "RESULTS.md"
-    monkeypatch.setattr(record, "RESULTS", results)
-    record.record("Speed, busy", ["| 1 |"], keep=False)
+    parser = record.benchmark_parser("Speed.")
+    record.record("Speed, busy", ["| 1 |"], keep=parser.parse_args(["--dry"]).keep)
     assert not results.exists()
-    record.record("Speed, quiet", ["| 2 |"], "By hand.")
-    record.record("Speed", ["| 3 |"])
+    kept = parser.parse_args(["--keep", str(results)]).keep
+    record.record("Speed, quiet", ["| 2 |"], "By hand.", kept)
+    record.record("Speed", ["| 3 |"], keep=kept)
     printed = capsys.readouterr().out
     assert [re.findall(r"^\| \d \|", text, re.MULTILINE) for text in (printed, results.read_text())] == [
         ["| 1 |", "| 2 |", "| 3 |"],
@@ -72,6 +73,7 @@ def test_a_benchmark_prints_its_section_and_keeps_it_only_when_asked(
         "## History",
         "### Speed, quiet",
     ]
+    assert parser.parse_args([]).keep == RESULTS
     assert f"{record.machine()}. By hand.\n" in results.read_text()
     assert "stp 0." in results.read_text()
 

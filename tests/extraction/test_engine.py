@@ -15,7 +15,16 @@ from hypothesis import strategies as st
 from stp.errors import UserError
 from stp.extraction import engine as clip_flow
 from stp.extraction import pairs as clip_batches
-from stp.extraction.engine import FlowChunk, FlowSummary, TimedFlow, WriteChunk, flow_chunks, worker_threads, write_flow
+from stp.extraction.engine import (
+    ClipSink,
+    FlowChunk,
+    FlowSummary,
+    TimedFlow,
+    WriteChunk,
+    flow_chunks,
+    worker_threads,
+    write_flow,
+)
 from stp.extraction.pairs import FlowSettings, pairs_at_once, plan_batches
 from stp.flow import tvl1
 from stp.video.clip import GreyClip
@@ -249,6 +258,38 @@ def test_what_writing_raises_reaches_the_caller_and_the_clip_stays_open() -> Non
     with pytest.raises(OSError, match="the disk is full"):
         write_flow([clip(name, panned(20)) for name in "abc"], FlowSettings(), 1, open_clip)
     assert collected.events[:4] == ["open a", "close a", "open b", "abandon b"]
+
+
+@pytest.mark.parametrize("failing", ["open", "write"])
+def test_chunks_that_wait_when_writing_fails_are_dropped_and_complete_no_file(failing: str) -> None:
+    collected, fields = Collected(), np.zeros((1, 2, HEIGHT, WIDTH), np.float32)
+    first, last = (FlowChunk(clip("a", panned(3)), number, number == 1, fields, None) for number in range(2))
+    errors = [OSError("the disk is full")]  # once: then there is room
+
+    @contextmanager
+    def open_clip(clip: GreyClip, pool: ThreadPoolExecutor) -> Iterator[WriteChunk]:
+        def fail() -> None:
+            if errors:
+                raise errors.pop()
+
+        if failing == "open":
+            fail()
+        with collected.open_clip(clip, pool) as append:
+
+            def write(chunk: FlowChunk) -> None:
+                fail()
+                append(chunk)
+
+            yield write
+
+    with worker_threads(1) as pool:
+        sink = ClipSink(open_clip, pool)
+        with pytest.raises(OSError, match="the disk is full") as raised:
+            sink(first)
+        sink(last)
+        sink.abandon(raised.value)
+    assert not any(collected.chunks.values())
+    assert collected.events == ([] if failing == "open" else ["open a", "abandon a"])
 
 
 def test_an_interruption_abandons_the_open_clip(monkeypatch: pytest.MonkeyPatch) -> None:

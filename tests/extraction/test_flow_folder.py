@@ -137,6 +137,15 @@ def test_mp4_shows_the_colour_wheel_at_the_sources_rate(tmp_path: Path) -> None:
     assert not shown.read()[0]
 
 
+def test_mp4_in_a_process_that_has_not_imported_torch(tmp_path: Path) -> None:
+    for name in "abc":  # torch is imported to write the first flow, while that of later frames is computed
+        write_video(tmp_path / "v" / f"{name}.avi", panned(40))
+    command = [sys.executable, "-m", "stp", "flow", str(tmp_path / "v"), "-o", str(tmp_path / "out"), "--format", "mp4"]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert files(tmp_path / "out/of") == ["a.mp4", "b.mp4", "c.mp4"]
+
+
 def test_a_colour_means_the_same_in_every_field() -> None:
     slow, fast = np.zeros((2, 2, 5, 7), np.float32)
     slow[0] = fast[0] = 1.0

@@ -1,6 +1,8 @@
 """TV-L1 flow against OpenCV's and against known motion, and flow as bytes."""
 
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -298,7 +300,9 @@ def test_absent_backend() -> None:
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.skipif("opencv-cuda" not in available_backends("opencv-cuda"), reason="no OpenCV with CUDA and a device")
+@pytest.mark.gpu
+@pytest.mark.opencv_cuda
+@pytest.mark.skipif("opencv-cuda" not in available_backends("opencv-cuda"), reason="this OpenCV has no CUDA")
 def test_agrees_with_opencv_cuda() -> None:
     previous, following, _ = moving_texture(180, 200, seed=2)
     flow = tvl1(previous, following, parameters=CUDA)
@@ -316,6 +320,13 @@ def test_tensors_give_the_flow_of_arrays_as_a_tensor() -> None:
     again = dequantise(fields, BOUND)
     assert isinstance(again, torch.Tensor)
     np.testing.assert_array_equal(again.numpy(), dequantise(fields.numpy(), BOUND))
+
+
+def test_flow_of_arrays_does_not_ask_a_torch_that_another_thread_still_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+    previous, following, _ = moving_texture(40, 50)
+    expected = tvl1(previous, following)
+    monkeypatch.setitem(sys.modules, "torch", ModuleType("torch"))
+    np.testing.assert_array_equal(tvl1(previous, following), expected)
 
 
 def test_what_is_neither_an_array_nor_a_tensor_is_called_by_its_type() -> None:

@@ -21,7 +21,7 @@ from stp.flow.torch_engine import tvl1_torch
 from stp.flow.triton_engine import LINE, Level, Workspace, padded, tvl1_triton
 from stp.system.triton_support import triton_available
 from tests.flow.test_flow import assert_agree, grey_pairs, moving_texture
-from tests.kernels import compiled_size, in_interpreter, mend_interpreter, not_in_interpreter, on_gpu, run_interpreted
+from tests.kernels import compiled_size, in_interpreter, mend_interpreter, not_in_interpreter, run_interpreted
 
 both_semantics = pytest.mark.parametrize("semantics", SEMANTICS)
 
@@ -359,7 +359,7 @@ def test_interpreted_list_of_remaining_pairs(small_tiles: None) -> None:
 # ------------------------------------------------------------------------------------------------ triton on a device
 
 
-@on_gpu
+@pytest.mark.gpu
 @both_semantics
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (15, 15), (16, 17), (97, 353), (300, 18), (256, 340)])
 def test_gpu_equals_torch_at_any_size(height: int, width: int, semantics: str) -> None:
@@ -369,7 +369,7 @@ def test_gpu_equals_torch_at_any_size(height: int, width: int, semantics: str) -
     assert np.linalg.norm(difference, axis=1).mean() < 2e-3
 
 
-@on_gpu
+@pytest.mark.gpu
 @both_semantics
 def test_gpu_agrees_with_numba_on_real_clips(real_data: Path, semantics: str) -> None:
     videos = [real_data / "testvideos" / f"v_{name}_g01_c01.avi" for name in ("IceDancing", "Bowling")]
@@ -381,7 +381,7 @@ def test_gpu_agrees_with_numba_on_real_clips(real_data: Path, semantics: str) ->
     assert_agree(tvl1_triton(previous, following, parameters), expected)
 
 
-@on_gpu
+@pytest.mark.gpu
 @both_semantics
 def test_gpu_result_is_bit_equal_for_any_batch(semantics: str, monkeypatch: pytest.MonkeyPatch) -> None:
     previous, following = textures(120, 200, 7)
@@ -397,7 +397,7 @@ def test_gpu_result_is_bit_equal_for_any_batch(semantics: str, monkeypatch: pyte
     np.testing.assert_array_equal(solve(previous, following), flow)
 
 
-@on_gpu
+@pytest.mark.gpu
 @both_semantics
 def test_gpu_graphs_equal_plain_launches(semantics: str) -> None:
     frames = [torch.from_numpy(frames).pin_memory() for frames in textures(70, 100, 3)]

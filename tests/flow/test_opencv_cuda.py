@@ -7,7 +7,13 @@ import pytest
 from stp.flow import TVL1Parameters, tvl1
 from stp.flow.opencv_engines import opencv_cuda_available, tvl1_opencv_cuda
 
-pytestmark = pytest.mark.skipif(not opencv_cuda_available(), reason="no OpenCV with CUDA TV-L1 or no GPU")
+CUDA = TVL1Parameters(semantics="opencv-cuda")
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.opencv_cuda,
+    pytest.mark.skipif(not opencv_cuda_available(), reason="this OpenCV has no CUDA"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -19,12 +25,12 @@ def frames() -> np.ndarray:
 
 
 def test_flow_finds_the_motion(frames: np.ndarray) -> None:
-    flow = tvl1(frames[:-1], frames[1:], "opencv-cuda")
+    flow = tvl1(frames[:-1], frames[1:], "opencv-cuda", parameters=CUDA)
     assert flow.shape == (4, 2, 120, 160)
     np.testing.assert_allclose(np.median(flow, axis=(0, 2, 3)), [-2, -1], atol=0.05)
 
 
 def test_flow_does_not_depend_on_streams(frames: np.ndarray) -> None:
-    one = tvl1_opencv_cuda(frames[:-1], frames[1:], TVL1Parameters())
-    three = tvl1_opencv_cuda(frames[:-1], frames[1:], TVL1Parameters(), streams=3)
+    one = tvl1_opencv_cuda(frames[:-1], frames[1:], CUDA)
+    three = tvl1_opencv_cuda(frames[:-1], frames[1:], CUDA, streams=3)
     np.testing.assert_allclose(three, one, atol=1e-3)

@@ -180,6 +180,28 @@ def test_images_normalised_before_give_the_same_bits(name: str, is_flow: bool) -
         assert torch.equal(backbone(normalised.bfloat16()), backbone(images))
 
 
+@pytest.mark.parametrize("partial", [True, False])
+def test_folded_batch_norms_change_nothing_but_rounding(partial: bool) -> None:
+    torch.manual_seed(0)
+    network = BNInception(3, 0.125).double()
+    shaken(network)
+    if partial:
+        freeze_batch_norms(network)
+    images = torch.randn(2, 3, 64, 64).double()
+    expected = network.eval()(images)
+    convolution = network.get_submodule("conv2_3x3")
+    norm = network.get_submodule("conv2_3x3_bn")
+    if isinstance(norm, FrozenBatchNorm):
+        assert partial
+        assert isinstance(convolution, nn.Conv2d)
+        maps = torch.randn(2, convolution.in_channels, 8, 8).double()
+        folded = nn.functional.conv2d(maps, *norm.folded(convolution), convolution.stride, convolution.padding)
+        torch.testing.assert_close(folded, norm.forward(convolution(maps)))
+    network.fold_norms()
+    assert not any(isinstance(module, (nn.BatchNorm2d, FrozenBatchNorm)) for module in network.modules())
+    torch.testing.assert_close(network(images), expected)
+
+
 @pytest.mark.parametrize("name", ["bninception", "test_resnet", "test_vit"])
 def test_micro_batches_give_the_gradients_and_statistics_of_the_whole_batch(name: str) -> None:
     def trained(most: int) -> dict[str, torch.Tensor]:

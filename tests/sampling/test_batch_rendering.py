@@ -22,7 +22,7 @@ from stp.sampling.samples import Sample
 from stp.system.devices import Compute
 from stp.training.loop import Training
 from stp.training.scoring import Scorer, score
-from tests.kernels import compiled_size, in_interpreter, mend_interpreter, not_in_interpreter, on_gpu, run_interpreted
+from tests.kernels import compiled_size, in_interpreter, mend_interpreter, not_in_interpreter, run_interpreted
 from tests.plain import cut
 from tests.runs import make_run, plan_of
 
@@ -284,29 +284,29 @@ def test_interpreted_fields_beyond_2_gib(interpreter: None) -> None:
 # -------------------------------------------------------------------------------------------------------- on a GPU
 
 
-@on_gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize(("modality", "stack"), [("of", 5), ("rgb", 1), ("rgb", 3)])
 @pytest.mark.parametrize("size", [9, 20, 33, 112])
 def test_gpu_images_are_those_of_render(tmp_path: Path, modality: str, stack: int, size: int) -> None:
     check_sources(tmp_path / "0.h5", modality, stack, size, CROPS, torch.device("cuda", 0), 1e-3)
 
 
-@on_gpu
+@pytest.mark.gpu
 def test_gpu_images_of_fields_of_several_sizes(tmp_path: Path) -> None:
     check_sizes(tmp_path / "0.h5", torch.device("cuda", 0), 1e-3)
 
 
-@on_gpu
+@pytest.mark.gpu
 def test_gpu_images_of_several_modalities(tmp_path: Path) -> None:
     check_joint(tmp_path, torch.device("cuda", 0), 1e-3)
 
 
-@on_gpu
+@pytest.mark.gpu
 def test_gpu_images_are_normalised(tmp_path: Path) -> None:
     check_normalised(tmp_path, torch.device("cuda", 0), 2**-8)  # half a step of bfloat16
 
 
-@on_gpu
+@pytest.mark.gpu
 def test_gpu_images_are_rounded_as_torch_rounds(tmp_path: Path) -> None:
     """Where rounding after the normalisation is all that differs, the bits are those of a cast."""
     device = torch.device("cuda", 0)
@@ -317,6 +317,6 @@ def test_gpu_images_are_rounded_as_torch_rounds(tmp_path: Path) -> None:
     assert torch.equal(images, (plain_images - 128).bfloat16())
 
 
-@on_gpu
+@pytest.mark.gpu
 def test_gpu_fields_beyond_2_gib() -> None:
     check_far_bytes(torch.empty(5 << 30, dtype=torch.uint8, device="cuda"), 1e-3)

@@ -63,10 +63,8 @@ def batch_of(plan: Plan, fields: ClipFields, clips: Sequence[Clip] = CLIPS) -> l
     return draw_batch(plan.drawing(), fields, clips, np.random.default_rng(0))
 
 
-@pytest.fixture(params=["cpu", "cuda"])
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def device(request: pytest.FixtureRequest) -> torch.device:
-    if request.param == "cuda" and not torch.cuda.is_available():
-        pytest.skip("no GPU")
     return torch.device(request.param)
 
 
@@ -123,9 +121,8 @@ def test_resident_and_streamed_fields_give_the_same_bits(
         assert torch.equal(streamed, resident)
 
 
+@pytest.mark.gpu
 def test_a_gpu_makes_the_images_of_the_cpu_up_to_rounding(tmp_path: Path) -> None:
-    if not torch.cuda.is_available():
-        pytest.skip("no GPU")
     fields, chosen = write(tmp_path / "0.h5"), plan()
     batches = epoch(chosen, fields, np.random.default_rng(0))
     sources = [StreamedFields(fields, place) for place in (CPU, torch.device("cuda"))]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stp.system.prefetch import prefetch
+from stp.system.prefetch import one_ahead, prefetch
 
 SECONDS = 60  # after which a wait counts as a deadlock
 
@@ -116,3 +116,12 @@ def test_one_thread_is_enough_for_prefetchers_within_prefetchers() -> None:
     user.start()
     user.join(SECONDS)
     assert made == [[10 * number + column for column in range(5)] for number in range(4)]
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_one_item_is_asked_for_ahead(count: int) -> None:
+    taken: list[int] = []
+    for place, number in enumerate(one_ahead(counted(taken, count))):
+        assert number == place
+        assert taken == list(range(min(place + 2, count)))
+    assert len(taken) == count

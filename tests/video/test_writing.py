@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import base64
 import logging
+import resource
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +24,8 @@ from stp.video.writing import ENCODERS, Encoder, choose_encoder, video_writer
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-STP = Path(__file__).resolve().parents[2] / "stp"
+ROOT = Path(__file__).resolve().parents[2]
+STP = ROOT / "stp"
 COLOURS = [(200, 40, 40), (40, 200, 40), (40, 40, 200), (200, 200, 40), (128, 128, 128)]
 CODECS = pytest.mark.parametrize("encoder", ENCODERS, ids=[encoder.codec for encoder in ENCODERS])
 
@@ -118,6 +123,32 @@ def test_a_full_disk_is_the_systems_error_with_the_videos_name(
         fill()
     assert found.value.filename == str(path)
     assert list(path.parent.iterdir()) == []
+
+
+def write_on(path: Path, encoder: Encoder) -> None:
+    """Write 60 frames of noise, going on after errors; print the error in the end."""
+    try:
+        with video_writer(path, 128, 96, 25, 60, encoder) as video:
+            for frame in np.random.default_rng(0).integers(0, 256, (60, 96, 128, 3), np.uint8):
+                with suppress(OSError):
+                    video.write(frame)
+    except OSError as error:
+        print(error)
+
+
+@pytest.mark.parametrize("number", range(len(ENCODERS)), ids=[encoder.codec for encoder in ENCODERS])
+def test_no_call_after_an_error_of_a_full_disk_crashes(number: int, small_disk: Callable[[int], Path]) -> None:
+    page = resource.getpagesize()
+    disks = [small_disk((1 + room) * page) for room in range(7)]  # where the header, a packet or the end is too much
+    for disk in disks:
+        (disk / "filler").write_bytes(bytes(page))  # a disk of 0 bytes would be one without limit
+    code = "import sys; from tests.video.test_writing import *; [write_on(Path(p), ENCODERS[%d]) for p in sys.argv[1:]]"
+    paths = [str(disk / "a.mp4") for disk in disks]
+    # In a process of its own, because a crash ends it, and because PyAV leaves a file open whose header failed.
+    ended = subprocess.run([sys.executable, "-c", code % number, *paths], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines() == [f"[Errno 28] No space left on device: '{path}'" for path in paths]
+    assert {file.name for disk in disks for file in disk.iterdir()} == {"filler"}
 
 
 @pytest.mark.parametrize(
