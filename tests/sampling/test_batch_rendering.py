@@ -14,6 +14,7 @@ from stp.data.index import Clip
 from stp.data.joint import JointFields
 from stp.data.modalities import MODALITIES
 from stp.data.shards import ClipFields, write_shard
+from stp.models.backbones import Backbone
 from stp.sampling import batch_rendering
 from stp.sampling.batch_rendering import ImageTable, Normalisation, Region, render_batch, taps
 from stp.sampling.crops import Crop
@@ -100,7 +101,7 @@ def check_sizes(path: Path, device: torch.device, tolerance: float) -> None:
 
 def check_joint(folder: Path, device: torch.device, tolerance: float) -> None:
     """Images of a frame and a stack of flow."""
-    parts = [write(folder / f"{modality}.h5", modality) for modality in ("rgb", "of")]
+    parts = (write(folder / "rgb.h5", "rgb"), write(folder / "of.h5", "of"))
     names, samples = list(LENGTHS), batches_of(CROPS[1:3], 2, 3)[0]
     sources = [ResidentFields(parts[0], names, device), StreamedFields(parts[1], device)]
     (images,) = JointDeviceFields(JointFields(parts), sources, (1, 2)).images([samples], 20)
@@ -265,8 +266,9 @@ def test_interpreted_training_and_scoring_take_normalised_images(tmp_path: Path,
     fields, clips = write(tmp_path / "0.h5", "rgb"), [Clip(name, "", name) for name in LENGTHS]
     compute = Compute(CPU, "always")
     training = Training(plan_of(run), compute)
-    seen: list[Tensor] = []
-    training.network.backbone.network.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    backbone, seen = training.network.backbone, list[Tensor]()
+    assert isinstance(backbone, Backbone)
+    backbone.network.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     list(training.steps(ResidentFields(fields, list(LENGTHS), CPU), clips))
     scorer = Scorer(training.network, run.options, plan_of(run).sampler)
     score(scorer, "", fields, list(LENGTHS), Views(1, 1), compute)
