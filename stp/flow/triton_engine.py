@@ -23,7 +23,7 @@ from stp.errors import UserError
 from stp.flow.numba_engine import pyramid_sizes
 from stp.flow.parameters import TVL1Parameters
 from stp.system.prefetch import prefetch
-from stp.system.triton_support import runs_kernels, triton_installed
+from stp.system.triton_support import keep_kernels, runs_kernels, triton_installed
 
 LINE = 32  # floats of a 128-byte line; rows are padded to it
 
@@ -99,6 +99,7 @@ class Workspace:
     ) -> None:
         from stp.flow import triton_kernels
 
+        keep_kernels()
         self.kernels = triton_kernels
         self.capacity, self.parameters, self.device = capacity, parameters, device
         self.lazy = parameters.semantics == "opencv-cuda"

@@ -33,7 +33,7 @@ from stp.sampling.samples import Sample
 from stp.system.gpu_slots import one_at_a_time
 from stp.system.machine import process_memory
 from stp.system.prefetch import prefetch
-from stp.system.triton_support import runs_kernels
+from stp.system.triton_support import keep_kernels, runs_kernels
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +96,8 @@ class ModalityFields(DeviceFields):
         super().__init__(fields, device)
         self._stored, self._modality = fields, MODALITIES[fields.modality]
         self._at_once = runs_kernels(device)  # whether one launch makes all images of a batch
+        if self._at_once:
+            keep_kernels()
 
     @abstractmethod
     def regions(self, batches: Iterable[Sequence[Sample]]) -> Iterator[Regions | StoredRegions]:

@@ -2,14 +2,14 @@
 
 import logging
 import os
-import stat
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numba
+
+from stp.system.files import own_folder
 
 log = logging.getLogger(__name__)
 
@@ -38,13 +38,3 @@ def use_temporary_cache() -> None:
     known = f"in {known}" if known else "beside stp or in the user's cache folder"
     log.warning("compiled code cannot be written %s: it is kept in %s; NUMBA_CACHE_DIR names another", known, folder)
     os.environ["NUMBA_CACHE_DIR"] = numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
-
-
-def own_folder(path: Path) -> Path:
-    """The folder, made if it is missing; a new one if others could have put files into it: numba runs what it finds."""
-    with suppress(FileExistsError):
-        path.mkdir(mode=0o700)
-    status = path.lstat()
-    if stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o022:
-        return path
-    return Path(tempfile.mkdtemp(prefix=path.name))

@@ -8,9 +8,10 @@ import os
 import platform
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -235,3 +236,13 @@ class DiskFile(io.FileIO):
         except OSError as error:
             self._error = self._error or error
         self.check()
+
+
+def own_folder(path: Path) -> Path:
+    """The folder, made if it is missing; a new one if others could have put code into it, which numba and triton run."""
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    status = path.lstat()
+    if stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o022:
+        return path
+    return Path(tempfile.mkdtemp(prefix=path.name))

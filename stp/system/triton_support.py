@@ -1,11 +1,18 @@
-"""Whether triton's kernels can run here."""
+"""Whether triton's kernels can run here, and where they are kept."""
 
 import importlib.util
+import logging
 import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 
+from stp.system.files import own_folder
 from stp.system.machine import builds_c
+
+log = logging.getLogger(__name__)
 
 SMALLEST_CAPABILITY = (8, 0)  # triton's own limit: Ampere
 
@@ -29,3 +36,16 @@ def interpreted() -> bool:
 def runs_kernels(device: torch.device) -> bool:
     """True if triton can run kernels on this device."""
     return device.type == "cpu" if interpreted() else device.type == "cuda" and triton_available()
+
+
+def keep_kernels() -> None:
+    """Let triton keep compiled kernels below the temporary folder, if it cannot write where it would keep them."""
+    home = os.environ.get("TRITON_HOME") or os.path.expanduser("~")
+    known = Path(os.environ.get("TRITON_CACHE_DIR") or Path(home, ".triton", "cache"))
+    with suppress(OSError):
+        known.mkdir(parents=True, exist_ok=True)
+        if os.access(known, os.W_OK):
+            return
+    folder = own_folder(Path(tempfile.gettempdir()) / f"stp-triton-{os.getuid()}")
+    log.warning("compiled kernels cannot be written to '%s': they are kept in '%s'", known, folder)
+    os.environ["TRITON_CACHE_DIR"] = str(folder)

@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from stp.system.compilation import own_folder
+from stp.system.files import own_folder
+from stp.system.triton_support import keep_kernels
 
 USE = """
 import logging, tempfile
@@ -67,3 +69,20 @@ def test_a_folder_of_ones_own_is_used_again(tmp_path: Path) -> None:
     assert own_folder(tmp_path / "a") == tmp_path / "a"
     assert own_folder(tmp_path / "a") == tmp_path / "a"
     assert (tmp_path / "a").stat().st_mode & 0o077 == 0
+
+
+def test_kernels_are_kept_in_the_temporary_folder_where_the_home_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.delenv("TRITON_CACHE_DIR", raising=False)
+    monkeypatch.setenv("TRITON_HOME", str(tmp_path / "home"))
+    keep_kernels()
+    assert "TRITON_CACHE_DIR" not in os.environ
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TRITON_HOME", str(tmp_path / "file"))
+    for _ in range(2):
+        keep_kernels()
+        assert os.environ["TRITON_CACHE_DIR"] == str(tmp_path / f"stp-triton-{os.getuid()}")
+    (message,) = caplog.messages
+    assert message.startswith("compiled kernels cannot be written to '")
