@@ -239,7 +239,7 @@ class DiskFile(io.FileIO):
 
 
 def own_folder(path: Path) -> Path:
-    """The folder, made if it is missing; a new one if others could have put code into it, which numba and triton run."""
+    """The folder, made if it is missing; a new one if others could have put code into it that would be run."""
     with suppress(FileExistsError):
         path.mkdir(mode=0o700)
     status = path.lstat()
