@@ -27,18 +27,23 @@ from stp.system.triton_support import keep_kernels, runs_kernels, triton_install
 
 LINE = 32  # floats of a 128-byte line; rows are padded to it
 
-# A program of the iteration kernel walks a strip of 64 columns downwards, a pixel a thread. Wider strips waste more of
-# the usual widths (340 = 5.3 strips of 64, 2.7 of 128), narrower ones read more of the column to their right.
-STRIP = 64
-STRIP_WARPS = 2
-# With 64 registers a thread (one value is spilled, outside the walk) 16 programs fill the 65536 of a multiprocessor.
-# The 20 loads of a row are then 80 kB in flight, four times what each of 132 needs for 3.35 TB/s at 0.7 us latency.
-STRIP_REGISTERS = 64
-PROGRAMS_A_MULTIPROCESSOR = 16
-# Rows of a tile: one more is read and computed than written, an eighth here; more rows leave fewer programs to small
-# batches. Large frames get more rows, because every tile of a pair adds up the sums of all of them.
-ROWS = 8
-MOST_TILES = 512
+# A program of the iteration kernel is a warp that walks a strip of 64 columns downwards, two pixels a lane, doing STEPS
+# iterations of each row. Of 64 columns 56 count: each iteration loses one on either side, up to HALO; with 4, strips
+# start on a 32-byte sector, and the usual widths take no more of them than with 3 (340: 6).
+# A pixel-iteration reads 9 floats and writes 6 each STEPS times: 60 / 3 bytes, 23 with the halos, where one iteration
+# at a time took 64.5.
+STEPS = 4
+HALO = 4
+STRIP = 64 - 2 * HALO
+STRIP_REGISTERS = 168
+PROGRAMS_A_MULTIPROCESSOR = 12  # that 168 registers a thread allow
+# Rows of a tile, which is what squared updates are added up of. A program walks down several tiles, up to WALK, as long
+# as every program has some: a walk reads and computes 2 STEPS rows more than it writes, but many short walks take less
+# time when few pairs remain. Large frames get larger tiles, because every program adds up the sums of a whole pair.
+ROWS = 16
+WALK = 2
+MOST_TILES = 1024
+MEDIAN_ROWS = 16  # rows that a program of the median filter walks down; it reads 5 more
 BLOCK = 128  # pixels of a program in the other kernels, one a thread
 LARGEST_BATCH = 4096  # pairs; `compact` lists them in one program
 # Frame pixels of a batch: 385 pairs of 340x256, 4 GB. The last few pairs to converge leave the device half idle, and
@@ -67,16 +72,20 @@ class Level:
         return padded(self.width)
 
     @property
+    def strips(self) -> int:
+        return -(-max(1, self.width - 2 * HALO) // STRIP)  # the outer ones have no halo at the edge of the image
+
+    @property
     def rows(self) -> int:
         """Rows of a tile."""
         rows = ROWS
-        while -(-self.width // STRIP) * -(-self.height // rows) > MOST_TILES and rows < self.height:
+        while self.strips * -(-self.height // rows) > MOST_TILES and rows < self.height:
             rows *= 2
         return rows
 
     @property
     def tiles(self) -> int:
-        return -(-self.width // STRIP) * -(-self.height // self.rows)
+        return self.strips * -(-self.height // self.rows)
 
     @property
     def blocks(self) -> int:
@@ -109,11 +118,13 @@ class Workspace:
 
         finest = self.levels[0]
         area = finest.height * finest.pitch
-        self.moved = self.empty(capacity * 3 * area)
-        self.linear = self.empty(capacity * 3 * area)
-        self.dual = self.empty(2 * capacity * 4 * area)
-        self.errors = self.empty(2 * capacity * max(level.tiles for level in self.levels))
-        self.state = torch.zeros((2, 4, capacity), dtype=torch.int32, device=device)  # see triton_kernels
+        self.moved = self.zeros(capacity * 3 * area)
+        self.linear = self.zeros(capacity * 3 * area)
+        self.dual = self.zeros(2 * capacity * 4 * area)
+        most_tiles = max(level.tiles for level in self.levels)
+        self.errors = self.zeros(2 * capacity * STEPS * most_tiles)
+        self.partials = 1 << (most_tiles - 1).bit_length()  # the same for all levels: one kernel to compile
+        self.state = torch.zeros((2, 5, capacity), dtype=torch.int32, device=device)  # see triton_kernels
         self.previous = torch.zeros((2, capacity), device=device)
         self.order = torch.zeros(capacity, dtype=torch.int32, device=device)
         self.remaining = torch.zeros(1, dtype=torch.int32, device=device)
@@ -128,49 +139,52 @@ class Workspace:
             self.read_back = [torch.cuda.Event() for _ in range(2)]
         self.loops = [self.capture(level) if on_gpu else partial(self.launch_loop, level) for level in self.levels]
 
-    def empty(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        return torch.empty(shape, dtype=dtype, device=self.device)
+    def zeros(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        """A buffer without infinities: the kernels multiply by zero what lies beyond the image."""
+        return torch.zeros(shape, dtype=dtype, device=self.device)
 
     def allocate_levels(self, sizes: np.ndarray) -> list[Level]:
         levels = []
         for k, (height, width) in enumerate(sizes.tolist()):
             dtype, image_pitch = (torch.uint8, width) if k == 0 else (torch.float32, padded(width))
-            reference, moved = (self.empty(self.capacity, height * image_pitch, dtype=dtype) for _ in range(2))
-            flow = self.empty(2, self.capacity, 2 * height * padded(width))
+            reference, moved = (self.zeros(self.capacity, height * image_pitch, dtype=dtype) for _ in range(2))
+            flow = self.zeros(2, self.capacity, 2 * height * padded(width))
             levels.append(Level(height, width, reference, moved, image_pitch, flow))
         return levels
 
     # ------------------------------------------------------------------------------------------------- iterations
 
+    @property
+    def launches(self) -> int:
+        """Launches of a loop: those that do `inner` iterations, and one that repeats what the last did too much."""
+        return -(-self.parameters.inner // STEPS) + 1
+
     def launch_loop(self, level: Level) -> None:
         """Median filter, `inner` iterations and the list of the remaining pairs: all between two looks of the host.
 
-        Launches alternate between two slots of `state`; their number is even, so that each loop begins in slot 0, and
-        one that is surplus does nothing.
+        Launches alternate between two slots of `state`, from slot 0 on, where `conclude` puts the last state back.
         """
         k, p = self.kernels, self.parameters
         stop = float(p.epsilon**2 * level.height * level.width)
         limit = p.inner * p.outer if self.lazy else p.inner
-        partials = 1 << (level.tiles - 1).bit_length()
         grid = (self.programs,)
         if self.filtered:
             k.median_5x5[grid](
                 level.flow, self.state, self.order, self.remaining, self.capacity,
-                level.height, level.width, level.pitch, BLOCK=BLOCK,
+                level.height, level.width, level.pitch, ROWS=MEDIAN_ROWS, num_warps=1,
             )  # fmt: skip
-        for launch in range(p.inner + p.inner % 2):
+        for launch in range(self.launches):
             k.iterate[grid](
                 level.flow, self.dual, self.linear, self.state, self.previous, self.errors, self.order, self.remaining,
                 launch % 2, int(self.filtered and launch == 0), self.capacity,
-                level.height, level.width, level.pitch, level.rows, limit,
+                level.height, level.width, level.pitch, WALK, limit,
                 stop, float(p.lambda_ * p.theta), float(p.theta), float(p.tau / p.theta),
-                LAZY=self.lazy, STRIP=STRIP, PARTIALS=partials,
-                num_warps=STRIP_WARPS, maxnreg=STRIP_REGISTERS,
+                LAZY=self.lazy, ROWS=level.rows, STEPS=STEPS, HALO=HALO, PARTIALS=self.partials,
+                num_warps=1, maxnreg=STRIP_REGISTERS,
             )  # fmt: skip
         k.conclude[(self.capacity,)](
-            self.state, self.previous, self.errors, self.capacity, level.tiles, stop,
-            LAZY=self.lazy, PARTIALS=partials,
-        )  # fmt: skip
+            self.state, self.previous, self.order, self.remaining, self.launches % 2, self.capacity, LAZY=self.lazy
+        )
         self.list_remaining()
 
     def list_remaining(self) -> None:
@@ -192,11 +206,12 @@ class Workspace:
         On a GPU the next loop is launched before the last one's answer is awaited, so that the device never waits.
         """
         self.state[0, 0] = self.occupied  # ACTIVE
-        self.state[0, 1] = 0  # COUNT
+        self.state[0, 1], self.state[0, 4] = 0, 0  # COUNT, LAST
         self.previous[0] = 0
         self.list_remaining()
         p = self.parameters
-        loops = -(-p.inner * p.outer // (p.inner + p.inner % 2)) if self.lazy else p.outer
+        # Lazily, every launch does STEPS iterations, up to `inner` x `outer`, and one more repeats what was too much.
+        loops = -(-(-(-p.inner * p.outer // STEPS) + 1) // self.launches) if self.lazy else p.outer
         for k in range(loops):
             loop()
             if self.device.type != "cuda":

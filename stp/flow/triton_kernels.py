@@ -7,23 +7,24 @@ the flow (u1, u2), 4 for its dual variables (p11, p12, p21, p22), 3 for the line
 for the second image (grey, d/dx, d/dy), 1 for images, which may have any pitch.
 
 Two buffers, "sides", take turns in holding the flow, two more the dual variables, because a program reads pixels that
-another one updates in the same launch. `state` (2, 4, capacity) int32 says of each pair whether it is ACTIVE, how many
-iterations (COUNT) it has done since the last restart, and which sides are current; it and `previous` come twice as
-well: a launch reads one slot and writes the other.
+another one updates in the same launch. `state` (2, 5, capacity) int32 says of each pair whether it is ACTIVE, how many
+iterations (COUNT) it has done since the last restart, which sides are current, and how many iterations its LAST launch
+did; it and `previous` come twice as well: a launch reads one slot and writes the other.
 
 A pair's numbers never depend on its batch: all tiles and sums are laid out by the height and width alone, and no
 integer that a batch could change is specialised on.
 """
 
 # Annotations of kernel arguments would only repeat "pointer" and "scalar": triton infers them.
-# mypy: disable-error-code="no-untyped-def, no-untyped-call"
+# Nor does it matter to triton that tuples grow.
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, assignment, misc"
 
 import triton
 import triton.language as tl
 
 LINE = tl.constexpr(32)  # pixels of a line: a warp
 FLOW_FIELDS, DUAL_FIELDS, LINEAR_FIELDS, MOVED_FIELDS = (tl.constexpr(k) for k in (2, 4, 3, 3))
-ACTIVE, COUNT, FLOW_SIDE, DUAL_SIDE, WORDS = (tl.constexpr(k) for k in range(5))  # words of `state`, their number
+ACTIVE, COUNT, FLOW_SIDE, DUAL_SIDE, LAST, WORDS = (tl.constexpr(k) for k in range(6))  # words of `state`, their number
 SMALLEST_GRADIENT = tl.constexpr(2.0**-23)  # squared; below, the data term is switched off as in OpenCV
 
 
@@ -43,37 +44,47 @@ def start_of(n, height, pitch, FIELDS: tl.constexpr):
 
 
 @triton.jit
-def examine(state, previous, errors, slot, n, capacity, tiles, stop, LAZY: tl.constexpr, PARTIALS: tl.constexpr):
-    """True if pair n, active so far, goes on, from the partial sums of its last iteration, always added in one order.
+def examine(
+    word, previous, errors, capacity, tiles, stop, LAZY: tl.constexpr, STEPS: tl.constexpr, PARTIALS: tl.constexpr
+):
+    """True if a pair, active so far, goes on, from the partial sums of its last launch, always added in one order.
 
     LAZY is OpenCV CUDA's test: odd iterations only, and only where `previous` is under the threshold, which is the last
-    sum that was taken less the threshold for every iteration since. Returns also COUNT and the new `previous`.
+    sum that was taken less the threshold for every iteration since. Returns also after how many iterations of the last
+    launch the pair goes on or has converged, and the new `previous`.
     """
-    count = tl.load(state + (slot * WORDS + COUNT) * capacity + n)
-    before = tl.load(previous + slot * capacity + n)
-    tested = count > 0
-    if LAZY:
-        tested = tested & (count % 2 == 0) & (before < stop)
+    last = tl.load(word + LAST * capacity)
+    count = tl.load(word + COUNT * capacity) - last
+    now = tl.load(previous)
     partials = tl.arange(0, PARTIALS)
-    half = errors + (tl.cast(count % 2, tl.int64) * capacity + n) * tiles
-    error = tl.sum(tl.load(half + partials, mask=(partials < tiles) & tested, other=0.0), axis=0)
-    active = error > tl.where(tested, stop, -1.0)
-    now = tl.where(count > 0, tl.where(tested, error, before - stop), before)
-    return active, count, now
+    active, kept = last >= 0, last * 0
+    for k in tl.static_range(STEPS):
+        done = active & (k < last)
+        error = tl.sum(tl.load(errors + k * tiles + partials, mask=(partials < tiles) & done, other=0.0), axis=0)
+        tested = done
+        if LAZY:
+            tested = done & ((count + k) % 2 == 1) & (now < stop)
+        active = active & (error > tl.where(tested, stop, -1.0))
+        now = tl.where(tested, error, tl.where(done, now - stop, now))
+        kept += tl.cast(done, tl.int32)
+    return active, kept, now
 
 
-@triton.jit(do_not_specialize=["capacity", "tiles"])
-def conclude(state, previous, errors, capacity, tiles, stop, LAZY: tl.constexpr, PARTIALS: tl.constexpr):
-    """After the launches of a loop: drop the pairs that have converged. One program a pair, all in slot 0.
+@triton.jit(do_not_specialize=["slot", "capacity"])
+def conclude(state, previous, order, remaining, slot, capacity, LAZY: tl.constexpr):
+    """After the launches of a loop: the state of its pairs goes from `slot` to slot 0. One program a pair.
 
-    LAZY goes on counting in the next loop, which starts by examining the pairs again; otherwise the count restarts.
+    LAZY goes on counting in the next loop; otherwise the count restarts.
     """
-    n = tl.program_id(0)
-    if tl.load(state + ACTIVE * capacity + n) != 0:
-        active, _, _ = examine(state, previous, errors, 0, n, capacity, tiles, stop, LAZY, PARTIALS)
-        tl.store(state + ACTIVE * capacity + n, tl.cast(active, tl.int32))
-        if not LAZY:
-            tl.store(state + COUNT * capacity + n, 0)
+    if tl.program_id(0) < tl.load(remaining):
+        n = tl.load(order + tl.program_id(0))
+        word = state + slot * WORDS * capacity + n
+        for k in tl.static_range(WORDS):
+            value = tl.load(word + k * capacity)
+            if k == COUNT and not LAZY:
+                value *= 0
+            tl.store(state + k * capacity + n, value)
+        tl.store(previous + n, tl.load(previous + slot * capacity + n))
 
 
 @triton.jit(do_not_specialize=["capacity"])
@@ -89,110 +100,178 @@ def compact(state, order, remaining, capacity, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def flow_and_update(flow, linear, divergence1, divergence2, mask, lambda_theta, theta):
-    """u at one vector of pixels and its update: thresholding plus theta times the divergence of p."""
-    u1 = tl.load(flow, mask=mask, other=0.0)
-    u2 = tl.load(flow + LINE, mask=mask, other=0.0)
-    ix = tl.load(linear, mask=mask, other=0.0)
-    iy = tl.load(linear + LINE, mask=mask, other=0.0)
-    rho = tl.load(linear + 2 * LINE, mask=mask, other=0.0) + ix * u1 + iy * u2
-    squared = ix * ix + iy * iy
-    inverse = tl.where(squared > SMALLEST_GRADIENT, 1.0 / squared, 0.0)  # cheaper than another 4 bytes to be read
-    step = tl.minimum(tl.maximum(-rho * inverse, -lambda_theta), lambda_theta)
-    return u1, u2, step * ix + theta * divergence1, step * iy + theta * divergence2
+def backward_difference(p, lanes, has_left):
+    """Differences (32, 2) of a row's values to their left neighbours; the first one's is wrong unless it has none.
 
-
-@triton.jit
-def ascend(target, px, py, gx, gy, mask):
-    """Dual variables moved by the scaled gradient (gx, gy) of u, reprojected onto the unit disc and stored."""
-    shrink = 1.0 / (1.0 + tl.sqrt(gx * gx + gy * gy))
-    tl.store(target, (px + gx) * shrink, mask=mask)
-    tl.store(target + LINE, (py + gy) * shrink, mask=mask)
-
-
-@triton.jit
-def iterate_tile(
-    flow, new_flow, dual, new_dual, linear, x, first, rows, height, width, pitch, lambda_theta, theta, tau_theta
-):
-    """One iteration of a tile: columns x, from row `first` on. Returns each column's sum of squared updates.
-
-    The tile is walked down a row at a time. p of a row wants the new u below and to the right: so u is computed for one
-    row more than the tile has, and for the column to the right as well, and p follows one row behind. Temporal blocking
-    (several iterations of a tile with a wider halo kept on chip) would replace this function and nothing else.
+    `has_left` is 1, but 0 for the first pixel; to multiply costs nothing, since a product and a sum are one operation.
     """
-    stop = tl.minimum(first + rows, height)
-    inside, has_left, has_right = x < width, (x > 0) & (x < width), x + 1 < width
-    flow_here, flow_right = offset_of(x, FLOW_FIELDS), offset_of(x + 1, FLOW_FIELDS)
-    dual_here, dual_right, dual_left = (
-        offset_of(x, DUAL_FIELDS),
-        offset_of(x + 1, DUAL_FIELDS),
-        offset_of(x - 1, DUAL_FIELDS),
+    even, odd = tl.split(p)
+    return tl.join(even - has_left * tl.gather(odd, tl.maximum(lanes - 1, 0), 0), odd - even)
+
+
+@triton.jit
+def forward_difference(u, lanes):
+    """Differences (32, 2) of a row's values to their right neighbours; the last one's is wrong."""
+    even, odd = tl.split(u)
+    return tl.join(odd - even, tl.gather(even, tl.minimum(lanes + 1, LINE - 1), 0) - odd)
+
+
+@triton.jit
+def ascend(px, py, gx, gy):
+    """Dual variables moved by the scaled gradient (gx, gy) of u and reprojected onto the unit disc.
+
+    1 / sqrt is one instruction of a GPU, where a root or a quotient are six each.
+    """
+    square = tl.maximum(gx * gx + gy * gy, 1e-30)
+    root = tl.rsqrt(1.0 + square * tl.rsqrt(square))
+    shrink = root * root
+    return (px + gx) * shrink, (py + gy) * shrink
+
+
+@triton.jit
+def iterate_row(u, p, linear, above_u, above_p, lanes, has_left, tau_right, tau_down, lambda_theta, theta):
+    """One iteration of u of a row and of p of the row above it, and the squared updates of u.
+
+    `u`, `p` and `linear` are the row's, `above_p` is the p of the row above, all before this iteration; `above_u` is
+    the u of the row above after it. `tau_right` and `tau_down` are tau / theta, or 0 where there is no such neighbour.
+    """
+    u1, u2 = u
+    p11, p12, p21, p22 = p
+    ix, iy, constant, inverse = linear
+    above_u1, above_u2 = above_u
+    above11, above12, above21, above22 = above_p
+    rho = constant + ix * u1 + iy * u2
+    step = tl.minimum(tl.maximum(-rho * inverse, -lambda_theta), lambda_theta)
+    d1 = step * ix + theta * (backward_difference(p11, lanes, has_left) + (p12 - above12))
+    d2 = step * iy + theta * (backward_difference(p21, lanes, has_left) + (p22 - above22))
+    u1 += d1
+    u2 += d2
+    gx1, gx2 = tau_right * forward_difference(above_u1, lanes), tau_right * forward_difference(above_u2, lanes)
+    new11, new12 = ascend(above11, above12, gx1, tau_down * (u1 - above_u1))
+    new21, new22 = ascend(above21, above22, gx2, tau_down * (u2 - above_u2))
+    return (u1, u2), (new11, new12, new21, new22), d1 * d1 + d2 * d2
+
+
+@triton.jit
+def pixel_offsets(x, FIELDS: tl.constexpr):
+    """Offsets (32, 2) of the pixels x and x + 1, which lie side by side, as x is even."""
+    offsets = offset_of(x, FIELDS)[:, None] + tl.arange(0, 2)[None, :]
+    return tl.max_contiguous(tl.multiple_of(offsets, [1, 2]), [1, 2])
+
+
+@triton.jit
+def iterate_tiles(
+    flow,
+    new_flow,
+    dual,
+    new_dual,
+    linear,
+    errors,
+    strip,
+    strips,
+    first,
+    stop,
+    tiles,
+    height,
+    width,
+    pitch,
+    lambda_theta,
+    theta,
+    tau_theta,
+    ROWS: tl.constexpr,
+    STEPS: tl.constexpr,
+    HALO: tl.constexpr,
+):
+    """STEPS iterations of tiles: the rows first..stop - 1 of a strip of 64 columns, of which the inner ones count.
+
+    A warp walks them down a row at a time, and the rows stay in registers: when iteration k computes u of a row and p
+    of the row above, iteration k + 1 follows one row behind. Each iteration loses a column on either side, as u wants
+    the p to the left and p the u to the right, and a row above and below; so more is read than written.
+    The sum of squared updates of each iteration and tile goes to errors (STEPS, tiles).
+    """
+    lanes = tl.arange(0, LINE)
+    start = strip * (2 * LINE - 2 * HALO)
+    even = start + 2 * lanes
+    x = even[:, None] + tl.arange(0, 2)[None, :]
+    has_left = tl.where(lanes > 0, 1.0, 0.0)
+    tau_right = tl.where(x + 1 < width, tau_theta, 0.0)
+    own = ((strip == 0) | (2 * lanes >= HALO)) & ((strip == strips - 1) | (2 * lanes < 2 * LINE - HALO))
+    own = own & (even < width)  # both pixels or none, so that two are stored at once; one of them may be padding
+    inside = tl.minimum(even, pitch - 2)
+    flow_here, dual_here, linear_here = (
+        pixel_offsets(inside, FLOW_FIELDS),
+        pixel_offsets(inside, DUAL_FIELDS),
+        pixel_offsets(inside, LINEAR_FIELDS),
     )
-    linear_here, linear_right = offset_of(x, LINEAR_FIELDS), offset_of(x + 1, LINEAR_FIELDS)
 
-    row = dual + (first - 1) * pitch * DUAL_FIELDS
-    above12 = tl.load(row + dual_here + 1 * LINE, mask=inside & (first > 0), other=0.0)
-    above22 = tl.load(row + dual_here + 3 * LINE, mask=inside & (first > 0), other=0.0)
-    right12 = tl.load(row + dual_right + 1 * LINE, mask=has_right & (first > 0), other=0.0)
-    right22 = tl.load(row + dual_right + 3 * LINE, mask=has_right & (first > 0), other=0.0)
-    zeros = tl.zeros_like(above12)
-    above11, above21, above_u1, above_u2, above_gx1, above_gx2, errors = zeros, zeros, zeros, zeros, zeros, zeros, zeros
-
-    for y in range(first, stop + 1):
-        here, right = inside & (y < height), has_right & (y < stop)
-        row = dual + y * pitch * DUAL_FIELDS
-        p11 = tl.load(row + dual_here, mask=here, other=0.0)
-        p12 = tl.load(row + dual_here + 1 * LINE, mask=here, other=0.0)
-        p21 = tl.load(row + dual_here + 2 * LINE, mask=here, other=0.0)
-        p22 = tl.load(row + dual_here + 3 * LINE, mask=here, other=0.0)
-        left11 = tl.load(row + dual_left, mask=has_left & here, other=0.0)
-        left21 = tl.load(row + dual_left + 2 * LINE, mask=has_left & here, other=0.0)
-        q11 = tl.load(row + dual_right, mask=right, other=0.0)
-        q12 = tl.load(row + dual_right + 1 * LINE, mask=right, other=0.0)
-        q21 = tl.load(row + dual_right + 2 * LINE, mask=right, other=0.0)
-        q22 = tl.load(row + dual_right + 3 * LINE, mask=right, other=0.0)
-        flow_row, linear_row = flow + y * pitch * FLOW_FIELDS, linear + y * pitch * LINEAR_FIELDS
-        u1, u2, d1, d2 = flow_and_update(
-            flow_row + flow_here,
-            linear_row + linear_here,
-            (p11 - left11) + (p12 - above12),
-            (p21 - left21) + (p22 - above22),
-            here,
-            lambda_theta,
-            theta,
+    zeros = tl.zeros((LINE, 2), tl.float32)
+    above = (((zeros, zeros), (zeros, zeros, zeros, zeros), (zeros, zeros, zeros, zeros)),) * STEPS
+    squares = (zeros,) * STEPS
+    y = tl.maximum(first - STEPS, 0)
+    for _ in range(y, stop + STEPS):
+        row = tl.minimum(y, height - 1) * pitch
+        at_flow, at_dual, at_linear = (
+            flow + row * FLOW_FIELDS + flow_here,
+            dual + row * DUAL_FIELDS + dual_here,
+            linear + row * LINEAR_FIELDS + linear_here,
         )
-        v1, v2, e1, e2 = flow_and_update(
-            flow_row + flow_right,
-            linear_row + linear_right,
-            (q11 - p11) + (q12 - right12),
-            (q21 - p21) + (q22 - right22),
-            right,
-            lambda_theta,
-            theta,
+        u = (tl.load(at_flow), tl.load(at_flow + LINE))
+        p = (
+            tl.load(at_dual),
+            tl.load(at_dual + LINE),
+            tl.load(at_dual + 2 * LINE),
+            tl.load(at_dual + 3 * LINE),
         )
-        u1 += d1
-        u2 += d2
+        ix, iy, constant = tl.load(at_linear), tl.load(at_linear + LINE), tl.load(at_linear + 2 * LINE)
+        squared = ix * ix + iy * iy
+        inverse = tl.where(squared > SMALLEST_GRADIENT, 1.0 / squared, 0.0)  # cheaper than another 4 bytes to be read
+        here = (ix, iy, constant, inverse)
 
-        # p of the row above: the first row of the walk has none, and the row under the image brings no gradient
-        target, has_above = new_dual + (y - 1) * pitch * DUAL_FIELDS + dual_here, inside & (y > first)
-        gy1 = tl.where(y < height, tau_theta * (u1 - above_u1), 0.0)
-        gy2 = tl.where(y < height, tau_theta * (u2 - above_u2), 0.0)
-        ascend(target, above11, above12, above_gx1, gy1, has_above)
-        ascend(target + 2 * LINE, above21, above22, above_gx2, gy2, has_above)
+        next_above, next_squares = (), ()
+        for k in tl.static_range(STEPS):
+            above_u, above_p, above_linear = above[k]
+            r = y - k
+            new_u, new_p, square = iterate_row(
+                u,
+                p,
+                here,
+                above_u,
+                above_p,
+                lanes,
+                has_left,
+                tau_right,
+                tl.where((r > 0) & (r < height), tau_theta, 0.0),
+                lambda_theta,
+                theta,
+            )
+            next_squares += (squares[k] + tl.where((r >= first) & (r < stop), 1.0, 0.0) * square,)
+            next_above += ((new_u, p, here),)
+            if k == STEPS - 1:
+                at = new_flow + r * pitch * FLOW_FIELDS + flow_here
+                mask = (own & (r >= first) & (r < stop))[:, None]
+                tl.store(at, new_u[0], mask=mask)
+                tl.store(at + LINE, new_u[1], mask=mask)
+                at = new_dual + (r - 1) * pitch * DUAL_FIELDS + dual_here
+                mask = (own & (r > first) & (r <= stop))[:, None]
+                for field in tl.static_range(DUAL_FIELDS):
+                    tl.store(at + field * LINE, new_p[field], mask=mask)
+            u, p, here = above_u, new_p, above_linear
+        above, squares = next_above, next_squares
 
-        # u of this row, unless it is the next tile's, and its gradient to the right
-        own, target = inside & (y < stop), new_flow + y * pitch * FLOW_FIELDS + flow_here
-        tl.store(target, u1, mask=own)
-        tl.store(target + LINE, u2, mask=own)
-        errors += tl.where(own, d1 * d1 + d2 * d2, 0.0)
-        above_gx1 = tl.where(has_right, tau_theta * (v1 + e1 - u1), 0.0)
-        above_gx2 = tl.where(has_right, tau_theta * (v2 + e2 - u2), 0.0)
-        above11, above12, above21, above22, right12, right22 = p11, p12, p21, p22, q12, q22
-        above_u1, above_u2 = u1, u2
-    return errors
+        if ((y + 1) % ROWS < STEPS) | (y + 1 >= height):  # some iteration ends a tile
+            left = ()
+            for k in tl.static_range(STEPS):
+                end = y - k + 1
+                ends = (end % ROWS == 0) | (end == height)
+                total = tl.sum(tl.sum(tl.where(own[:, None] & (x < width), squares[k], 0.0), axis=1), axis=0)
+                partial = errors + k * tiles + (end - 1) // ROWS * strips + strip
+                tl.store(partial, total, mask=ends & (end > first) & (end <= stop))
+                left += (tl.where(ends, 0.0, squares[k]),)
+            squares = left
+        y = tl.minimum(y + 1, height + STEPS)  # never so large, but unlike y + 1 not computed in 64 bits
 
 
-@triton.jit(do_not_specialize=["slot", "filtered", "capacity", "height", "width", "pitch", "rows", "limit"])
+@triton.jit(do_not_specialize=["slot", "filtered", "capacity", "height", "width", "pitch", "walk", "limit"])
 def iterate(
     flow,
     dual,
@@ -208,71 +287,99 @@ def iterate(
     height,
     width,
     pitch,
-    rows,
+    walk,
     limit,
     stop,
     lambda_theta,
     theta,
     tau_theta,
     LAZY: tl.constexpr,
-    STRIP: tl.constexpr,
+    ROWS: tl.constexpr,
+    STEPS: tl.constexpr,
+    HALO: tl.constexpr,
     PARTIALS: tl.constexpr,
 ):
-    """One primal-dual iteration of u and p of all active pairs that have done fewer than `limit`.
+    """STEPS primal-dual iterations of u and p of all active pairs, fewer for those that come to `limit`.
 
-    The programs share out the tiles of the pairs in `order`. Each tile first asks whether its pair has converged; all
-    tiles of a pair find the same, and the first one writes the pair's next state. The sum of squared updates of each
-    tile goes to errors (2, capacity, tiles), to the half that COUNT says. `filtered`: the median has just been written
-    to the side that is not current, and this iteration starts from there.
+    The programs, each a warp, share out the tiles of the pairs in `order`: up to `walk` tiles of a strip at once, fewer
+    where some programs would have none. What is computed and added up does not depend on it. Each program first asks
+    whether its pair has converged; all find the same, and the pair's first one writes the pair's next state. If a pair
+    converged in the midst of its last launch, this one repeats as many iterations as it should have done: they start
+    from the sides that are not current, which still hold what the last launch started from. `filtered`: the median has
+    just been written to the side that is not current, and the iterations start from there; no pair may await a
+    repetition then.
+
+    The sums of squared updates go to errors (2, capacity, STEPS, tiles), to the half of the side that p goes to.
     """
-    strips = tl.cdiv(width, STRIP)
-    tiles = strips * tl.cdiv(height, rows)
+    pitch = pitch // LINE * LINE  # tells the compiler what divides it, so that two pixels are loaded at once
+    strips = tl.cdiv(tl.maximum(width - 2 * HALO, 1), 2 * LINE - 2 * HALO)
+    tiles = strips * tl.cdiv(height, ROWS)
     flow_side_size, dual_side_size = (
         start_of(capacity, height, pitch, FLOW_FIELDS),
         start_of(capacity, height, pitch, DUAL_FIELDS),
     )
-    for item in range(tl.program_id(0), tl.load(remaining) * tiles, tl.num_programs(0)):
-        n, tile = tl.load(order + item // tiles), item % tiles
+    pairs = tl.load(remaining)
+    rows = ROWS * tl.maximum(tl.minimum(pairs * tiles // tl.num_programs(0), walk), 1)
+    walks = strips * tl.cdiv(height, rows)
+    for item in range(tl.program_id(0), pairs * walks, tl.num_programs(0)):
+        n, part = tl.load(order + item // walks), item % walks
         word = state + slot * WORDS * capacity + n
         next_word = state + (1 - slot) * WORDS * capacity + n
         flow_side, dual_side = tl.load(word + FLOW_SIDE * capacity), tl.load(word + DUAL_SIDE * capacity)
         if tl.load(word + ACTIVE * capacity) != 0:
-            active, count, now = examine(state, previous, errors, slot, n, capacity, tiles, stop, LAZY, PARTIALS)
-            goes = active & (count < limit)
-            source = flow_side ^ filtered
-            if tile == 0:
+            half = errors + (tl.cast(dual_side, tl.int64) * capacity + n) * STEPS * tiles
+            active, kept, now = examine(
+                word, previous + slot * capacity + n, half, capacity, tiles, stop, LAZY, STEPS, PARTIALS
+            )
+            count, last = tl.load(word + COUNT * capacity), tl.load(word + LAST * capacity)
+            again = kept < last
+            steps = tl.where(active, tl.minimum(limit - count, STEPS), tl.where(again, kept, 0))
+            flow_source = flow_side ^ tl.where(again, 1, filtered)
+            dual_source = dual_side ^ tl.cast(again, tl.int32)
+            if part == 0:
                 tl.store(next_word + ACTIVE * capacity, tl.cast(active, tl.int32))
-                tl.store(next_word + COUNT * capacity, count + tl.cast(goes, tl.int32))
-                tl.store(next_word + FLOW_SIDE * capacity, tl.where(goes, 1 - source, flow_side))
-                tl.store(next_word + DUAL_SIDE * capacity, tl.where(goes, 1 - dual_side, dual_side))
+                tl.store(next_word + COUNT * capacity, count + steps)
+                tl.store(next_word + LAST * capacity, steps)
+                tl.store(next_word + FLOW_SIDE * capacity, tl.where(steps > 0, 1 - flow_source, flow_side))
+                tl.store(next_word + DUAL_SIDE * capacity, tl.where(steps > 0, 1 - dual_source, dual_side))
                 tl.store(previous + (1 - slot) * capacity + n, now)
-            if goes:
-                half = errors + (tl.cast((count + 1) % 2, tl.int64) * capacity + n) * tiles
-                flow_of_pair, dual_of_pair = (
-                    flow + start_of(n, height, pitch, FLOW_FIELDS),
-                    dual + start_of(n, height, pitch, DUAL_FIELDS),
-                )
-                squares = iterate_tile(
-                    flow_of_pair + source * flow_side_size,
-                    flow_of_pair + (1 - source) * flow_side_size,
-                    dual_of_pair + dual_side * dual_side_size,
-                    dual_of_pair + (1 - dual_side) * dual_side_size,
-                    linear + start_of(n, height, pitch, LINEAR_FIELDS),
-                    tile % strips * STRIP + tl.arange(0, STRIP),
-                    tile // strips * rows,
-                    rows,
-                    height,
-                    width,
-                    pitch,
-                    lambda_theta,
-                    theta,
-                    tau_theta,
-                )
-                tl.store(half + tile, tl.sum(squares, axis=0))
-        elif tile == 0:
+            half = errors + (tl.cast(1 - dual_side, tl.int64) * capacity + n) * STEPS * tiles
+            flow_of_pair, dual_of_pair = (
+                flow + start_of(n, height, pitch, FLOW_FIELDS),
+                dual + start_of(n, height, pitch, DUAL_FIELDS),
+            )
+            for k in tl.static_range(1, STEPS + 1):
+                if steps == k:
+                    first = part // strips * rows
+                    iterate_tiles(
+                        flow_of_pair + flow_source * flow_side_size,
+                        flow_of_pair + (1 - flow_source) * flow_side_size,
+                        dual_of_pair + dual_source * dual_side_size,
+                        dual_of_pair + (1 - dual_source) * dual_side_size,
+                        linear + start_of(n, height, pitch, LINEAR_FIELDS),
+                        half,
+                        part % strips,
+                        strips,
+                        first,
+                        tl.minimum(first + rows, height),
+                        tiles,
+                        height,
+                        width,
+                        pitch,
+                        lambda_theta,
+                        theta,
+                        tau_theta,
+                        ROWS,
+                        k,
+                        HALO,
+                    )
+        elif part == 0:
             tl.store(next_word + ACTIVE * capacity, 0)
+            tl.store(next_word + COUNT * capacity, 0)
+            tl.store(next_word + LAST * capacity, 0)
             tl.store(next_word + FLOW_SIDE * capacity, flow_side)
             tl.store(next_word + DUAL_SIDE * capacity, dual_side)
+            tl.store(previous + (1 - slot) * capacity + n, 0.0)
 
 
 # ------------------------------------------------------------------------------------------------------ 5x5 median
@@ -298,29 +405,41 @@ def sort5(a, b, c, d, e):
 
 
 @triton.jit
-def sorted_column(image, column, above2, above1, here, below1, below2, mask):
-    """The five pixels around a row in one column, ascending."""
-    return sort5(
-        tl.load(image + above2 + column, mask=mask, other=0.0),
-        tl.load(image + above1 + column, mask=mask, other=0.0),
-        tl.load(image + here + column, mask=mask, other=0.0),
-        tl.load(image + below1 + column, mask=mask, other=0.0),
-        tl.load(image + below2 + column, mask=mask, other=0.0),
+def sort4(a, b, c, d):
+    a, b = sort2(a, b)
+    c, d = sort2(c, d)
+    a, c = sort2(a, c)
+    b, d = sort2(b, d)
+    b, c = sort2(b, c)
+    return a, b, c, d
+
+
+@triton.jit
+def insert(ascending, e):
+    """Five values, ascending, from four ascending ones and another."""
+    a, b, c, d = ascending
+    return (
+        tl.minimum(a, e),
+        tl.maximum(a, tl.minimum(b, e)),
+        tl.maximum(b, tl.minimum(c, e)),
+        tl.maximum(c, tl.minimum(d, e)),
+        tl.maximum(d, e),
     )
 
 
 @triton.jit
-def median_of_sorted_columns(v, w, x, y, z):
-    """Median of five sorted columns of five.
+def median_of_sorted_rows(v, w, x, y, z):
+    """Median of five ascending rows of five whose columns had been sorted before, and so still are.
 
-    Once the rows are sorted too, the cell of column i and row j has at least (i + 1)(j + 1) - 1 cells not above it and
-    (5 - i)(5 - j) - 1 not below, so that only 13 cells can hold the median, and it is theirs; 17 exchanges find it.
+    The cell of column i and row j has at least (i + 1)(j + 1) - 1 cells not above it and (5 - i)(5 - j) - 1 not below,
+    so that only 13 cells can hold the median, and it is theirs; 17 exchanges find it. What they do not need is not
+    computed.
     """
-    _, _, _, a, b = sort5(v[0], w[0], x[0], y[0], z[0])
-    _, _, c, d, e = sort5(v[1], w[1], x[1], y[1], z[1])
-    _, f, g, h, _ = sort5(v[2], w[2], x[2], y[2], z[2])
-    i, j, k, _, _ = sort5(v[3], w[3], x[3], y[3], z[3])
-    m, o, _, _, _ = sort5(v[4], w[4], x[4], y[4], z[4])
+    _, _, _, a, b = v
+    _, _, c, d, e = w
+    _, f, g, h, _ = x
+    i, j, k, _, _ = y
+    m, o, _, _, _ = z
     b, m = sort2(b, m)
     a, i = sort2(a, i)
     d, j = sort2(d, j)
@@ -340,35 +459,61 @@ def median_of_sorted_columns(v, w, x, y, z):
     return tl.minimum(g, h)
 
 
+@triton.jit
+def medians_of_columns(even, odd, lanes):
+    """5x5 medians of the two pixels of each lane from their columns of five; the first and last lane's are wrong.
+
+    The windows of the two pixels have four columns in common.
+    """
+    even, odd = sort5(even[0], even[1], even[2], even[3], even[4]), sort5(odd[0], odd[1], odd[2], odd[3], odd[4])
+    left, right = tl.maximum(lanes - 1, 0), tl.minimum(lanes + 1, LINE - 1)
+    even_rows, odd_rows = (), ()
+    for j in tl.static_range(5):
+        common = sort4(tl.gather(odd[j], left, 0), even[j], odd[j], tl.gather(even[j], right, 0))
+        even_rows += (insert(common, tl.gather(even[j], left, 0)),)
+        odd_rows += (insert(common, tl.gather(odd[j], right, 0)),)
+    return (
+        median_of_sorted_rows(even_rows[0], even_rows[1], even_rows[2], even_rows[3], even_rows[4]),
+        median_of_sorted_rows(odd_rows[0], odd_rows[1], odd_rows[2], odd_rows[3], odd_rows[4]),
+    )
+
+
 @triton.jit(do_not_specialize=["capacity", "height", "width", "pitch"])
-def median_5x5(flow, state, order, remaining, capacity, height, width, pitch, BLOCK: tl.constexpr):
-    """5x5 median of both flow fields of all active pairs, edge pixels repeated, from the current side to the other."""
-    tiles = tl.cdiv(height * pitch, BLOCK)
+def median_5x5(flow, state, order, remaining, capacity, height, width, pitch, ROWS: tl.constexpr):
+    """5x5 median of both flow fields of all active pairs, edge pixels repeated, from the current side to the other.
+
+    Each program, a warp, walks ROWS rows down a strip of 64 columns, of which all but two on either side count.
+    """
+    useful: tl.constexpr = 2 * LINE - 4
+    strips = tl.cdiv(width, useful)
+    walks = strips * tl.cdiv(height, ROWS)
     side_size = start_of(capacity, height, pitch, FLOW_FIELDS)
-    for item in range(tl.program_id(0), tl.load(remaining) * tiles, tl.num_programs(0)):
-        n = tl.load(order + item // tiles)
+    lanes = tl.arange(0, LINE)
+    for item in range(tl.program_id(0), tl.load(remaining) * walks, tl.num_programs(0)):
+        n, part = tl.load(order + item // walks), item % walks
         side = tl.load(state + FLOW_SIDE * capacity + n)
-        pixel = item % tiles * BLOCK + tl.arange(0, BLOCK)
-        y, x = pixel // pitch, pixel % pitch
-        mask = (y < height) & (x < width)
-        row, last = pitch * FLOW_FIELDS, height - 1
-        above2, above1 = tl.maximum(y - 2, 0) * row, tl.maximum(y - 1, 0) * row
-        below1, below2 = tl.minimum(y + 1, last) * row, tl.minimum(y + 2, last) * row
-        left2, left1 = offset_of(tl.maximum(x - 2, 0), FLOW_FIELDS), offset_of(tl.maximum(x - 1, 0), FLOW_FIELDS)
-        right1 = offset_of(tl.minimum(x + 1, width - 1), FLOW_FIELDS)
-        right2 = offset_of(tl.minimum(x + 2, width - 1), FLOW_FIELDS)
-        here, centre = y * row, offset_of(x, FLOW_FIELDS)
-        of_pair = flow + start_of(n, height, pitch, FLOW_FIELDS)
+        source = flow + side * side_size + start_of(n, height, pitch, FLOW_FIELDS)
+        target = flow + (1 - side) * side_size + start_of(n, height, pitch, FLOW_FIELDS)
+        x = part % strips * useful - 2 + 2 * lanes
+        first = part // strips * ROWS
+        even = offset_of(tl.minimum(tl.maximum(x, 0), width - 1), FLOW_FIELDS)
+        odd = offset_of(tl.minimum(tl.maximum(x + 1, 0), width - 1), FLOW_FIELDS)
+        own = (lanes > 0) & (lanes < LINE - 1)
         for field in tl.static_range(FLOW_FIELDS):
-            image = of_pair + side * side_size + field * LINE
-            median = median_of_sorted_columns(
-                sorted_column(image, left2, above2, above1, here, below1, below2, mask),
-                sorted_column(image, left1, above2, above1, here, below1, below2, mask),
-                sorted_column(image, centre, above2, above1, here, below1, below2, mask),
-                sorted_column(image, right1, above2, above1, here, below1, below2, mask),
-                sorted_column(image, right2, above2, above1, here, below1, below2, mask),
-            )
-            tl.store(of_pair + (1 - side) * side_size + field * LINE + here + centre, median, mask=mask)
+            even_column, odd_column = (), ()
+            for k in tl.static_range(5):
+                row = source + tl.minimum(tl.maximum(first - 2 + k, 0), height - 1) * pitch * FLOW_FIELDS + field * LINE
+                even_column += (tl.load(row + even),)
+                odd_column += (tl.load(row + odd),)
+            for y in range(first, tl.minimum(first + ROWS, height)):
+                row = source + tl.minimum(y + 3, height - 1) * pitch * FLOW_FIELDS + field * LINE
+                next_even, next_odd = tl.load(row + even), tl.load(row + odd)
+                even_median, odd_median = medians_of_columns(even_column, odd_column, lanes)
+                row = target + y * pitch * FLOW_FIELDS + field * LINE
+                tl.store(row + even, even_median, mask=own & (x < width))
+                tl.store(row + odd, odd_median, mask=own & (x + 1 < width))
+                even_column = (even_column[1], even_column[2], even_column[3], even_column[4], next_even)
+                odd_column = (odd_column[1], odd_column[2], odd_column[3], odd_column[4], next_odd)
 
 
 # --------------------------------------------------------------------------------------------------- linearisation
