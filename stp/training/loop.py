@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from stp.errors import UserError
 from stp.models.segment_network import SegmentNetwork
 from stp.sampling.loading import DeviceFields, open_fields, step_bytes
 from stp.sampling.samples import Drawing, Sampler, class_weights, draw_epoch
-from stp.system.devices import Compute, autocast, channels_last, configure, full_memory_named, in_bfloat16
+from stp.system.devices import Compute, autocast, channels_last, configure, copy_to_host, full_memory_named, in_bfloat16
 from stp.system.machine import builds_c
 from stp.system.progress import progress
 from stp.system.signals import Stopped
@@ -133,6 +134,8 @@ class Training:
         self.optimiser = torch.optim.SGD(groups, momentum=options.momentum, fused=device.type == "cuda")
         self.schedule = torch.optim.lr_scheduler.MultiStepLR(self.optimiser, list(self.stream.milestones), gamma=0.1)
         self.rows: list[Row] = []
+        self._unsettled: Callable[[], None] | None = None
+        self._began = 0.0
         self._begin_epoch(1)
 
     @property
@@ -141,7 +144,7 @@ class Training:
         return self.compute.device
 
     def _begin_epoch(self, epoch: int) -> None:
-        self.epoch, self.tally = epoch, EpochTally.empty(len(self.run.classes))
+        self.epoch, self._tally = epoch, EpochTally.empty(len(self.run.classes))
         # A resumed training draws its samples again from here, so it does not matter how far ahead they were drawn.
         self._drawn_from = self.rng.bit_generator.state
 
@@ -153,26 +156,43 @@ class Training:
         self.network.train()
         weights = self.plan.loss_weights(clips)
         weights = None if weights is None else weights.to(self.device)
-        drawing, began = self.plan.drawing(), time.perf_counter()
+        drawing, self._began = self.plan.drawing(), time.perf_counter()
         number = math.ceil(len(clips) / drawing.batch_videos)
         epoch = draw_epoch(drawing, source.fields, clips, self.run.classes, self.rng)
-        taken, left = itertools.tee(itertools.islice(epoch, self.tally.batches, None))
+        taken, left = itertools.tee(itertools.islice(epoch, self._tally.batches, None))
         options = self.plan.options
         normalisation = self.network.normalisation if in_bfloat16(self.device, options.precision) else None
         made = training_images(self.plan.sampler, options.input_size, source, taken, normalisation)
         following = next(made, None)
-        for batch in left:
+        for done, batch in enumerate(left, self._tally.batches + 1):
             assert following is not None
             images, labels = following
-            mean_loss, predicted = self.step(images, labels, weights)
-            following = next(made, None)  # prepared while a GPU computes this step; the next line waits for its result
-            loss, predictions = mean_loss.item(), predicted.cpu()
-            if not math.isfinite(loss):
-                raise self._diverged(f"the loss is {loss}")
-            now = time.perf_counter()
-            self.tally.add(loss, batch.labels, predictions.numpy(), images.shape[:3].numel(), now - began)
-            began = now  # whoever takes the row also takes of the epoch's time
-            yield self._end_epoch(began) if self.tally.batches == number else None
+            outcome = [copy_to_host(value) for value in self.step(images, labels, weights)]
+            following = next(made, None)  # prepared while a GPU computes this step
+            self._settle()  # the step before: a GPU that is waited for after each step would be idle until the next one
+            self._unsettled = partial(self._note, outcome, batch.labels, images.shape[:3].numel())
+            yield self._end_epoch() if done == number else None
+
+    def _note(self, outcome: Sequence[Callable[[], Tensor]], labels: np.ndarray, images: int) -> None:
+        """Add the loss and the predictions of a step to the tally, as soon as they are computed."""
+        loss, predicted = (copied() for copied in outcome)
+        if not math.isfinite(loss.item()):
+            raise self._diverged(f"the loss is {loss.item()}")
+        now = time.perf_counter()
+        self._tally.add(loss.item(), labels, predicted.numpy(), images, now - self._began)
+        self._began = now  # whoever takes the row also takes of the epoch's time
+
+    def _settle(self) -> None:
+        """Note the last step, if that has not been done."""
+        unsettled, self._unsettled = self._unsettled, None
+        if unsettled:
+            unsettled()
+
+    @property
+    def tally(self) -> EpochTally:
+        """The epoch so far."""
+        self._settle()
+        return self._tally
 
     def step(self, images: Tensor, labels: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """One step of SGD on images (B, N, K, C, size, size), labels (B,): mean loss and predicted classes (B,).
@@ -192,13 +212,14 @@ class Training:
         self.optimiser.step()
         return loss.detach(), scores.mean(1).argmax(1)
 
-    def _end_epoch(self, began: float) -> Row:
+    def _end_epoch(self) -> Row:
+        tally = self.tally
         self._check_finite()
-        self.tally.seconds += time.perf_counter() - began
+        tally.seconds += time.perf_counter() - self._began
         rate = self.stream.learning_rate * float(self.schedule.get_last_lr()[0] / self.schedule.base_lrs[0])
         self.schedule.step()
         peak = torch.cuda.max_memory_allocated(self.device) >> 20 if self.device.type == "cuda" else 0
-        row = log_row(self.epoch, self.tally, rate, peak)
+        row = log_row(self.epoch, tally, rate, peak)
         self._begin_epoch(self.epoch + 1)
         return row
 
@@ -212,10 +233,11 @@ class Training:
 
     def state(self) -> dict[str, Any]:
         """The training as tensors and plain values; UserError if it diverged, so that no bad state is ever saved."""
+        tally = self.tally
         self._check_finite()
         return {
             "epoch": self.epoch,
-            "tally": vars(self.tally),
+            "tally": vars(tally),
             "rows": self.rows,
             "weights": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -233,7 +255,7 @@ class Training:
         self.rng.bit_generator.state = json.loads(state["drawn_from"])
         self.rows = state["rows"]
         self._begin_epoch(state["epoch"])
-        self.tally = EpochTally(**state["tally"])
+        self._tally = EpochTally(**state["tally"])
         torch.set_rng_state(state["torch_rng"])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(state["cuda_rng"], self.device)
