@@ -83,16 +83,27 @@ def weights(network: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().cpu() for name, value in network.state_dict().items()}
 
 
-def assert_close(one: nn.Module, other: nn.Module, tolerance: float) -> None:
-    """All weights agree to within `tolerance` of the largest of their tensor."""
-    for name, value in weights(one).items():
-        bound = tolerance * max(1e-2, float(value.float().abs().max()))
-        assert float((weights(other)[name] - value).abs().max()) <= bound, name
+def distance(one: nn.Module, other: nn.Module, start: nn.Module) -> float:
+    """How far two trainings from one start are apart, as a share of the way that the second has gone.
+
+    Lengths are over all weights. Single weights say little: those far from the loss have gradients so small that on a
+    CPU, too, float32 and float64 differ there by a hundredth.
+    """
+    first, second, before = (
+        torch.cat([value.detach().double().cpu().flatten() for value in network.parameters()])
+        for network in (one, other, start)
+    )
+    return float((first - second).norm() / (second - before).norm())
 
 
 def assert_same(one: nn.Module, other: nn.Module) -> None:
     for name, value in weights(one).items():
         assert torch.equal(weights(other)[name], value), name
+
+
+def untrained_network(**changes: Any) -> SegmentNetwork:
+    """The network that trainings begin with."""
+    return Training(plan_of(small_run(**changes)), CPU).network
 
 
 def one_step(compute: Compute, compilation: bool = False, **changes: Any) -> tuple[float, Training]:
@@ -109,13 +120,13 @@ def one_step(compute: Compute, compilation: bool = False, **changes: Any) -> tup
 def test_a_float32_step_is_the_cpus() -> None:
     (loss, training), (expected, on_cpu) = one_step(GPU), one_step(CPU)
     assert loss == pytest.approx(expected, rel=1e-5)
-    assert_close(training.network, on_cpu.network, 1e-4)
+    assert distance(training.network, on_cpu.network, untrained_network()) < 1e-2  # float32 and float64: 2e-4
 
 
 def test_a_bfloat16_step_is_the_cpus_but_for_its_rounding() -> None:
     (loss, training), (expected, on_cpu) = one_step(GPU, precision="bfloat16"), one_step(CPU)
     assert loss == pytest.approx(expected, rel=2e-2)
-    assert_close(training.network, on_cpu.network, 2e-2)
+    assert distance(training.network, on_cpu.network, untrained_network()) < 0.05
     assert {value.dtype for value in training.network.parameters()} == {torch.float32}
 
 
@@ -124,14 +135,14 @@ CONVNET = {"backbone": "convnet", "partial_bn": False}  # is compiled in seconds
 
 @pytest.mark.parametrize(
     ("changes", "loss_tolerance", "tolerance"),
-    [({"precision": "float32", **CONVNET}, 1e-5, 1e-4), ({"precision": "bfloat16"}, 1e-2, 2e-2)],
+    [({"precision": "float32", **CONVNET}, 1e-5, 1e-2), ({"precision": "bfloat16"}, 1e-2, 0.05)],
     ids=["convnet", "bninception"],
 )
 def test_a_compiled_step_is_a_plain_one(changes: dict[str, Any], loss_tolerance: float, tolerance: float) -> None:
     torch.compiler.reset()
     (loss, training), (expected, plain) = one_step(GPU, True, **changes), one_step(GPU, **changes)
     assert loss == pytest.approx(expected, rel=loss_tolerance)
-    assert_close(training.network, plain.network, tolerance)
+    assert distance(training.network, plain.network, untrained_network(**changes)) < tolerance
 
 
 def test_folded_batch_norms_give_the_outputs_and_gradients_of_plain_ones(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +175,8 @@ def test_folded_batch_norms_give_the_outputs_and_gradients_of_plain_ones(monkeyp
 @pytest.mark.parametrize("videos", [1, 2])
 def test_micro_batches_give_the_weights_of_whole_ones(data: Data, tmp_path: Path, videos: int) -> None:
     whole = trained(data, tmp_path)
-    assert_close(trained(data, tmp_path, replace(GPU, micro_batch_videos=videos)), whole, 1e-3)
+    pieces = trained(data, tmp_path, replace(GPU, micro_batch_videos=videos))
+    assert distance(pieces, whole, untrained_network()) < 1e-2
 
 
 def test_streamed_fields_train_as_resident_ones_do(data: Data, tmp_path: Path, deterministic: None) -> None:
