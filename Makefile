@@ -1,13 +1,16 @@
-# Two commands do everything on a machine with Python >= 3.11 and make: `make table1` and `make test`.
+# Two commands do everything on a machine with Python 3.11 to 3.13 and make: `make table1` and `make test`.
 
 PYTHON ?= python3
 CORES ?= all
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: table1 report test test-gpu campaign test-slurm check format format-check lint types bench bench-gpu config-docs docs pictures lock audit
+.PHONY: help table1 report test test-gpu campaign test-slurm check format format-check lint types bench bench-gpu config-docs docs pictures lock audit
 
-table1: $(VENV)/installed
+help:  # this list
+	@awk -F ':.*# ' '/^[a-z0-9-]+:.*# / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+table1: $(VENV)/installed  # the demo's Table 1; makes .venv first
 	snakemake --cores $(CORES) results/table1.csv
 	@cat results/table1.md
 
@@ -18,7 +21,7 @@ report: $(VENV)/installed  # everything, and results/report.html to look at it
 pictures: report  # of README and docs
 	python docs/pictures.py
 
-test: $(VENV)/installed
+test: $(VENV)/installed  # all tests
 	python -m tests.in_two_processes
 
 test-gpu: $(VENV)/installed  # needs an NVIDIA GPU; status 77 where there is none
@@ -30,22 +33,22 @@ campaign: $(VENV)/installed  # up to 40 minutes; keeps its table in benchmarks/R
 test-slurm: $(VENV)/installed  # needs root on a Debian without SLURM of its own; status 77 where it cannot run
 	python -m tests.slurm.run
 
-check: format-check lint types
+check: format-check lint types  # format, lint and types; changes nothing
 
-format: $(VENV)/installed
+format: $(VENV)/installed  # rewrites code that is not in the format
 	ruff format .
 	ruff check --fix .
 	snakefmt Snakefile workflow
 
-format-check: $(VENV)/installed
+format-check: $(VENV)/installed  # names code that is not in the format
 	ruff format --check .
 	snakefmt --check Snakefile workflow
 
-lint: $(VENV)/installed  # and code that nothing uses
+lint: $(VENV)/installed  # ruff's rules, and code that nothing uses
 	ruff check .
 	vulture
 
-types: $(VENV)/installed
+types: $(VENV)/installed  # mypy
 	mypy
 
 bench: $(VENV)/installed  # keeps its figures in benchmarks/RESULTS.md; the machine should be quiet

@@ -4,6 +4,8 @@ Modules are imported inside the subcommands, so that a stage only loads what it 
 """
 
 from stp.cli import pipeline, data, flow, training, results, overview, videos, pictures, machine  # isort: skip  # in the order of --help
-from stp.cli.app import main
+from stp.cli.app import main, set_panels
+
+set_panels()
 
 __all__ = ["data", "flow", "machine", "main", "overview", "pictures", "pipeline", "results", "training", "videos"]

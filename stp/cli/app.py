@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from stp import __version__
 from stp.errors import UserError
 from stp.system.files import FULL
 from stp.system.logs import LogFile
@@ -19,8 +20,24 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown"
 )
 log = logging.getLogger("stp")
+# What people call; the other subcommands are the stages, which the workflow calls.
+DAILY = ("check", "run", "init", "doctor", "runs", "predict", "explain", "export", "flow")
 # Refusals by the machine, which are not errors of the program.
 REFUSED = (*FULL, errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOLCK)
+
+
+def set_panels() -> None:
+    """Divide the help of all subcommands, once they are known, into those that people call and the stages."""
+    for command in app.registered_commands:
+        name = command.name or getattr(command.callback, "__name__", "")
+        command.rich_help_panel = "Every day" if name in DAILY else "Stages of the pipeline"
+
+
+def print_version(wanted: bool) -> None:
+    """Print the version and exit, if that is wanted."""
+    if wanted:
+        typer.echo(f"stp {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
@@ -29,6 +46,9 @@ def logging_options(
         Path | None,
         typer.Option("--log", help="Log file; the terminal then shows only warnings and, every minute, the progress."),
     ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
     """Recognise micro actions in videos with a segment-level temporal pyramid."""
     choose_style(watched=sys.stderr.isatty(), shared=log_file is not None)

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("stp")
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The config, such as videos.yaml.")]
-# Jobs that need something, all of which is looked for where it is not known which of them would run.
-NEEDING = dict.fromkeys(("weights", "index", "frames", "flow", "train"), 1)
 RUN_FOLDER = re.compile(r"runs/(?P<run>[^/]+/[^/]+)(/fold(?P<fold>\d+)(/seed(?P<seed>\d+))?)?")
 A_FILE = re.compile(r"\.(csv|md|png|pdf|html|h5|pt|json|mp4)$")
 
@@ -102,7 +100,7 @@ def examine(path: Path, targets: Sequence[str], options: Sequence[str]) -> "tupl
     from stp.config_check import config_problems, read_config
     from stp.pipeline.engine import Call
     from stp.pipeline.jobs import kinds
-    from stp.setup.check import check
+    from stp.setup.check import EVERYTHING, check
     from stp.system.machine import process_memory
 
     check_exists(path, targets)
@@ -117,7 +115,7 @@ def examine(path: Path, targets: Sequence[str], options: Sequence[str]) -> "tupl
             problems.append(str(error))
     found = None
     if config:
-        found = check(config, NEEDING if problems else kinds(jobs), call.here)
+        found = check(config, EVERYTHING if problems else kinds(jobs), call.here)
         problems += found.problems
     if problems or not found:
         for problem in problems:

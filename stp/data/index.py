@@ -1,5 +1,6 @@
 """The index: a table with one row per clip, from which everything downstream takes its clips, labels and groups."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import count
@@ -26,6 +27,8 @@ class Clip:
     digest   of the bytes of the video and its boxes (`stp.video.identity`); empty if not known
     slot     number that places the clip in a shard; None: its place in the index
     first_person  path of the first-person video of the same clip; empty if there is none
+    start    where the clip begins in its video, in seconds; None: where the video does
+    end      where it ends; None: where the video does
     """
 
     clip: str
@@ -39,6 +42,15 @@ class Clip:
     digest: str = ""
     slot: int | None = None
     first_person: str = ""
+    start: float | None = None
+    end: float | None = None
+
+    @property
+    def part(self) -> tuple[float, float] | None:
+        """Start and end in seconds of a clip that is a part of its video; None if it is the whole."""
+        if self.start is None and self.end is None:
+            return None
+        return self.start or 0.0, math.inf if self.end is None else self.end
 
 
 @dataclass(frozen=True)
@@ -155,10 +167,12 @@ def read_index(path: str | Path) -> Index:
             raise UserError(f"{path}: clip '{row['clip']}' has '{frames}' frames; give a whole number, or nothing")
         if (slot := row.get("slot", "")) and not (slot.isascii() and slot.isdecimal()):
             raise UserError(f"{path}: clip '{row['clip']}' has the slot '{slot}'; give a whole number, or nothing")
-    clips = tuple(
-        Clip(**{**row, "frames": int(row.get("frames") or 0), "slot": int(row["slot"]) if row.get("slot") else None})  # type: ignore[arg-type]
-        for row in rows
-    )
+        for name in ("start", "end"):
+            try:
+                float(row.get(name) or 0)
+            except ValueError:
+                raise UserError(f"{path}: clip '{row['clip']}' has the {name} '{row[name]}'; give seconds") from None
+    clips = tuple(_clip(row) for row in rows)
     if not clips:
         raise UserError(f"{path}: the index has no clips")
     check_ids(clips)
@@ -168,6 +182,14 @@ def read_index(path: str | Path) -> Index:
     if len(pairs) > len(index.classes) or some_have_none:
         raise UserError(f"{path}: column coarse must give every class one coarser class, or be empty for all clips")
     return index
+
+
+def _clip(row: dict[str, str]) -> Clip:
+    """The clip of a row of an index, whose numbers are numbers."""
+    texts = {name: cell for name, cell in row.items() if name not in ("frames", "slot", "start", "end")}
+    seconds = {name: float(row[name]) for name in ("start", "end") if row.get(name)}
+    slot = int(row["slot"]) if row.get("slot") else None
+    return Clip(**texts, frames=int(row.get("frames") or 0), slot=slot, **seconds)
 
 
 def read_skipped(path: Path) -> list[dict[str, str]]:

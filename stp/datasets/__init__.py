@@ -21,7 +21,7 @@ class Importer:
 
     `find_clips` takes the folder of the videos, then, unless `lists` is none, what `dataset.lists` names, a folder of
     official lists or a file (None where the user names none), and the options by name. `options` holds the values that
-    each may have, the default first.
+    each may have, the default first, or none where any text will do.
     """
 
     find_clips: Callable[..., list[Clip]]
@@ -31,7 +31,7 @@ class Importer:
 
 IMPORTERS = {
     "demo": Importer(demo.find_clips),
-    "folder": Importer(folder.find_clips, options=folder.OPTIONS),
+    "folder": Importer(folder.find_clips, "file", folder.OPTIONS),
     "list": Importer(own_list.find_clips, "file"),
     "ut_interaction": Importer(ut_interaction.find_clips),
     "pev": Importer(pev.find_clips, "folder", pev.OPTIONS),
@@ -51,11 +51,14 @@ def find_clips(
     if name not in IMPORTERS:
         raise UserError(f"dataset.importer: '{name}' is unknown; allowed are {', '.join(IMPORTERS)}")
     importer = IMPORTERS[name]
-    values = {}
+    values: dict[str, str | bool] = {}
     for option, word in (options or {}).items():
         if option not in importer.options:
             known = ", ".join(importer.options) or "none"
             raise UserError(f"dataset.options: importer '{name}' has no option '{option}'; allowed: {known}")
+        if not importer.options[option]:
+            values[option] = word
+            continue
         allowed = {str(value).lower(): value for value in importer.options[option]}
         if word.lower() not in allowed:
             raise UserError(f"dataset.options.{option}: '{word}' is none of {', '.join(allowed)}")

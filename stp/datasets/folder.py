@@ -4,6 +4,7 @@ Videos may lie deeper than that, as in CLASS/subject/clip.avi: all videos below 
 """
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,13 @@ from pathlib import Path
 from stp.data.index import Clip
 from stp.errors import UserError
 from stp.system.files import visible_files
+from stp.system.tables import read_table
 from stp.video.decoding import VIDEO_SUFFIXES, is_video
 
 log = logging.getLogger(__name__)
 
-OPTIONS = {"groups": (False, True)}
+OPTIONS: Mapping[str, tuple[str | bool, ...]] = {"groups": (False, True), "group": ()}
+GROUP_COLUMNS = ("clip", "group")
 BOXES_SUFFIX = ".boxes.csv"
 PARTS = {
     **{"train": "train", "training": "train"},
@@ -34,7 +37,7 @@ def class_folders(folder: Path) -> list[Path]:
     return classes
 
 
-def find_clips(folder: Path, groups: bool = False) -> list[Clip]:
+def find_clips(folder: Path, table: Path | None = None, groups: bool = False, group: str = "") -> list[Clip]:
     """Clips of CLASS/clip.avi or of train/CLASS/clip.avi; the id is the path without its suffix.
 
     Classes are in the order of their names. If the folders at the top are those of an official split (`split_folders`),
@@ -43,12 +46,56 @@ def find_clips(folder: Path, groups: bool = False) -> list[Clip]:
 
     Args:
         folder: the folder of the class folders, or of those of the official split.
-        groups: the folder right below the class, as in CLASS/subject/clip.avi, is the clip's group; else there are no
-            groups.
+        table: a csv file with the columns clip and group, which gives each clip, by its id, its group.
+        groups: the folder right below the class, as in CLASS/subject/clip.avi, is the clip's group.
+        group: a regular expression; what it finds first in a clip's id, or in it its first part in brackets, is the
+            clip's group. Where none of these three is given, there are no groups.
 
     Raises:
-        UserError: the folder or a class in it has no videos, boxes have no video, or a clip has no folder as its group.
+        UserError: the folder or a class in it has no videos, boxes have no video, or a clip has no group.
     """
+    given = [name for name, value in (("dataset.lists", table), ("groups", groups), ("group", group)) if value]
+    if len(given) > 1:
+        raise UserError(f"dataset.options: {' and '.join(given)} each say what the groups are; keep one of them")
+    clips = _found(folder, groups)
+    if table:
+        return _with_groups(clips, _listed_groups(table), f"{table}: gives no group to")
+    if group:
+        return _with_groups(clips, _matched_groups(clips, group), f"dataset.options.group: '{group}' finds nothing in")
+    return clips
+
+
+def _with_groups(clips: Sequence[Clip], groups: Mapping[str, str], reason: str) -> list[Clip]:
+    """The clips with their groups, by ids; UserError, with the reason before its name, if one has none."""
+    if lacking := [clip.clip for clip in clips if not groups.get(clip.clip)]:
+        raise UserError(f"{reason} {len(lacking)} of {len(clips)} clips, such as '{lacking[0]}'; each needs a group")
+    return [replace(clip, group=groups[clip.clip]) for clip in clips]
+
+
+def _matched_groups(clips: Sequence[Clip], expression: str) -> dict[str, str]:
+    try:
+        pattern = re.compile(expression)
+    except re.error as error:
+        raise UserError(
+            f"dataset.options.group: '{expression}' is no regular expression ({error}); give one such as '_(a[0-9]+)_'"
+        ) from None
+    found = {clip.clip: pattern.search(clip.clip) for clip in clips}
+    return {name: match[1 if pattern.groups else 0] or "" for name, match in found.items() if match}
+
+
+def _listed_groups(table: Path) -> dict[str, str]:
+    if not table.is_file():
+        raise UserError(f"dataset.lists: there is no file '{table}'; name the csv file of the clips' groups")
+    names, rows = read_table(table)
+    if not set(GROUP_COLUMNS) <= set(names):
+        raise UserError(
+            f"{table}: line 1 names the columns {', '.join(names)}; a file of groups has clip (CLASS/clip, the video's "
+            "path without its suffix) and group"
+        )
+    return {row["clip"]: row["group"] for _, row in rows}
+
+
+def _found(folder: Path, groups: bool) -> list[Clip]:
     classes = class_folders(folder)
     parts = split_folders(classes)
     if not parts:

@@ -1,5 +1,6 @@
 """A list of one's own: a csv file with a row per clip, for videos that lie in any folders."""
 
+import math
 from pathlib import Path
 
 from stp.data.index import Clip
@@ -9,7 +10,7 @@ from stp.system.tables import read_table
 from stp.video.decoding import VIDEO_SUFFIXES
 
 NEEDED = ("path", "label")
-COLUMNS = (*NEEDED, "clip", "split", "group", "boxes", "coarse", "first_person")
+COLUMNS = (*NEEDED, "clip", "split", "group", "boxes", "coarse", "first_person", "start", "end")
 
 
 def find_clips(videos: Path, table: Path | None = None) -> list[Clip]:
@@ -23,6 +24,8 @@ def find_clips(videos: Path, table: Path | None = None) -> list[Clip]:
     boxes    path of a csv of person boxes, absolute or below `videos`
     coarse   a coarser class
     first_person  path of the first-person video of the same clip, absolute or below `videos`
+    start    where the clip begins in a longer video, in seconds; left out or empty: at the beginning
+    end      where it ends; left out or empty: at the end
 
     Only path and label must be there. A column of another name is refused, since it may be a misspelt one.
 
@@ -87,6 +90,9 @@ def _clip(videos: Path, row: dict[str, str], where: str) -> Clip:
         raise UserError(f"{where}: split '{row['split']}': '{wrong[0]}' is none of {', '.join(WORDS)}")
     if not row["label"] and set(words) != {"hidden"}:
         raise UserError(f"{where}: label is empty; name the class, or give it the split hidden")
+    start, end = (_seconds(row, column, where) for column in ("start", "end"))
+    if end is not None and end <= (start or 0):
+        raise UserError(f"{where}: end {row['end']} is not behind the start {row['start'] or 0}; give seconds")
     return Clip(
         clip=_id(videos, path, row, where),
         path=str(path),
@@ -96,6 +102,8 @@ def _clip(videos: Path, row: dict[str, str], where: str) -> Clip:
         boxes=boxes,
         coarse=row["coarse"],
         first_person=first_person,
+        start=start,
+        end=end,
     )
 
 
@@ -110,10 +118,23 @@ def _video(videos: Path, row: dict[str, str], column: str, where: str) -> Path:
     return path
 
 
+def _seconds(row: dict[str, str], column: str, where: str) -> float | None:
+    """The seconds in a column; None where it is empty, UserError for anything but a number from 0 on."""
+    try:
+        seconds = float(row[column]) if row[column] else None
+    except ValueError:
+        seconds = math.nan
+    if seconds is not None and not 0 <= seconds < math.inf:
+        raise UserError(f"{where}: {column} '{row[column]}' is no number of seconds from 0 on, such as 12.5")
+    return seconds
+
+
 def _id(videos: Path, path: Path, row: dict[str, str], where: str) -> str:
-    """The clip's id: its own, or its path below the folder of the videos, without the suffix."""
+    """The clip's id: its own, or its path below the folder of the videos without the suffix, with its start and end."""
     stem = path.with_name(path.stem)
-    name = row["clip"] or (stem.relative_to(videos).as_posix() if stem.is_relative_to(videos) else stem.name)
+    part = f"_{row['start'] or 0}-{row['end'] or 'end'}" if row["start"] or row["end"] else ""
+    own = stem.relative_to(videos).as_posix() if stem.is_relative_to(videos) else stem.name
+    name = row["clip"] or own + part
     if any(part in ("", ".", "..") for part in name.split("/")):
         raise UserError(f"{where}: clip id '{name}' has an empty or dotted part; give another in the column clip")
     return name

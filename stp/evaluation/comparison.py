@@ -103,8 +103,17 @@ def compare(reported: pd.DataFrame, measured: Measured | None) -> pd.DataFrame:
     return table[order].round({"measured": 4, "measured_std": 4})
 
 
+def same_data(reported_on: str, measured_on: str) -> bool:
+    """True if figures are of the same data set: the first name of one begins with that of the other, but for marks."""
+    reported, measured = (re.sub(r"\W", "", text).casefold() for text in (reported_on, measured_on.partition(" ")[0]))
+    return bool(measured) and reported.startswith(measured)
+
+
 def comparison_text(name: str, table: pd.DataFrame, notes: Sequence[str]) -> str:
-    """The comparison as Markdown, with sources and notes below it."""
+    """The comparison as Markdown, with sources and notes below it.
+
+    Figures measured on other data than those reported stand in a block of their own, which says so.
+    """
     title = f"Table {name.removeprefix('table')}" if name.startswith("table") else f"Comparison {name}"
     measured = zip(table["measured"], table["measured_std"], table["note"].map(needed), strict=True)
     shown = pd.DataFrame(
@@ -126,8 +135,22 @@ def comparison_text(name: str, table: pd.DataFrame, notes: Sequence[str]) -> str
     sources = table[table["source"] != ""].groupby("source", sort=False)["method"].unique()
     words = [f"{', '.join(methods)}: {source}" for source, methods in sources.to_dict().items()]
     words += dict.fromkeys(f"{row['method']}: {row['note']}" for row in table.to_dict("records") if row["note"])
-    caption = "Figures in %, reported by others and measured here, ± standard deviation of the folds."
-    return table_text(title, caption, shown, ["Pretraining is that of the reported figure.", *words, *notes])
+    below = ["Pretraining is that of the reported figure.", *words, *notes]
+    figures = table[table["measured"].notna()]
+    pairs = zip(figures["reported_on"], figures["measured_on"], strict=True)
+    if figures.empty or any(same_data(reported_on, measured_on) for reported_on, measured_on in pairs):
+        caption = "Figures in %, reported by others and measured here, ± standard deviation of the folds."
+        return table_text(title, caption, shown, below)
+    here = shown.drop(columns=["Pretraining", "Reported", "on", "on "])
+    here = here[here["Measured"] != ""].rename(columns={"Pretraining here": "Pretraining"})
+    shown = shown.drop(columns=["Measured", "on ", "Pretraining here"], errors="ignore")
+    block = (
+        f"## Measured here, on {plain_text(figures['measured_on'].iloc[0])}: not comparable\n\n"
+        "The same methods on other data, whose figures say nothing about those above. In %, ± standard deviation of "
+        f"the folds.\n\n{here.to_markdown(index=False, disable_numparse=True)}\n"
+    )
+    first = table_text(title, "Figures in %, as others report them.", shown, [])
+    return f"{first}{block}\n" + "".join(f"- {note}\n" for note in below)
 
 
 def needed(note: str) -> str:

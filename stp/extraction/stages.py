@@ -70,10 +70,10 @@ def write_frames(clip: Clip, shard: ShardWriter, width: int, height: int, fps: f
     if has_changed(clip):
         raise UserError(f"{clip.path}: the video or its boxes have changed since the index; make the index again")
     try:
-        numbers = frames_at(examine_damaged_video(clip.path).times, fps) if fps else range(clip.frames)
+        numbers = frames_at(examine_damaged_video(clip.path, clip.part).times, fps) if fps else range(clip.frames)
         shard.create(clip.clip, (len(numbers), 3, height, width))
         frames = stored = 0
-        for frame in decode(clip.path, width, height):
+        for frame in decode(clip.path, width, height, clip.part):
             while stored < len(numbers) and numbers[stored] == frames:
                 shard.fill(clip.clip, stored, frame.transpose(2, 0, 1)[None])
                 stored += 1

@@ -24,15 +24,17 @@ from stp.video.writing import video_writer
 
 LINES = ("frame", "Grad-CAM", "guided")
 GAP = 0.06  # between images, of a frame's width
-HEAT = "turbo"
-# Inches of the figure: a page's width, unless there are many sub-segments.
-PAGE, LABEL, TOP, BETWEEN, BOTTOM = 7.2, 1.6, 0.22, 0.24, 0.36
-LETTERS = 24  # of a line beside the images
-PANEL = (0.4, 1.2)  # least and greatest width of an image
+HEAT = "inferno"  # perceptually uniform, and clear on grey for the colour-blind
+# Inches of the figure, a page's width.
+PAGE, LABEL, TOP, BETWEEN, BOTTOM = 7.2, 1.3, 0.22, 0.24, 0.42
+LETTERS = 20  # of a line beside the images
+MOST_COLUMNS = 6  # sub-segments beside each other; those of a run that has more go on below
+WIDEST = 1.2  # inches of an image
 OPACITY = 0.6  # of the strongest heat
 VIDEO_RATE = 8.0  # frames per second: slow, for looking
 VIDEO_HEIGHT = 256  # pixels, at least, of a frame in the video
 CAPTION = 36  # pixels above it, two lines
+SCALE = 24  # pixels below all frames, of the colours' scale
 
 
 def shares(maps: np.ndarray, quantile: float = 1.0) -> np.ndarray:
@@ -55,19 +57,27 @@ def detail(guided: np.ndarray) -> np.ndarray:
     return np.rint(255 * matplotlib.colormaps["gray"](guided)[..., :3]).astype(np.uint8)
 
 
-def columns(explanation: Explanation, number: int) -> list[int]:
-    """The columns of a run's sub-segments, spread evenly over `number`, because runs have different numbers of them."""
+def columns(chosen: int, number: int) -> list[int]:
+    """The columns of some sub-segments, spread evenly over `number`, because runs have different numbers of them."""
+    return [(2 * i + 1) * number // (2 * chosen) for i in range(chosen)]
+
+
+def rows(explanation: Explanation) -> list[np.ndarray]:
+    """The numbers of a run's sub-segments, in rows that are as even as can be, of MOST_COLUMNS at most."""
     own = len(explanation.starts)
-    return [(2 * i + 1) * number // (2 * own) for i in range(own)]
+    return np.array_split(np.arange(own), -(-own // MOST_COLUMNS))
 
 
-def montage(explanation: Explanation, frames: np.ndarray, number: int) -> np.ndarray:
-    """A run's images for a clip's frames (T, H, W, 3): three lines of `number` columns on white, uint8 (h, w, 3)."""
+def montage(explanation: Explanation, frames: np.ndarray, number: int, chosen: np.ndarray) -> np.ndarray:
+    """A run's images for a clip's frames (T, H, W, 3) on white, uint8 (h, w, 3): three lines of `number` columns.
+
+    They are those of the chosen sub-segments, by their numbers.
+    """
     height, width = frames.shape[1:3]
     gap = max(1, round(GAP * width))
     image = np.full((3 * (height + gap) - gap, number * (width + gap) - gap, 3), 255, np.uint8)
     heat, guided = shares(explanation.heat), shares(explanation.guided, 0.999)
-    for i, column in enumerate(columns(explanation, number)):
+    for i, column in zip(chosen, columns(len(chosen), number), strict=True):
         frame = frames[min(explanation.frames[i], len(frames) - 1)]
         for line, part in enumerate((frame, overlay(frame, heat[i]), detail(guided[i]))):
             top, left = line * (height + gap), column * (width + gap)
@@ -91,48 +101,59 @@ def stream_name(explanation: Explanation) -> str:
 
 
 def draw(frames: np.ndarray, explanations: Sequence[Explanation], notes: Sequence[str], title: str) -> Figure:
-    """The figure: a band of three lines for each run, a column for each sub-segment; `notes` has a note on each run."""
-    number = max(len(explanation.starts) for explanation in explanations)
+    """The figure: for each run a band of three lines, or several, with a column for each sub-segment.
+
+    `notes` has a note on each run.
+    """
+    bands = [
+        (explanation, note, chosen)
+        for explanation, note in zip(explanations, notes, strict=True)
+        for chosen in rows(explanation)
+    ]
+    number = max(len(chosen) for _, _, chosen in bands)
     height, width = frames.shape[1:3]
-    panel = min(PANEL[1], max(PANEL[0], (PAGE - LABEL) / number / (1 + GAP)))
+    panel = min(WIDEST, (PAGE - LABEL) / number / (1 + GAP))
     band = 3 * panel * (height / width + GAP)
-    size = (LABEL + number * panel * (1 + GAP), TOP + (band + BETWEEN) * len(explanations) + BOTTOM)
+    size = (LABEL + number * panel * (1 + GAP), TOP + (band + BETWEEN) * len(bands) + BOTTOM)
     figure = plt.figure(figsize=size)
     figure.text(0.02 / size[0], 1 - 0.04 / size[1], title, fontsize=9, va="top")
-    for row, (explanation, note) in enumerate(zip(explanations, notes, strict=True)):
-        bottom = BOTTOM + (len(explanations) - 1 - row) * (band + BETWEEN)
+    for place, (explanation, note, chosen) in enumerate(bands):
+        bottom = BOTTOM + (len(bands) - 1 - place) * (band + BETWEEN)
         box = (LABEL / size[0], bottom / size[1], 1 - LABEL / size[0], band / size[1])
-        draw_band(figure.add_axes(box), frames, explanation, note, number, panel)
-    box = (1 - 1.55 / size[0], 0.18 / size[1], 1.5 / size[0], 0.06 / size[1])
+        axes = figure.add_axes(box)
+        draw_band(axes, frames, explanation, number, chosen, panel)
+        if chosen[0] == 0:
+            name_band(axes, explanation, note, width / panel)
+    box = (LABEL / size[0], 0.2 / size[1], 1.5 / size[0], 0.08 / size[1])
     bar = figure.colorbar(
-        cm.ScalarMappable(cmap=HEAT), cax=figure.add_axes(box), orientation="horizontal", ticks=[0, 1]
+        cm.ScalarMappable(cmap=HEAT), cax=figure.add_axes(box), orientation="horizontal", ticks=[0, 0.25, 0.5, 0.75, 1]
     )
     bar.ax.tick_params(labelsize=7, length=2, pad=1)
-    figure.text(
-        1 - 1.65 / size[0],
-        0.21 / size[1],
-        "Grad-CAM as a share of the run's largest",
-        fontsize=7,
-        ha="right",
-        va="center",
-    )
+    words = "Grad-CAM as a share of the run's largest value"
+    figure.text((LABEL + 1.6) / size[0], 0.24 / size[1], words, fontsize=7, va="center")
     return figure
 
 
-def draw_band(ax: Axes, frames: np.ndarray, explanation: Explanation, note: str, number: int, panel: float) -> None:
-    """A run's images in `number` columns of `panel` inches, with the frames of its sub-segments above."""
+def draw_band(
+    ax: Axes, frames: np.ndarray, explanation: Explanation, number: int, chosen: np.ndarray, panel: float
+) -> None:
+    """The images of a run's chosen sub-segments in `number` columns of `panel` inches, with their frames above."""
     height, width = frames.shape[1:3]
     gap = max(1, round(GAP * width))
-    ax.imshow(montage(explanation, frames, number), interpolation="lanczos", aspect="auto")
+    ax.imshow(montage(explanation, frames, number, chosen), interpolation="lanczos", aspect="auto")
     ax.set_axis_off()
     inch = width / panel
-    for i, column in enumerate(columns(explanation, number)):
+    for i, column in zip(chosen, columns(len(chosen), number), strict=True):
         first = explanation.starts[i]
         words = f"{first}–{first + explanation.subsegment_length - 1}"
         ax.text(column * (width + gap) + width / 2, -0.03 * inch, words, ha="center", va="bottom", fontsize=7)
     for line, name in enumerate(LINES):
         middle = line * (height + gap) + height / 2
         ax.text(-0.04 * inch, middle, name, ha="right", va="center", fontsize=7)
+
+
+def name_band(ax: Axes, explanation: Explanation, note: str, inch: float) -> None:
+    """Write the run's name, its prediction and the note beside its first images; an inch has so many pixels."""
     left = -(LABEL - 0.02) * inch
     ax.text(left, -0.03 * inch, stream_name(explanation), ha="left", va="bottom", fontsize=8, weight="bold")
     lines = [*caption(explanation).splitlines(), note]
@@ -157,6 +178,17 @@ def words_image(words: str, width: int, height: int) -> np.ndarray:
     return image
 
 
+def scale_image(width: int) -> np.ndarray:
+    """The scale of the heat's colours with its words, uint8 (SCALE, width, 3)."""
+    image = words_image("Grad-CAM: 0", width, SCALE)
+    left, right = min(80, width // 3), min(240, 3 * width // 4)
+    colours = 255 * matplotlib.colormaps[HEAT](np.linspace(0, 1, right - left))[:, :3]
+    image[SCALE // 4 : 3 * SCALE // 4, left:right] = np.rint(colours).astype(np.uint8)
+    end = words_image("1, the run's largest value", width - right, SCALE)
+    image[:, right:] = end
+    return image
+
+
 def video_size(frames: np.ndarray, runs: int) -> tuple[int, int, int, int]:
     """Height and width of a frame in the video, both even, and rows and columns of the runs' places."""
     height, width = frames.shape[1:3]
@@ -171,7 +203,8 @@ def save_video(path: Path, frames: np.ndarray, explanations: Sequence[Explanatio
     A frame's heat is the mean over the sub-segments that contain it. A frame in none, which the run never saw, is dark.
     """
     height, width, rows, columns = video_size(frames, len(explanations))
-    canvas = np.full((rows * (height + CAPTION), columns * width, 3), 255, np.uint8)
+    canvas = np.full((rows * (height + CAPTION) + SCALE, columns * width, 3), 255, np.uint8)
+    canvas[-SCALE:] = scale_image(canvas.shape[1])
     heats = [shares(explanation.heat) for explanation in explanations]
     places = [((i // columns) * (height + CAPTION), i % columns * width) for i in range(len(explanations))]
     for explanation, (top, left) in zip(explanations, places, strict=True):

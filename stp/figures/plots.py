@@ -46,10 +46,10 @@ def save_confusion(stem: Path, counts: np.ndarray, classes: Sequence[str], title
         )
         axes.set_yticks(range(number), names, fontsize=size)
         axes.tick_params(length=0)
-        axes.set_xlabel("predicted")
-        axes.set_ylabel("true (tests)")
+        axes.set_xlabel("predicted class")
+        axes.set_ylabel("true class (its test clips)")
         axes.set_title(title)
-        bar = figure.colorbar(image, cax=axes.inset_axes((1.03, 0, 0.045, 1)), label="% of the true class")
+        bar = figure.colorbar(image, cax=axes.inset_axes((1.03, 0, 0.045, 1)), label="% of the true class's test clips")
         bar.outline.set_linewidth(0.6)
         save_figure(stem, figure, f"Confusion matrix: {title}; rows are true classes, in % of their tests.")
 
@@ -143,7 +143,9 @@ def save_curves(stem: Path, logs: Sequence[pd.DataFrame], title: str) -> None:
             axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
         left.set(ylabel="training loss", ylim=(0, None))
         right.set(ylabel="training accuracy in %", ylim=(0, 103))
-        right.legend(loc="lower right")
+        right.legend(
+            loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.2
+        )  # above, where it hides nothing
         number = f"{len(logs)} runs" if len(logs) > 1 else "1 run"
         figure.suptitle(f"{title} ({number})", fontsize=8)
         thin = "each fold and seed thin, their mean bold; dotted lines: the learning rate falls"
@@ -166,25 +168,23 @@ def save_timeline(path: Path, videos: Mapping[str, tuple[np.ndarray, np.ndarray]
     Classes that are never the most probable are grey and have no name.
     """
     named = sorted({int(i) for _, rows in videos.values() for i in rows.argmax(1)})
-    colours = plt.get_cmap("tab10" if len(named) <= 10 else "tab20").colors  # type: ignore[attr-defined]
-    with styled([*videos, *classes], []):
-        figure, all_axes = plt.subplots(
-            len(videos), figsize=(9, 2.6 * len(videos) + 0.6), layout="constrained", squeeze=False
-        )
+    with styled([*videos, *classes]):
+        own = plt.rcParams["axes.prop_cycle"].by_key()["color"]
+        colours = own if len(named) <= len(own) else plt.get_cmap("tab20").colors  # type: ignore[attr-defined]
+        figure, all_axes = plt.subplots(len(videos), figsize=(PAGE, 1.9 * len(videos) + 0.3), squeeze=False)
         for axes, (title, (times, rows)) in zip(all_axes[:, 0], videos.items(), strict=True):
             for i in range(len(classes)):
                 if i not in named:
                     axes.plot(times, 100 * rows[:, i], color="0.8", linewidth=0.8)
             for place, i in enumerate(named):
                 colour = colours[place % len(colours)]
-                axes.plot(times, 100 * rows[:, i], color=colour, marker=".", markersize=4, label=classes[i])
-            axes.set_title(title, fontsize=10)
-            axes.set_ylim(0, 100)
-            axes.set_ylabel("probability in %")
+                axes.plot(times, 100 * rows[:, i], color=colour, marker=".", markersize=3, label=classes[i])
+            axes.set(title=title, ylim=(0, 100), ylabel="probability in %")
+            axes.grid(axis="y")
         all_axes[-1, 0].set_xlabel("seconds, middle of the window")
-        figure.legend(*all_axes[0, 0].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
+        figure.legend(*all_axes[0, 0].get_legend_handles_labels(), loc="outside right upper")
         try:
             with complete_file(path) as temporary:
-                figure.savefig(temporary, format="png", dpi=150)
+                figure.savefig(temporary, format="png")
         finally:
             plt.close(figure)

@@ -91,11 +91,12 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def save_figure(path: Path, predictions: Sequence[VideoPrediction], classes: tuple[str, ...]) -> None:
-    """Write a PNG of the probabilities over time, one plot per video."""
+    """Write a PNG of the probabilities over time, one plot per video, by the names of the files where they differ."""
     from stp.figures.plots import save_timeline  # not at the top: matplotlib takes a second to import
 
+    names = [Path(item.path).name for item in predictions]
     plots = {}
-    for item in predictions:
+    for item, name in zip(predictions, names, strict=True):
         middles = np.array([sum(item.times(window)) / 2 for window in item.windows])
-        plots[str(item.path)] = middles, item.probabilities
+        plots[name if names.count(name) == 1 else str(item.path)] = middles, item.probabilities
     save_timeline(path, plots, classes)

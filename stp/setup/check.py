@@ -20,6 +20,8 @@ from stp.video.decoding import UndecodableError, declared_frames
 
 LOOKED_AT = 100  # videos of a data set that are opened for their number of frames
 FLOAT = 4  # bytes of a parameter
+# Jobs that need something, by their kinds: for where it is not known which of them would run.
+EVERYTHING = dict.fromkeys(("weights", "index", "frames", "flow", "train"), 1)
 
 
 @dataclass
@@ -147,9 +149,10 @@ def _frames_of(clips: Sequence[Clip], config: Config, problems: list[str]) -> in
     """The number of frames of clips, by what the containers of some of them declare; note those that do not open."""
     chosen = clips[:: max(1, len(clips) // LOOKED_AT)][:LOOKED_AT]
     counts, bad = [], []
+    fps = None if config.frames.fps == "native" else config.frames.fps
     for clip in chosen:
         try:
-            counts.append(declared_frames(clip.path, None if config.frames.fps == "native" else config.frames.fps))
+            counts.append(declared_frames(clip.path, fps, clip.part))
         except UndecodableError as error:
             bad.append(f"'{clip.path}' {error}")
     if bad and config.on_bad_video == "error":

@@ -24,7 +24,7 @@ GIB = 2**30
 # For `make table1`: its largest job takes 0.95 GiB, its results folder 0.5 GB (benchmarks/RESULTS.md).
 DEMO_MEMORY = 1 * GIB
 DEMO_DISK = 1 * GIB
-OLDEST_PYTHON = (3, 11)
+OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 13)
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 
@@ -42,8 +42,11 @@ class Finding:
     blocking: bool = False
 
 
-def report(findings: Sequence[Finding]) -> str:
-    """The findings as aligned text, with fixes below their lines, and a last line on whether `make table1` can run."""
+def report(findings: Sequence[Finding], name: str = "make table1", problems: Sequence[str] = ()) -> str:
+    """The findings as aligned text, with fixes below their lines, then the problems of a config.
+
+    The last line says whether what is called `name` can run.
+    """
     header = Finding("", "found", "used")
     widths = [max(len(getattr(item, name)) for item in (header, *findings)) for name in ("subject", "found")]
     lines = []
@@ -52,8 +55,12 @@ def report(findings: Sequence[Finding]) -> str:
         lines.append(line.rstrip())
         if item.fix:
             lines.append(f"{'':{widths[0]}}  {'MISSING' if item.blocking else 'fix'}: {item.fix}")
-    verdict = "make table1 can run here" if can_run(findings) else "make table1 cannot run here: fix what is MISSING"
-    return "\n".join([*lines, "", verdict])
+    verdict = f"{name} can run here"
+    if problems:
+        verdict = f"{name} cannot run here: fix what stands above"
+    elif not can_run(findings):
+        verdict = f"{name} cannot run here: fix what is MISSING"
+    return "\n".join([*lines, *(["", *problems] if problems else []), "", verdict])
 
 
 def can_run(findings: Sequence[Finding]) -> bool:
@@ -85,9 +92,10 @@ def examine_machine(results: Path) -> list[Finding]:
 
 def python_finding() -> Finding:
     """Python's version and path."""
-    old = sys.version_info < OLDEST_PYTHON
-    fix = f"install Python {'.'.join(map(str, OLDEST_PYTHON))} or newer, and stp again" if old else ""
-    return Finding("Python", f"{platform.python_version()}, {sys.executable}", fix=fix, blocking=old)
+    wrong = not OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_PYTHON
+    oldest, newest = (".".join(map(str, version)) for version in (OLDEST_PYTHON, NEWEST_PYTHON))
+    fix = f"install Python {oldest} to {newest}, and stp again" if wrong else ""
+    return Finding("Python", f"{platform.python_version()}, {sys.executable}", fix=fix, blocking=wrong)
 
 
 def package_finding() -> Finding:

@@ -70,10 +70,9 @@ def frame_size(survey: "Survey", gpu: bool) -> tuple[int, int]:
     return (size[1], size[0]) if height > width else size
 
 
-def flow_bound(motion: float, size: tuple[int, int]) -> int:
-    """The motion in pixels/frame, rounded up: at least 2, at most the paper's 20 in proportion to the frames' size."""
-    most = max(2, round(PAPER_BOUND * min(size) / min(PAPER_SIZE)))
-    return min(most, max(2, math.ceil(motion)))
+def flow_bound(motion: float) -> int:
+    """The motion in pixels/frame, rounded up, and at least 2: nothing of what was measured is cut off."""
+    return max(2, math.ceil(motion))
 
 
 def stored_bytes(frames: int, size: tuple[int, int], storage: str) -> tuple[int, int]:
@@ -99,7 +98,7 @@ def draft(survey: "Survey", folder: Path, results: Path, motion: float, resource
     # As many steps of SGD as in config/ut_interaction.yaml, within bounds.
     share = min(2.5, max(0.5, CLIPS_OF_EPOCHS / training_clips(survey, scheme, folds)))
     epochs = {stream: round(share * number) for stream, number in EPOCHS.items()}
-    bound = flow_bound(motion, size)
+    bound = flow_bound(motion)
     return Draft(folder, results, size, motion, bound, scheme, folds, shards, storage, bytes_as[storage], epochs)
 
 
@@ -152,6 +151,8 @@ def config_text(survey: "Survey", draft: Draft, resources: Resources) -> str:
     rare = min(survey.classes.values())
     words_of_folds = "of the official split" if draft.scheme == "official" else f"the rarest class has {rare} clips"
     measured = f"99.9 % of the flow of every pair looked at is below {draft.motion:.1f}"
+    if draft.bound > PAPER_BOUND:
+        measured += f"; more than the paper's {PAPER_BOUND}, so look for cuts between scenes, and lower it if there are"
     return f"""\
 # {len(survey.videos)} clips of {len(survey.classes)} classes, {survey.frames} frames{shorter}.
 # Drafted by `stp init`. All keys are explained in config.yaml; those left out have the paper's values.
@@ -161,7 +162,7 @@ results: {_quoted(draft.results)}  # folder of everything that is computed
 dataset:
 {_importer(survey)}
   path: {_quoted(draft.folder)}
-{f"  lists: {_quoted(survey.lists)}" + chr(10) if survey.lists else ""}
+{_lists(survey)}
 {skip if bad else ""}shards: {draft.shards}  # files of each modality; each is a job of decoding and one of flow
 
 frames:
@@ -190,21 +191,35 @@ def _quoted(path: Path) -> str:
 
 def _importer(survey: "Survey") -> str:
     """The line of the importer."""
-    if survey.lists:
+    if survey.importer == "list":
         return "  importer: list  # a csv file names the clips"
     return "  importer: folder  # CLASS/clip.avi"
+
+
+def _lists(survey: "Survey") -> str:
+    """The lines of lists and options, which may be none."""
+    lines = ""
+    if survey.lists:
+        words = "" if survey.importer == "list" else "  # the clips' groups"
+        lines += f"  lists: {_quoted(survey.lists)}{words}\n"
+    if survey.options:
+        named = ", ".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in survey.options.items())
+        lines += f"  options: {{{named}}}\n"
+    return lines
 
 
 def _scheme_words(survey: "Survey", scheme: Scheme) -> str:
     """The reason for a scheme of splits."""
     if scheme == "official":
-        return "the split that the folders give" if not survey.lists else "the splits that the list gives"
+        return "the splits that the list gives" if survey.importer == "list" else "the split that the folders give"
     if scheme == "grouped":
-        return "no group is on both sides of a fold"
+        groups = len({video.clip.group for video in survey.videos})
+        return f"no group is on both sides of a fold; there are {groups}"
     unknown = "clips of one person or recording may then train and test; "
-    if not survey.lists and all(clip.clip.count("/") > 1 for clip in (video.clip for video in survey.videos)):
+    below = all(video.clip.clip.count("/") > 1 for video in survey.videos)
+    if survey.importer == "folder" and below:
         return f"{unknown}if the folders below the classes are people: grouped, and dataset.options: {{groups: true}}"
-    return f"{unknown}stp knows of no groups here"
+    return f"{unknown}if names tell who acts, stp init --group REGEX finds the groups"
 
 
 def _size_words(size: tuple[int, int]) -> str:

@@ -1,7 +1,7 @@
 """A survey of a folder of videos before anything is computed: classes, lengths, sizes, motion, unreadable files."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -31,12 +31,14 @@ class Video:
 
 @dataclass(frozen=True)
 class Survey:
-    """The videos of a folder CLASS/clip.avi, or those that a list names."""
+    """The videos of a folder CLASS/clip.avi, or those that a list names; importer, lists and options as in a config."""
 
     videos: tuple[Video, ...]
     bad: tuple[BadVideo, ...] = ()
     left_out: LeftOut = field(default_factory=LeftOut)
-    lists: Path | None = None  # the csv file of one's own list
+    importer: str = "folder"
+    lists: Path | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def classes(self) -> dict[str, int]:
@@ -53,26 +55,37 @@ class Survey:
         return int(median(getattr(video.facts, fact) for video in self.videos))
 
 
-def survey_folder(folder: Path, threads: int, lists: Path | None = None) -> Survey:
-    """Decode all videos of a folder, or those that a list (`stp.datasets.own_list`) names, to their ends.
+def survey_folder(
+    folder: Path,
+    threads: int,
+    importer: str = "folder",
+    lists: Path | None = None,
+    options: Mapping[str, str] | None = None,
+) -> Survey:
+    """Decode all videos that an importer finds in a folder to their ends.
 
     Raises:
         UserError: the layout is not CLASS/clip.avi, or there is nothing to train on: a single class, or a class with
             fewer than two clips that decode.
     """
-    clips = [clip for clip in find_clips("list" if lists else "folder", folder, lists) if clip.label]
+    clips = [clip for clip in find_clips(importer, folder, lists, options) if clip.label]
     check_ids(clips)
 
     def look(clip: Clip) -> Video | BadVideo:
         try:
-            return Video(clip, examine_video(clip.path))
+            return Video(clip, examine_video(clip.path, clip.part))
         except UndecodableError as error:
             return BadVideo(clip, str(error))
 
     looked = examine_clips(clips, look, threads)
     bad = tuple(video for video in looked if isinstance(video, BadVideo))
     survey = Survey(
-        tuple(video for video in looked if isinstance(video, Video)), bad, left_out(folder, clips, lists), lists
+        tuple(video for video in looked if isinstance(video, Video)),
+        bad,
+        left_out(folder, clips, lists),
+        importer,
+        lists,
+        options or {},
     )
     labels = dict.fromkeys(clip.label for clip in clips)
     if len(labels) < 2:
@@ -97,7 +110,7 @@ def motion(videos: Sequence[Video], width: int, height: int) -> float:
     largest = 0.0
     for video in progress(chosen, desc="motion", unit="clip"):
         firsts = sorted({quarter * (video.facts.frames - 1) // 4 for quarter in (1, 2, 3)})
-        until_last = enumerate(islice(decode_grey(video.clip.path, width, height), firsts[-1] + 2))
+        until_last = enumerate(islice(decode_grey(video.clip.path, width, height, video.clip.part), firsts[-1] + 2))
         frames = {t: frame for t, frame in until_last if t in firsts or t - 1 in firsts}
         previous, following = (np.stack([frames[first + step] for first in firsts]) for step in (0, 1))
         flow = np.abs(tvl1(previous, following))

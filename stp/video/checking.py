@@ -27,7 +27,7 @@ class BadVideo:
 def check_video(clip: Clip) -> Clip | BadVideo:
     """Decode a clip to the end: the clip with its number of frames, or why it is unusable."""
     try:
-        facts = examine_damaged_video(clip.path)
+        facts = examine_damaged_video(clip.path, clip.part)
     except UndecodableError as error:
         return BadVideo(clip, str(error))
     return BadVideo(clip, facts.damage, facts.frames) if facts.damage else replace(clip, frames=facts.frames)

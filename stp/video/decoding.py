@@ -7,7 +7,7 @@ else a container says of its size, its duration and its packets is compared with
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +23,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from stp.video.containers import FRAME_A_PACKET, breaks_off, hole
+from stp.video.rate import ROUNDING
 
 # fmt: off
 VIDEO_SUFFIXES = frozenset({
@@ -32,6 +33,10 @@ VIDEO_SUFFIXES = frozenset({
 # fmt: on
 # FFmpeg's names. Playlists are not among them: they would read other files, or the network.
 CONTAINERS = "asf,avi,dv,flv,h264,hevc,m4v,matroska,mov,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg"
+# A part of a video: start and end in seconds after its first frame. It has the frames shown from the start on and
+# before the end, so that parts next to each other share none.
+Part = tuple[float, float]
+
 # What FFmpeg calls "careful": errors that have not been seen in the wild in healthy files.
 STRICT = {"err_detect": "crccheck+bitstream+buffer+careful+explode"}
 FRAMES_AWAY = 2  # frames that a whole video may lack of its declared duration: muxers round
@@ -49,7 +54,8 @@ logging.getLogger("libav").propagate = False
 class VideoFacts:
     """Facts about a video that was decoded to its end.
 
-    `times` are frames + 1 values in seconds: when each frame is shown, the first at 0, and when the last one ends.
+    `times` are frames + 1 values in seconds: when each frame is shown, the first at 0, and when the last one ends. All
+    facts of a part of a video are those of its frames alone.
     """
 
     frames: int
@@ -127,24 +133,78 @@ def _words(error: Exception) -> str:
 class _Reader:
     """Reads the frames of a video, and keeps what its decoder and its container say about damage.
 
-    A `strict` one finds more damage, and then fewer frames.
+    A `strict` one finds more damage, and then fewer frames. Of a part, only its own frames and damage are read.
     """
 
-    def __init__(self, path: str, strict: bool = False) -> None:
-        self.path, self.strict = path, strict
+    def __init__(self, path: str, strict: bool = False, part: Part | None = None) -> None:
+        self.path, self.strict, self.part = path, strict, part
         self.damage = ""  # what was noticed first
         self.frames = 0  # so far
         self.rate = 0.0  # frames per second by the container; 0 where it does not say
         self.aspect = 1.0  # width of a pixel over its height
 
     def read(self) -> Iterator[VideoFrame]:
-        """The frames in the order in which they are shown, damaged ones too."""
+        """The frames in the order in which they are shown, damaged ones too.
+
+        Raises:
+            UndecodableError: as in `_open`; or a part has no frames, or cannot be found.
+        """
+        if self.part is None:
+            yield from self._whole()
+        else:
+            yield from self._of_part(*self.part)
+
+    def _of_part(self, start: float, end: float) -> Iterator[VideoFrame]:
+        """The frames of a part, read from the last key frame before it where the container finds that."""
+        found = False
+        for jump in (True, False) if start > 0 else (False,):
+            for seconds, frame in self._timed(start, jump):
+                if jump and not found and seconds > start + ROUNDING:
+                    break  # the container has led behind the start: read from the beginning
+                if seconds >= end - ROUNDING:
+                    return
+                if seconds < start - ROUNDING:
+                    continue
+                found = True
+                yield frame
+            else:
+                if found:
+                    return
+        if not found:
+            raise UndecodableError(f"ends before {start:g} seconds, where the clip begins")
+
+    def _timed(self, start: float, jump: bool) -> Iterator[tuple[float, VideoFrame]]:
+        """The frames, each with its seconds after the first of the video; with a jump, from a key frame before `start`.
+
+        Damage of packets that end before `start` is forgotten.
+        """
         with _open(self.path) as (container, stream, words):
             self._note(words)
-            if self.strict:
-                stream.codec_context.options = STRICT
-            self.rate = float(stream.guessed_rate or 0)
-            self.aspect = float(stream.sample_aspect_ratio or 1)
+            self._prepare(stream)
+            first = float((stream.start_time or 0) * (stream.time_base or 0))
+            if jump:
+                with suppress(av.FFmpegError):
+                    container.seek(int((first + start) / stream.time_base), stream=stream, backward=True)
+            packets = container.demux(stream)
+            while (packet := self._next(packets)) is not None:
+                frames = list(self._decode(stream, packet))
+                if packet.pts is not None and (packet.pts + (packet.duration or 0)) * packet.time_base - first <= start:
+                    self.damage, self.frames = "", 0  # of what lies before the part
+                for frame in frames:
+                    if frame.time is None:
+                        raise UndecodableError("has no time stamps, by which a clip could be cut out of it")
+                    yield frame.time - first, frame
+
+    def _prepare(self, stream: VideoStream) -> None:
+        if self.strict:
+            stream.codec_context.options = STRICT
+        self.rate = float(stream.guessed_rate or 0)
+        self.aspect = float(stream.sample_aspect_ratio or 1)
+
+    def _whole(self) -> Iterator[VideoFrame]:
+        with _open(self.path) as (container, stream, words):
+            self._note(words)
+            self._prepare(stream)
             ends: dict[int, float] = {}  # seconds, of the packets of each stream so far
             own = 0
             packets = container.demux()
@@ -214,20 +274,21 @@ class _Reader:
         self.damage = self.damage or damage
 
 
-def declared_frames(path: str, fps: float | None = None) -> int:
+def declared_frames(path: str, fps: float | None = None, part: Part | None = None) -> int:
     """The number of frames that a video's container declares, at its own rate or at `fps`, without decoding any.
 
-    It may be wrong, and is 0 where the container declares neither frames nor a duration.
+    It may be wrong, and is 0 where the container declares neither frames nor a duration. Of a part, it is the number
+    that its duration takes.
 
     Raises:
         UndecodableError: there is no such file, or it cannot be opened as a video.
     """
     with _open(path) as (container, stream, _):
         rate = float(stream.guessed_rate or 0)
-        seconds = (container.duration or 0) / av.time_base
-        if fps:
-            return round((stream.frames / rate if stream.frames and rate else seconds) * fps)
-        return stream.frames or round(seconds * rate)
+        seconds = stream.frames / rate if stream.frames and rate else (container.duration or 0) / av.time_base
+        if part:
+            seconds = max(0.0, min(seconds, part[1]) - part[0])
+        return round(seconds * (fps or rate))
 
 
 @dataclass(frozen=True)
@@ -250,38 +311,38 @@ def read_header(path: str) -> VideoHeader:
         return VideoHeader(context.codec.canonical_name, context.pix_fmt or "", float(stream.guessed_rate or 0))
 
 
-def examine_video(path: str) -> VideoFacts:
-    """Decode a video to its end.
+def examine_video(path: str, part: Part | None = None) -> VideoFacts:
+    """Decode a video, or a part of it, to its end.
 
     Raises:
         UndecodableError: there is no such file, it is no video, or it is damaged: the decoder reports an error, or the
             file ends early.
     """
-    facts = examine_damaged_video(path)
+    facts = examine_damaged_video(path, part)
     if facts.damage:
         raise UndecodableError(facts.damage)
     return facts
 
 
-def examine_damaged_video(path: str) -> VideoFacts:
-    """Decode a video to its end, over any damage (`VideoFacts.damage`).
+def examine_damaged_video(path: str, part: Part | None = None) -> VideoFacts:
+    """Decode a video, or a part of it, to its end, over any damage (`VideoFacts.damage`).
 
     Raises:
         UndecodableError: there is no such file, it is no video, or none of its frames decodes.
     """
     try:
-        facts = _examine(path, strict=True)
+        facts = _examine(path, True, part)
         damage = facts.damage
         if not damage:
             return facts
     except UndecodableError as error:
         damage = str(error)
     # Strictness costs frames, so those of a damaged video are counted without it.
-    return replace(_examine(path, strict=False), damage=damage)
+    return replace(_examine(path, False, part), damage=damage)
 
 
-def _examine(path: str, strict: bool) -> VideoFacts:
-    reader = _Reader(path, strict)
+def _examine(path: str, strict: bool, part: Part | None) -> VideoFacts:
+    reader = _Reader(path, strict, part)
     stamps: list[float | None] = []
     size, frame = (0, 0), None
     for frame in reader.read():
@@ -349,10 +410,10 @@ def _shown_size(frame: VideoFrame, aspect: float) -> tuple[int, int]:
     return (width, height) if _display_matrix(frame)[0] else (height, width)
 
 
-def _decode(path: str) -> Iterator[np.ndarray]:
+def _decode(path: str, part: Part | None = None) -> Iterator[np.ndarray]:
     """Frames of a video, uint8 (H, W, 3) BGR, upright, in the size in which they are stored; errors as in `_open`."""
     convert = VideoReformatter()
-    for frame in _Reader(path).read():
+    for frame in _Reader(path, part=part).read():
         # This format and this filter give the same bytes as OpenCV's reader, of any pixel format.
         bgr = convert.reformat(frame, format="bgr24", interpolation=Interpolation.BICUBIC, threads=1)
         yield _upright(_pixels(bgr), _display_matrix(frame))
@@ -372,15 +433,19 @@ def resize(frame: np.ndarray, width: int, height: int) -> np.ndarray:
     return cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def decode(path: str, width: int, height: int) -> Iterator[np.ndarray]:
-    """Frames of a video, resized, RGB (height, width, 3) uint8; UndecodableError as in `examine_damaged_video`."""
-    for frame in _decode(path):
+def decode(path: str, width: int, height: int, part: Part | None = None) -> Iterator[np.ndarray]:
+    """Frames of a video or a part of it, resized, RGB (height, width, 3) uint8.
+
+    Raises:
+        UndecodableError: as in `examine_damaged_video`.
+    """
+    for frame in _decode(path, part):
         yield cv2.cvtColor(resize(frame, width, height), cv2.COLOR_BGR2RGB)
 
 
-def decode_grey(path: str, width: int, height: int) -> Iterator[np.ndarray]:
-    """Frames of a video, resized and then grey (luma), uint8 (height, width); errors as in `decode`."""
-    for frame in _decode(path):
+def decode_grey(path: str, width: int, height: int, part: Part | None = None) -> Iterator[np.ndarray]:
+    """Frames of a video or a part of it, resized and then grey (luma), uint8 (height, width); errors as in `decode`."""
+    for frame in _decode(path, part):
         yield cv2.cvtColor(resize(frame, width, height), cv2.COLOR_BGR2GRAY)
 
 

@@ -1,8 +1,10 @@
 """The identity of a clip's content, by which work on videos that have not changed is not done again."""
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 
 from stp.data.index import Clip
@@ -23,16 +25,25 @@ def _decoders() -> str:
     return ", ".join(found)
 
 
+@lru_cache(maxsize=1)  # many clips may be parts of one video, one after another
+def _file_digest(path: str, size: int, time: int) -> str:
+    """The sha256 of a file that has this size and time of writing."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def content_digest(clip: Clip) -> str:
-    """16 hexadecimal digits for the bytes of a clip's video and boxes, and 4 for the decoders' versions.
+    """16 hexadecimal digits for the bytes of a clip's video and boxes and for its part, 4 for the decoders' versions.
 
     Neither the path nor the time of writing counts. Raises an OSError if a file cannot be read.
     """
     parts = []
     for path in (clip.path, clip.boxes):
         if path:
-            with open(path, "rb") as file:
-                parts.append(hashlib.file_digest(file, "sha256").hexdigest())
+            status = os.stat(path)
+            parts.append(_file_digest(path, status.st_size, status.st_mtime_ns))
+    if clip.part:
+        parts.append(f"{clip.start} {clip.end}")
     content, decoders = (hashlib.sha256(text.encode()).hexdigest() for text in ("\n".join(parts), _decoders()))
     return content[:DIGITS] + decoders[:DECODER_DIGITS]
 

@@ -16,7 +16,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from stp.cli.app import app, main
+from stp import __version__
+from stp.cli.app import DAILY, app, main
 from stp.cli.options import parse_fusion, parse_json, read_all_scores
 from stp.config import Fusion
 from stp.data.run_name import RunName
@@ -88,6 +89,25 @@ def test_every_subcommand_has_help() -> None:
     assert len(COMMANDS) >= 25
     assert all(command.help for command in COMMANDS.values())
     assert "Usage: python -m stp" in stp("--help").stdout
+
+
+def test_help_shows_what_people_call_before_the_stages() -> None:
+    words = CliRunner().invoke(app, ["--help"]).stdout
+    daily, stages = words.index("Every day"), words.index("Stages of the pipeline")
+    assert daily < words.index(" check ") < words.index(" run ") < stages < words.index(" table1 ")
+    panels = {name: command.rich_help_panel for name, command in COMMANDS.items()}
+    assert sum(panel == "Every day" for panel in panels.values()) == len(DAILY)
+
+
+def test_the_version_is_told() -> None:
+    assert CliRunner().invoke(app, ["--version"]).stdout == f"stp {__version__}\n"
+
+
+def test_make_help_lists_every_target() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split()  # type: ignore[index]
+    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert sorted(line.split()[1] for line in shown.splitlines()) == sorted(targets)
 
 
 @pytest.mark.parametrize("document", ["README.md", *(str(path) for path in sorted((ROOT / "docs").glob("*.md")))])

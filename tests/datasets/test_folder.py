@@ -164,3 +164,44 @@ def test_index_and_init_take_and_leave_out_the_same(tmp_path: Path, caplog: pyte
         assert f"'{videos / path}'" in caplog.text
         assert f"\n  {videos / path}" in text
     assert sum("left out" in record.getMessage() for record in caplog.records) == 1
+
+
+@pytest.fixture
+def acted(tmp_path: Path) -> Path:
+    """Four clips whose names tell who acts."""
+    for name in ("nod/ann_1", "nod/bob_1", "wave/ann_2", "wave/bob_2"):
+        (tmp_path / "videos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"videos/{name}.mp4").touch()
+    return tmp_path / "videos"
+
+
+@pytest.mark.parametrize("expression", ["ann|bob", "/([a-z]+)_", "[a-z]+(?=_)"])
+def test_a_regular_expression_finds_the_groups_in_the_names(expression: str, acted: Path) -> None:
+    clips = find_clips("folder", acted, options={"group": expression})
+    assert [clip.group for clip in clips] == ["ann", "bob", "ann", "bob"]
+
+
+def test_a_file_gives_the_groups(acted: Path) -> None:
+    table = acted.parent / "groups.csv"
+    rows = ("nod/ann_1,1", "nod/bob_1,2", "wave/ann_2,1", "wave/bob_2,2", "wave/other,3")
+    table.write_text("\n".join(("clip,group", *rows, "")))
+    assert [clip.group for clip in find_clips("folder", acted, table)] == ["1", "2", "1", "2"]
+    table.write_text("\n".join(("clip,group", *rows[:3], "")))
+    with pytest.raises(UserError, match=r"groups.csv: gives no group to 1 of 4 clips, such as 'wave/bob_2'"):
+        find_clips("folder", acted, table)
+    table.write_text("path,group\n")
+    with pytest.raises(UserError, match=r"line 1 names the columns path, group; a file of groups has clip"):
+        find_clips("folder", acted, table)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"group": "bob"}, "dataset.options.group: 'bob' finds nothing in 2 of 4 clips, such as 'nod/ann_1'"),
+        ({"group": "(bob"}, r"dataset.options.group: '\(bob' is no regular expression \(missing \)"),
+        ({"group": "bob", "groups": "true"}, "dataset.options: groups and group each say what the groups are"),
+    ],
+)
+def test_groups_that_cannot_be_found_are_one_line(options: dict[str, str], words: str, acted: Path) -> None:
+    with pytest.raises(UserError, match=words):
+        find_clips("folder", acted, options=options)

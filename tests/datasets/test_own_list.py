@@ -3,17 +3,20 @@
 import csv
 from pathlib import Path
 
+import cv2
 import jsonschema
 import pytest
 import yaml
 from typer.testing import CliRunner
 
 from stp.cli.app import app
-from stp.data.index import Clip, Index
+from stp.data.index import Clip, Index, read_index
+from stp.data.shards import ClipFields
 from stp.data.splits import make_folds
 from stp.datasets import find_clips, left_out
 from stp.errors import UserError
 from tests.data.test_index import write_video
+from tests.video.clips import HEIGHT, WIDTH, number_of, write
 
 SCHEMA = yaml.safe_load((Path(__file__).resolve().parents[2] / "workflow/schemas/config.schema.yaml").read_text())
 
@@ -146,3 +149,48 @@ def test_init_drafts_a_config_for_a_list(tmp_path: Path, monkeypatch: pytest.Mon
     assert (config["splits"]["scheme"], config["splits"]["folds"]) == ("official", 1)
     with (tmp_path / "l.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 6
+
+
+def test_a_list_may_cut_clips_out_of_long_videos(videos: Path) -> None:
+    clips = listed(videos, "path,label,start,end\na.mp4,wave,,2.5\na.mp4,nod,2.5,10\na.mp4,wave,10,\nc.mp4,nod,,\n")
+    assert [(clip.clip, clip.part) for clip in clips] == [
+        ("a_0-2.5", (0, 2.5)),
+        ("a_2.5-10", (2.5, 10)),
+        ("a_10-end", (10, float("inf"))),
+        ("c", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("a.mp4,wave,-1,2", "line 2: start '-1' is no number of seconds from 0 on, such as 12.5"),
+        ("a.mp4,wave,0:10,", "line 2: start '0:10' is no number of seconds from 0 on"),
+        ("a.mp4,wave,,nan", "line 2: end 'nan' is no number of seconds from 0 on"),
+        ("a.mp4,wave,4,4", "line 2: end 4 is not behind the start 4; give seconds"),
+        ("a.mp4,wave,,0", "line 2: end 0 is not behind the start 0; give seconds"),
+    ],
+)
+def test_times_that_cut_nothing_out_are_one_line(row: str, words: str, videos: Path) -> None:
+    with pytest.raises(UserError, match=words):
+        listed(videos, f"path,label,start,end\n{row}\n")
+
+
+def test_clips_of_a_long_video_are_indexed_and_stored_by_their_times(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    write(tmp_path / "videos/long.mp4", "libx264", 50, options={"g": "10"})
+    (tmp_path / "clips.csv").write_text("path,label,start,end\nlong.mp4,wave,0.4,1.2\nlong.mp4,nod,1.2,\n")
+    index, frames = tmp_path / "index.csv", tmp_path / "frames.h5"
+    words = ["index", str(tmp_path / "videos"), "--importer", "list", "--lists", str(tmp_path / "clips.csv")]
+    made = CliRunner().invoke(app, [*words, "-o", str(index), "--skipped", str(tmp_path / "skipped.csv")])
+    assert made.exit_code == 0, made.output
+    assert [(clip.frames, clip.start, clip.end) for clip in read_index(index).clips] == [
+        (20, 0.4, 1.2),
+        (20, 1.2, None),
+    ]
+    for fps, wanted in (("native", list(range(10, 30))), ("5", [10, 15, 20, 25])):
+        made = CliRunner().invoke(app, ["frames", str(index), "-o", str(frames), "--fps", fps, "--width", str(WIDTH)])
+        assert made.exit_code == 0, made.output
+        stored = ClipFields([frames])["long_0.4-1.2"]
+        assert [number_of(cv2.resize(image.transpose(1, 2, 0), (WIDTH, HEIGHT))) for image in stored[:]] == wanted
+        frames.unlink()

@@ -1,5 +1,6 @@
 """Metrics, intervals, tests and comparisons, by examples worked out by hand."""
 
+import re
 from dataclasses import replace
 from math import comb
 from pathlib import Path
@@ -20,6 +21,7 @@ from stp.evaluation.comparison import (
     comparison_text,
     measured_methods,
     read_reported,
+    same_data,
 )
 from stp.evaluation.fused import Predictions
 from stp.evaluation.metrics import METRICS, fold_metrics, measure, metrics_table, metrics_text, summarise
@@ -305,7 +307,28 @@ def test_measured_figures_stand_beside_reported_ones(tmp_path: Path) -> None:
     assert text.startswith("# Table 2\n")
     assert "86.1 ± 19.6" in text
     assert "- iDT [1], TSN [3]: them\n- TSN [3]: ours\n- a note\n" in text
+    first, _, second = text.partition("## Measured here, on demo (results): not comparable\n")
+    assert "77.7" in first
+    assert "86.1" not in first
+    assert "77.7" not in second
+    same = comparison_text("table2", table.assign(measured_on=table["measured_on"].str.replace("demo", "pev")), [])
+    assert "not comparable" not in same
+    assert re.search(r"\| TSN \[3\] +\| ImageNet +\| 77.7 +\| PEV +\| 86.1 ± 19.6 +\| pev \(results\)", same)
     assert compare(reported, None)["measured"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("reported", "measured", "same"),
+    [
+        ("PEV micro actions, second person", "pev (results/pev)", True),
+        ("HMDB51, mean of the 3 official splits", "hmdb51 (results/hmdb51)", True),
+        ("MA-52 (Micro-Action 52), val", "ma52 (results/ma52)", True),
+        ("PEV micro actions, second person", "demo (results)", False),
+        ("PEV micro actions, second person", "", False),
+    ],
+)
+def test_figures_of_one_data_set_are_told_by_its_name(reported: str, measured: str, same: bool) -> None:
+    assert same_data(reported, measured) is same
 
 
 def test_a_row_says_what_its_method_needs_where_it_is_not_measured(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import cv2
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -33,7 +34,17 @@ from stp.explain.explanation import (
     target_class,
 )
 from stp.explain.grad_cam import gradient_weights, guidable, guided_grad_cam, last_maps, share_weights
-from stp.figures.explanations import caption, columns, draw, overlay, save_explanations, shares, subsegments_at
+from stp.figures.explanations import (
+    HEAT,
+    caption,
+    columns,
+    draw,
+    overlay,
+    rows,
+    save_explanations,
+    shares,
+    subsegments_at,
+)
 from stp.methods import c3d, dtpp, pyramid, tan, trn, tsm
 from stp.methods.network import NetworkRecogniser
 from stp.models.backbones import Backbone, InputFormat, build_backbone
@@ -367,13 +378,27 @@ def test_target_class() -> None:
 
 @given(own=st.integers(1, 30), more=st.integers(0, 30))
 def test_columns_are_in_order_and_within_the_figure(own: int, more: int) -> None:
+    places = columns(own, own + more)
+    assert places == sorted(set(places))
+    assert 0 <= places[0] <= places[-1] < own + more
+
+
+@pytest.mark.parametrize(("own", "lengths"), [(1, [1]), (6, [6]), (8, [4, 4]), (12, [6, 6]), (13, [5, 4, 4])])
+def test_sub_segments_stand_in_rows_wide_enough_to_see_them(own: int, lengths: list[int]) -> None:
     maps = np.zeros((own, 1, 1))
     explanation = Explanation(
         tiny_run("rgb", "baseline"), 5, 0, np.zeros(2), np.arange(own), np.arange(own), maps, maps
     )
-    places = columns(explanation, own + more)
-    assert places == sorted(set(places))
-    assert 0 <= places[0] <= places[-1] < own + more
+    assert [len(row) for row in rows(explanation)] == lengths
+    assert np.concatenate(rows(explanation)).tolist() == list(range(own))
+
+
+def test_heat_is_in_colours_whose_lightness_grows_evenly() -> None:
+    colours = 255 * matplotlib.colormaps[HEAT](np.linspace(0, 1, 64))[None, :, :3]
+    lightness = cv2.cvtColor(np.rint(colours).astype(np.uint8), cv2.COLOR_RGB2LAB)[0, :, 0].astype(float)
+    steps = np.diff(lightness)
+    assert steps.min() >= 0
+    assert steps.max() < 3 * steps.mean()
 
 
 def test_heat_lies_over_a_grey_frame_and_weak_heat_hardly() -> None:
@@ -403,7 +428,7 @@ def test_files_of_an_explanation(results: Results, tmp_path: Path) -> None:
     video = cv2.VideoCapture(str(tmp_path / "first.mp4"))
     shown = [video.read()[1] for _ in range(int(video.get(cv2.CAP_PROP_FRAME_COUNT)))]
     assert len(shown) == 40
-    assert shown[0].shape == (288 + 36, 2 * 384, 3)
+    assert shown[0].shape == (288 + 36 + 24, 2 * 384, 3)
     brightness = np.array([image[40:200, :384].mean() for image in shown])  # of the baseline, above the square
     seen = np.array([len(subsegments_at(explanations[0], t)) > 0 for t in range(40)])
     assert seen.sum() == 15

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from stp.cli.app import app
 from stp.data.index import Clip
 from stp.errors import UserError
-from stp.setup.draft import GIB, Resources, config_text, cpu_minutes, draft, flow_bound, frame_size
+from stp.setup.draft import GIB, Draft, Resources, config_text, cpu_minutes, draft, flow_bound, frame_size
 from stp.setup.survey import Survey, Video, motion, survey_folder, survey_text
 from stp.video.decoding import VideoFacts, even_times
 from tests.data.test_index import write_video
@@ -84,10 +84,34 @@ SIZES = {
 }
 
 
-def test_bound_holds_the_motion_up_to_the_papers() -> None:
-    assert [flow_bound(pixels, (340, 256)) for pixels in (0.0, 3.2, 19.5, 70.0)] == [2, 4, 20, 20]
-    assert [flow_bound(pixels, (170, 128)) for pixels in (3.2, 70.0)] == [4, 10]
-    assert flow_bound(70.0, (256, 340)) == 20
+def test_bound_covers_the_motion_that_was_measured() -> None:
+    assert [flow_bound(pixels) for pixels in (0.0, 3.2, 19.7, 70.0)] == [2, 4, 20, 70]
+    text = config_text(*drafted(seen({"nod": 4, "wave": 6}), motion=19.7))
+    assert (
+        "bound: 20  # +-20 pixels/frame map to 0..255; 99.9 % of the flow of every pair looked at is below 19.7\n"
+        in text
+    )
+    text = config_text(*drafted(seen({"nod": 4, "wave": 6}), motion=33.0))
+    assert "is below 33.0; more than the paper's 20, so look for cuts between scenes" in text
+
+
+def drafted(survey: Survey, motion: float = 5.2) -> tuple[Survey, Draft, Resources]:
+    """What a config for a CPU is written from."""
+    return survey, draft(survey, Path("videos"), Path("results/own/videos"), motion, CPU), CPU
+
+
+def test_groups_become_the_configs(tmp_path: Path) -> None:
+    for number, name in enumerate(("nod/ann_1", "nod/bob_1", "wave/ann_2", "wave/bob_2", "nod/cy_1", "wave/cy_1")):
+        write_video(tmp_path / f"videos/{name}.mp4", frames=12 + number)
+    survey = survey_folder(tmp_path / "videos", 1, options={"group": r"/(\w+)_"})
+    config = config_of(survey, CPU)
+    assert config["dataset"]["options"] == {"group": r"/(\w+)_"}
+    assert (config["splits"]["scheme"], config["splits"]["folds"]) == ("grouped", 3)
+    table = tmp_path / "groups.csv"
+    table.write_text("clip,group\n" + "".join(f"{video.clip.clip},{n % 2}\n" for n, video in enumerate(survey.videos)))
+    config = config_of(survey_folder(tmp_path / "videos", 1, lists=table), CPU)
+    assert config["dataset"] == {"importer": "folder", "path": "videos", "lists": str(table)}
+    assert (config["splits"]["scheme"], config["splits"]["folds"]) == ("grouped", 2)
 
 
 def test_shards_and_storage_follow_the_amount() -> None:
