@@ -74,7 +74,8 @@ def overview(
     logs = run_logs(paths, runs)
     numbers = page.collect_numbers(runs, fusion, Statistics(resamples, seed), logs)
     index = results / "index.csv"
-    videos = {clip.clip: Path(clip.path) for clip in read_index(index).clips} if index.is_file() else {}
+    clips = read_index(index).clips if index.is_file() else ()
+    videos = {clip.clip: Path(clip.path) for clip in clips if clip.part is None}  # a part is shown as it is stored
     addresses = clip_videos(
         hardest_first(numbers.tests, best_cells(numbers.statistics)[0]),
         videos,

@@ -291,8 +291,11 @@ def score(
 def runs(
     results: Annotated[Path, typer.Argument(help="The config's results folder.")] = Path("results"),
 ) -> None:
-    """List the runs of a results folder: done, training or interrupted, with epoch, loss, accuracy and time left."""
+    """List the runs of a results folder: done, training or interrupted, with epoch, loss, accuracies and time left.
+
+    A flag names runs that are at chance, whose loss has risen, or whose loss still fell when they ended.
+    """
     from stp.training.status import run_statuses, run_table
 
     statuses = run_statuses(results)
-    print(run_table(statuses) if statuses else f"no runs in {results}")
+    print(run_table(statuses, results) if statuses else f"no runs in {results}")

@@ -57,9 +57,10 @@ def find_clips(folder: Path, table: Path | None = None, groups: bool = False, gr
     given = [name for name, value in (("dataset.lists", table), ("groups", groups), ("group", group)) if value]
     if len(given) > 1:
         raise UserError(f"dataset.options: {' and '.join(given)} each say what the groups are; keep one of them")
+    listed = _listed_groups(table) if table else {}
     clips = _found(folder, groups)
     if table:
-        return _with_groups(clips, _listed_groups(table), f"{table}: gives no group to")
+        return _with_groups(clips, listed, f"{table}: gives no group to")
     if group:
         return _with_groups(clips, _matched_groups(clips, group), f"dataset.options.group: '{group}' finds nothing in")
     return clips

@@ -95,7 +95,7 @@ def result_cards(statistics: pd.DataFrame, differences: pd.DataFrame, proposed: 
         value = f"{_row(statistics, others[0])['class_accuracy']:.1f} %"
         cards.append(Card("Runner-up", value, cell_name(*others[0]), note))
     cells = {best, *others}
-    if {(best[0], BASELINE), (best[0], proposed)} <= cells:
+    if proposed != BASELINE and {(best[0], BASELINE), (best[0], proposed)} <= cells:
         row = _row(statistics, (best[0], proposed))
         gain = row["class_accuracy"] - _row(statistics, (best[0], BASELINE))["class_accuracy"]
         note = _won(row["only_variant"], row["only_baseline"], row["p_holm"])

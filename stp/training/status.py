@@ -4,17 +4,22 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from stp.data.modalities import MODALITIES
 from stp.data.run_name import NAME, RunName, method_order
 from stp.errors import UserError
+from stp.evaluation.scores import Scores, read_scores
+from stp.evaluation.significance import DOUBT, p_above_chance
 from stp.training.checkpoints import read_summary
+from stp.training.health import loss_health
 from stp.training.log import read_rows
 
 SILENT_MINUTES = 10.0  # a training that has not saved its state for this long is assumed to be killed
-SHOWN = ("loss", "accuracy", "seconds")  # columns of a log that the table needs; other versions have others besides
-HEADERS = ("run", "status", "epoch", "loss", "accuracy", "minutes left")
+# Columns of a log that the table needs; other versions have others besides.
+SHOWN = ("loss", "accuracy", "learning_rate", "seconds")
+HEADERS = ("run", "status", "epoch", "loss", "train acc.", "test acc.", "minutes left", "flag")
 
 
 @dataclass(frozen=True)
@@ -33,12 +38,25 @@ class RunStatus:
         seconds = sum(float(row["seconds"]) for row in self.rows) / len(self.rows)
         return seconds * (self.epochs - len(self.rows)) / 60
 
-    def cells(self) -> list[str]:
-        """The run's row in the table."""
+    def flag(self, tested: Scores | None) -> str:
+        """What is wrong with the run by its loss and its test scores: at chance, diverged or still falling; else empty.
+
+        The loss of a training that goes on may still be falling.
+        """
+        if tested and p_above_chance(tested.labels, tested.video_scores().argmax(1), len(tested.classes)) >= DOUBT:
+            return "at chance"
+        loss, rate = (np.array([float(row[name]) for row in self.rows]) for name in ("loss", "learning_rate"))
+        health = loss_health(loss, rate)
+        return "" if health == "ok" or (health == "still falling" and self.status != "done") else health
+
+    def cells(self, tested: Scores | None = None) -> list[str]:
+        """The run's row in the table, with the accuracy on its test clips if it has been scored."""
         last = self.rows[-1] if self.rows else {"loss": "", "accuracy": ""}
         left = None if self.status in ("done", "none") else self.minutes_left()
         epoch = f"{len(self.rows)} of {self.epochs}" if self.epochs else ""
-        return [self.name, self.status, epoch, last["loss"], last["accuracy"], "" if left is None else f"{left:.1f}"]
+        accuracy = f"{(tested.video_scores().argmax(1) == tested.labels).mean():.4f}" if tested else ""
+        minutes = "" if left is None else f"{left:.1f}"
+        return [self.name, self.status, epoch, last["loss"], last["accuracy"], accuracy, minutes, self.flag(tested)]
 
 
 def _read_rows(path: Path, growing: bool) -> tuple[dict[str, str], ...]:
@@ -101,7 +119,15 @@ def run_statuses(results: Path, now: float | None = None) -> list[RunStatus]:
     return [_status(results, str(name), time.time() if now is None else now) for name in sorted(found, key=_order)]
 
 
-def run_table(statuses: list[RunStatus]) -> str:
-    """The runs as a plain-text table."""
-    table = pd.DataFrame([status.cells() for status in statuses], columns=list(HEADERS))
+def run_table(statuses: list[RunStatus], results: Path) -> str:
+    """The runs as a plain-text table, with what their scores below the results folder say of those that are done.
+
+    Raises:
+        UserError: a file of scores is damaged.
+    """
+    rows = []
+    for status in statuses:
+        scores = results / "runs" / status.name / "scores.h5"
+        rows.append(status.cells(read_scores(scores) if status.status == "done" and scores.is_file() else None))
+    table = pd.DataFrame(rows, columns=list(HEADERS))
     return table.to_markdown(index=False, tablefmt="plain", disable_numparse=True)

@@ -47,12 +47,13 @@ def size_in_inches(path: Path) -> tuple[float, float]:
 
 @pytest.mark.parametrize("number", [1, 7, 51])
 def test_figures_fit_a_page(tmp_path: Path, number: int) -> None:
+    before = plt.get_fignums()
     for stem in draw_all(tmp_path, number):
         width, height = size_in_inches(stem.with_suffix(".png"))
         assert width <= 7.5
         assert height <= 9.6
         assert stem.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
-    assert not plt.get_fignums()
+    assert plt.get_fignums() == before
 
 
 def test_figures_repeat_and_carry_caption_and_versions(tmp_path: Path) -> None:

@@ -51,6 +51,8 @@ def test_a_pair_reads_the_same_from_its_other_side() -> None:
 def test_cards_that_have_no_answer_are_left_out() -> None:
     alone = STATISTICS[(STATISTICS["input"] == "RGB") & (STATISTICS["variant"] == "3-level")]
     assert [card.title for card in result_cards(alone, DIFFERENCES[:0], "3-level")] == ["Best"]
+    baseline = STATISTICS[(STATISTICS["input"] == "RGB") & (STATISTICS["variant"] == "baseline")]
+    assert [card.title for card in result_cards(baseline, DIFFERENCES[:0], "baseline")] == ["Best"]
 
 
 @pytest.mark.parametrize(

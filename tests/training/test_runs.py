@@ -17,7 +17,7 @@ from stp.data.run_name import RunName
 from stp.data.splits import make_folds
 from stp.errors import UserError
 from stp.evaluation import table1 as tables
-from stp.evaluation.scores import Scores
+from stp.evaluation.scores import Scores, write_scores
 from stp.training.checkpoints import Checkpoints, Summary, read_summary
 from stp.training.log import Row, write_log
 from stp.training.model_file import TrainedOn, read_model
@@ -62,15 +62,37 @@ def test_runs_are_listed_with_status_epoch_and_time_left(tmp_path: Path) -> None
     under_way(tmp_path, "of/baseline/fold1/seed10", NOW - 601)
     under_way(tmp_path, "of/baseline/fold10/seed0", NOW - 30, stopped=True)
     (tmp_path / "runs/wof/3-level/fold1/seed0").mkdir(parents=True)
-    table = run_table(run_statuses(tmp_path, NOW)).splitlines()
+    table = run_table(run_statuses(tmp_path, NOW), tmp_path).splitlines()
     assert [line.split() for line in table] == [
-        ["run", "status", "epoch", "loss", "accuracy", "minutes", "left"],
+        ["run", "status", "epoch", "loss", "train", "acc.", "test", "acc.", "minutes", "left", "flag"],
         ["rgb/2-level/fold1/seed0", "done", "3", "of", "3", "0.50000", "0.7500"],
         ["rgb/10-level/fold1/seed0", "done", "3", "of", "3", "0.50000", "0.7500"],
         ["of/baseline/fold1/seed0", "training", "2", "of", "10", "0.8", "0.6", "12.0"],
         ["of/baseline/fold1/seed10", "interrupted", "2", "of", "10", "0.8", "0.6", "12.0"],
         ["of/baseline/fold10/seed0", "interrupted", "2", "of", "10", "0.8", "0.6", "12.0"],
         ["wof/3-level/fold1/seed0", "none"],
+    ]
+
+
+def test_runs_say_how_their_test_clips_fared_and_what_is_wrong_with_them(tmp_path: Path) -> None:
+    labels = np.arange(40) % 4
+    for fold, (predicted, loss) in enumerate(
+        ((labels, "ok"), (np.zeros(40, int), "ok"), (labels, "rises"), (labels, "falls")), start=1
+    ):
+        run = RunName("of", "baseline", fold)
+        values = {"ok": [2, 1, 0.5, 0.5, 0.5, 0.5], "rises": [2, 1, 0.5, 1, 2, 3], "falls": [2, 1.8, 1.6, 1.4, 1.2, 1]}
+        folder = tmp_path / "runs" / str(run)
+        write_log(folder / "log.csv", [row(i + 1, f"{value:.5f}", "0.5", "6") for i, value in enumerate(values[loss])])
+        (folder / "model.pt").write_bytes(b"")
+        scores = np.eye(4, dtype=np.float32)[predicted][:, None]
+        classes, clips = ("a", "b", "c", "d"), tuple(map(str, range(40)))
+        write_scores(folder / "scores.h5", Scores(run, classes, clips, labels, scores), {})
+    rows = [line.split() for line in run_table(run_statuses(tmp_path, NOW), tmp_path).splitlines()[1:]]
+    assert [line[7:] for line in rows] == [
+        ["1.0000"],
+        ["0.2500", "at", "chance"],
+        ["1.0000", "diverged"],
+        ["1.0000", "still", "falling"],
     ]
 
 
@@ -89,7 +111,7 @@ def test_what_happened_last_counts(tmp_path: Path) -> None:
     (folder / "b.csv").write_text((folder / "b.csv").read_text() + "3,0.7")  # a row that is being written
     assert len(status(tmp_path).rows) == 2
     (folder / "b.csv").unlink()  # before the first epoch
-    assert status(tmp_path).cells() == ["of/3-level/fold1/seed0", "training", "0 of 10", "", "", ""]
+    assert status(tmp_path).cells() == ["of/3-level/fold1/seed0", "training", "0 of 10", *[""] * 5]
 
 
 def test_a_training_that_ends_while_it_is_looked_at_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
