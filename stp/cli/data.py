@@ -67,7 +67,10 @@ def index(
         str, typer.Option(help="Layout of the videos: folder, list, demo, ut_interaction, pev, hmdb51, ma52.")
     ] = "folder",
     lists: Annotated[
-        Path | None, typer.Option(help="Folder of the data set's official lists; for list, the csv file of the clips.")
+        Path | None,
+        typer.Option(
+            help="Folder of the data set's official lists; for list, the csv file of clips, for folder that of groups."
+        ),
     ] = None,
     option: Annotated[list[str] | None, typer.Option(help="Option of the importer, as NAME=VALUE.")] = None,
     on_bad_video: OnBadVideo = "error",

@@ -87,13 +87,14 @@ def doctor(
 ) -> None:
     """Report what this machine offers, what is used of it, and how to fix what is missing.
 
-    Exit status 0 means that the config, or `make table1` where none is given, can run here, and with --gpu that the GPU works.
+    Exit status 0 means that the config, or `make table1` where none is given, can run here, and with --gpu that the GPU
+    works.
     """
     from stp.setup.doctor import can_run, examine_machine, report
 
     problems: list[str] = []
     name, results = "make table1", config
-    if config.is_file():
+    if config.is_file() or config.suffix in (".yaml", ".yml", ".json"):
         from stp.config_check import config_problems, read_config
         from stp.setup.check import EVERYTHING, check
 

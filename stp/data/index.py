@@ -186,10 +186,13 @@ def read_index(path: str | Path) -> Index:
 
 def _clip(row: dict[str, str]) -> Clip:
     """The clip of a row of an index, whose numbers are numbers."""
-    texts = {name: cell for name, cell in row.items() if name not in ("frames", "slot", "start", "end")}
-    seconds = {name: float(row[name]) for name in ("start", "end") if row.get(name)}
-    slot = int(row["slot"]) if row.get("slot") else None
-    return Clip(**texts, frames=int(row.get("frames") or 0), slot=slot, **seconds)
+    numbers: dict[str, float | int | None] = {
+        "frames": int(row.get("frames") or 0),
+        "slot": int(row["slot"]) if row.get("slot") else None,
+        "start": float(row["start"]) if row.get("start") else None,
+        "end": float(row["end"]) if row.get("end") else None,
+    }
+    return Clip(**{**row, **numbers})  # type: ignore[arg-type]
 
 
 def read_skipped(path: Path) -> list[dict[str, str]]:

@@ -192,7 +192,7 @@ def make_fields(recipe: Recipe, clip: Clip, folder: Path, threads: int) -> dict[
     """
     frames = clip.frames
     if recipe.fps:
-        frames = len(frames_at(examine_damaged_video(clip.path).times, recipe.fps))
+        frames = len(frames_at(examine_damaged_video(clip.path, clip.part).times, recipe.fps))
     purpose = f"{clip.path}: frames and flow"
     check_room(recipe.bytes_needed(frames), folder, purpose, "name another folder by the environment variable TMPDIR")
     files = {modality: folder / f"{modality}.h5" for modality in ("rgb", "of", "wof")}

@@ -149,6 +149,6 @@ class _Decoded:
     def __call__(self, clip: Clip) -> np.ndarray:
         try:
             width, height = self._size or stored_size(clip.path)
-            return np.stack([frame.transpose(2, 0, 1) for frame in decode(clip.path, width, height)])
+            return np.stack([frame.transpose(2, 0, 1) for frame in decode(clip.path, width, height, clip.part)])
         except UndecodableError as error:
             raise UserError(f"{clip.path}: {error}") from None

@@ -182,7 +182,7 @@ class _Reader:
             self._note(words)
             self._prepare(stream)
             first = float((stream.start_time or 0) * (stream.time_base or 0))
-            if jump:
+            if jump and stream.time_base:
                 with suppress(av.FFmpegError):
                     container.seek(int((first + start) / stream.time_base), stream=stream, backward=True)
             packets = container.demux(stream)

@@ -296,7 +296,9 @@ def test_options_and_lists_that_do_not_exist_are_refused(tmp_path: Path) -> None
         find_clips("pev", tmp_path, None, {"view": "third"})
     with pytest.raises(UserError, match="importer 'demo' has no official lists"):
         find_clips("demo", tmp_path, tmp_path)
-    with pytest.raises(UserError, match=r"dataset.lists: there is no file '.*'; name the csv file of the clips' groups"):
+    with pytest.raises(
+        UserError, match=r"dataset.lists: there is no file '.*'; name the csv file of the clips' groups"
+    ):
         find_clips("folder", tmp_path, tmp_path)
     with pytest.raises(UserError, match="importer 'folder' has no option 'complete'; allowed: groups"):
         find_clips("folder", tmp_path, None, {"complete": "true"})

@@ -62,6 +62,26 @@ def test_exit_status_says_whether_the_demo_can_run(monkeypatch: pytest.MonkeyPat
         assert CliRunner().invoke(app, ["doctor"]).exit_code == int(blocking)
 
 
+def test_what_a_config_lacks_is_reported_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    monkeypatch.setattr(doctor, "examine_machine", lambda _: [Finding("disk", "full")])
+    config = tmp_path / "own.yaml"
+    config.write_text(
+        f"dataset:\n  importer: folder\n  path: {tmp_path}/nothing\nmodel:\n  weights: {tmp_path}/no.pth\n"
+    )
+    told = CliRunner().invoke(app, ["doctor", str(config)])
+    assert told.exit_code == 1
+    assert f"{tmp_path}/nothing" in told.stdout
+    assert f"{tmp_path}/no.pth" in told.stdout
+    assert told.stdout.endswith(f"{config} cannot run here: fix what stands above\n")
+    config.write_text("dataset:\n  importer: demo\n  path: results/videos\ndemo: {}\nmodel: {weights: none}\n")
+    told = CliRunner().invoke(app, ["doctor", str(config)])
+    assert (told.exit_code, told.stdout.splitlines()[-1]) == (0, f"{config} can run here")
+    told = CliRunner().invoke(app, ["doctor", str(tmp_path / "typo.yaml")])
+    assert str(told.exception) == f"config: {tmp_path}/typo.yaml: cannot be read (No such file or directory)"
+
+
 def test_short_memory_and_disk_block(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(doctor, "process_memory", lambda: (2**34, 2**29))
     monkeypatch.setattr(doctor, "free_disk", lambda _: 2**29)

@@ -109,6 +109,9 @@ def test_videos_are_decoded_in_their_own_size_or_another(tmp_path: Path) -> None
     sampler = SegmentSampler(subsegments=2, segment_length=6, subsegment_length=3)
     small = ClipDataset.from_videos(dataset.clips, (48, 36), sampler=sampler)
     assert small[0][0].shape == (3, 2, 3, 36, 48)
+    part = Clip("part", dataset.clips[0].path, "nod", start=0.08, end=0.2)  # at 25 frames/s
+    frames, _ = ClipDataset.from_videos([part])[0]
+    assert [number_of(frame.permute(1, 2, 0).numpy()) for frame in frames] == [2, 3, 4]
 
 
 def test_what_is_missing_is_one_line_with_the_cure(results: Path) -> None:
