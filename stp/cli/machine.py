@@ -51,7 +51,7 @@ def init(
     import torch
 
     from stp.models.backbones import bninception_path
-    from stp.setup.draft import Resources, config_text, draft, frame_size
+    from stp.setup.draft import Resources, config_text, draft, frame_size, time_words
     from stp.setup.survey import motion, survey_folder, survey_text
     from stp.system.files import complete_file
     from stp.system.machine import free_disk, process_memory, processors
@@ -73,6 +73,9 @@ def init(
     chosen = draft(survey, folder, results, motion(survey.videos, *size), resources)
     with complete_file(config) as temporary:
         temporary.write_text(config_text(survey, chosen, resources), encoding="utf-8")
+    if not gpu:
+        epochs, time = chosen.epochs, time_words(survey, chosen, resources.processors)
+        print(f"\nepochs  {epochs['rgb']} of RGB, {epochs['flow']} of flow: {time}")
     print(f"\nwrote {config}: read it, then type\n\n    stp run {shlex.quote(str(config))}")
 
 

@@ -21,11 +21,11 @@ def find_clips(videos: Path, table: Path | None = None) -> list[Clip]:
     clip     unique id; left out or empty: the path below `videos` without its suffix
     split    words of the official splits, one for each fold, separated by `;`, as in the index
     group    actor or recording
-    boxes    path of a csv of person boxes, absolute or below `videos`
+    boxes    path of a csv of person boxes, absolute or below `videos`; its frames are the clip's, from 0
     coarse   a coarser class
     first_person  path of the first-person video of the same clip, absolute or below `videos`
-    start    where the clip begins in a longer video, in seconds; left out or empty: at the beginning
-    end      where it ends; left out or empty: at the end
+    start    where the clip begins in a longer video, in seconds, in the first-person one, too; empty: at the beginning
+    end      where it ends; empty: at the end
 
     Only path and label must be there. A column of another name is refused, since it may be a misspelt one.
 

@@ -24,7 +24,10 @@ JPEG_FRAMES, JPEG_FLOW = 1 / 8, 1 / 20
 # The settings for a CPU are those of config/ut_interaction.yaml. The times were measured with it on one core of the
 # machine of benchmarks/RESULTS.md: seconds to train an image, to score a clip by a stream, for a frame's two flows.
 BATCH_VIDEOS = 8
-EPOCHS, CLIPS_OF_EPOCHS = {"rgb": 16, "flow": 30}, 80  # its epochs, and the number of its training clips
+# Epochs after which the loss has settled (benchmarks/RESULTS.md), and for how many training clips of how many classes.
+# More classes take more steps of SGD; more clips take no fewer epochs.
+EPOCHS, CLIPS_OF_EPOCHS, CLASSES_OF_EPOCHS = {"rgb": 16, "flow": 30}, 80, 6
+MOST_TIMES = 5.0  # so many epochs
 IMAGES_A_VIDEO = {"baseline": 3, "3-level": 12}
 SECONDS_TRAINING, SECONDS_SCORING, SECONDS_FLOW = 0.012, 0.25, 0.012
 CPU_JOB_MB = 5000
@@ -95,11 +98,15 @@ def draft(survey: "Survey", folder: Path, results: Path, motion: float, resource
     few = min(USUAL_SHARDS, math.ceil(clips / CLIPS_A_SHARD))
     raw_frames, _ = stored_bytes(survey.frames, size, "raw")
     shards = min(clips, max(few, math.ceil(raw_frames / MOST_BYTES_A_SHARD)))
-    # As many steps of SGD as in config/ut_interaction.yaml, within bounds.
-    share = min(2.5, max(0.5, CLIPS_OF_EPOCHS / training_clips(survey, scheme, folds)))
-    epochs = {stream: round(share * number) for stream, number in EPOCHS.items()}
+    epochs = settled_epochs(training_clips(survey, scheme, folds), len(survey.classes))
     bound = flow_bound(motion)
     return Draft(folder, results, size, motion, bound, scheme, folds, shards, storage, bytes_as[storage], epochs)
+
+
+def settled_epochs(clips: int, classes: int) -> dict[str, int]:
+    """Epochs of RGB and of flow after which the loss of so many training clips and classes should have settled."""
+    times = max(1.0, CLIPS_OF_EPOCHS / clips * classes / CLASSES_OF_EPOCHS)
+    return {stream: round(min(times, MOST_TIMES) * number) for stream, number in EPOCHS.items()}
 
 
 def folds_for(survey: "Survey") -> tuple[Scheme, int]:
@@ -123,14 +130,21 @@ def training_clips(survey: "Survey", scheme: Scheme, folds: int) -> int:
     return len(clips) - len(clips) // folds
 
 
-def cpu_minutes(survey: "Survey", draft: Draft, processors: int) -> float:
-    """Estimate of the minutes that the settings for a CPU take."""
+def cpu_minutes(survey: "Survey", draft: Draft, processors: int, times: int = 1) -> float:
+    """Estimate of the minutes that the settings for a CPU take, or would take with so many times the epochs."""
     trained = training_clips(survey, draft.scheme, draft.folds) * draft.folds
-    epochs = draft.epochs["rgb"] + 2 * draft.epochs["flow"]
+    epochs = times * (draft.epochs["rgb"] + 2 * draft.epochs["flow"])
     training = SECONDS_TRAINING * trained * epochs * sum(IMAGES_A_VIDEO.values())
     scoring = SECONDS_SCORING * len(survey.videos) * 3 * len(IMAGES_A_VIDEO)
     area = draft.size[0] * draft.size[1] / (SMALL_SIZE[0] * SMALL_SIZE[1])
     return (training + scoring + SECONDS_FLOW * area * survey.frames) / processors / 60
+
+
+def time_words(survey: "Survey", draft: Draft, processors: int) -> str:
+    """What the settings for a CPU take, and what twice the epochs would."""
+    minutes = (cpu_minutes(survey, draft, processors, times) for times in (1, 2))
+    once, twice = (f"{each / 60:.1f} hours" if each >= 120 else f"{math.ceil(each)} minutes" for each in minutes)
+    return f"about {once}, flow and scores included; with twice the epochs, {twice}"
 
 
 def one_rate(survey: "Survey") -> str:
@@ -219,6 +233,8 @@ def _scheme_words(survey: "Survey", scheme: Scheme) -> str:
     below = all(video.clip.clip.count("/") > 1 for video in survey.videos)
     if survey.importer == "folder" and below:
         return f"{unknown}if the folders below the classes are people: grouped, and dataset.options: {{groups: true}}"
+    if survey.importer == "list":
+        return f"{unknown}if you know who acts, give the list a column group, and then stp init again"
     return f"{unknown}if names tell who acts, stp init --group REGEX finds the groups"
 
 
@@ -244,13 +260,11 @@ compute:
 
 
 def _cpu_recipe(survey: "Survey", draft: Draft, resources: Resources) -> str:
-    minutes = cpu_minutes(survey, draft, resources.processors)
-    time = f"{minutes / 60:.1f} hours" if minutes >= 120 else f"{math.ceil(minutes)} minutes"
+    time = time_words(survey, draft, resources.processors)
     rgb, flow = draft.epochs["rgb"], draft.epochs["flow"]
     return f"""\
-# No GPU is here, so this is a small network on 112x112 pixels, which {resources.processors} processors train in about \
-{time}, flow
-# and scores included. Fewer variants, modalities, folds or epochs take proportionally less.
+# No GPU is here, so this is a small network on 112x112 pixels. {resources.processors} processors take {time}.
+# Fewer variants, modalities or folds take proportionally less.
 variants: [baseline, 3-level]  # the paper has 1-level, 2-level and 4-level, too
 
 model:
@@ -261,7 +275,7 @@ model:
 training:
   batch_videos: {BATCH_VIDEOS}
   rgb:
-    epochs: {rgb}  # passes over the training clips; more of them if the loss in log.csv still falls at the end
+    epochs: {rgb}  # passes over the training clips; twice as many if `stp runs` says that the loss is still falling
     milestones: [{rgb * 3 // 4}]  # epochs after which the learning rate falls to a tenth
     learning_rate: 0.0006
     dropout: 0.5

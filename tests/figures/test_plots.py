@@ -83,6 +83,38 @@ def test_cells_have_percent_and_counts_for_few_classes_and_percent_for_many(
     plt.close("all")
 
 
+def test_the_legend_of_curves_hides_none_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[plt.Figure] = []
+    monkeypatch.setattr(
+        figures, "save_figure", lambda stem, figure, caption: (figure.draw_without_rendering(), drawn.append(figure))
+    )
+    for epochs in (1, 30):
+        figures.save_curves(tmp_path / "curves", [log(epochs), log(epochs, 0.1)], "OF, 3-level")
+    for figure in drawn:
+        (legend,) = (axes.get_legend() for axes in figure.axes if axes.get_legend())
+        box = legend.get_window_extent()
+        assert not any(box.overlaps(axes.bbox) for axes in figure.axes)
+        assert not any(box.overlaps(axes.yaxis.get_tightbbox()) for axes in figure.axes)
+        assert figure.bbox.contains(box.x0, box.y0)
+        assert figure.bbox.contains(box.x1, box.y1)
+        assert not box.overlaps(figure._suptitle.get_window_extent())  # type: ignore[attr-defined]
+        plt.close(figure)
+
+
+def test_axes_of_a_confusion_matrix_say_what_they_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words: list[str] = []
+
+    def keep(stem: Path, figure: plt.Figure, caption: str) -> None:
+        words.extend(
+            (figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel(), figure.axes[0].child_axes[0].get_ylabel())
+        )
+        plt.close(figure)
+
+    monkeypatch.setattr(figures, "save_figure", keep)
+    figures.save_confusion(tmp_path / "confusion", np.eye(2, dtype=int), ["a", "b"], "RGB")
+    assert words == ["predicted class", "true class (its test clips)", "% of the true class's test clips"]
+
+
 def log_cells(epoch: str, loss: str) -> list[str]:
     return [epoch, loss, *("1" for _ in LOG_COLUMNS[2:])]
 

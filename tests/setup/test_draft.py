@@ -1,5 +1,6 @@
 """stp init: the survey of a folder of videos, the choices, and the config."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,25 @@ import cv2
 import jsonschema
 import numpy as np
 import pytest
+import torch
 import yaml
 from typer.testing import CliRunner
 
 from stp.cli.app import app
 from stp.data.index import Clip
 from stp.errors import UserError
-from stp.setup.draft import GIB, Draft, Resources, config_text, cpu_minutes, draft, flow_bound, frame_size
+from stp.setup.draft import (
+    GIB,
+    Draft,
+    Resources,
+    config_text,
+    cpu_minutes,
+    draft,
+    flow_bound,
+    frame_size,
+    settled_epochs,
+    time_words,
+)
 from stp.setup.survey import Survey, Video, motion, survey_folder, survey_text
 from stp.video.decoding import VideoFacts, even_times
 from tests.data.test_index import write_video
@@ -125,8 +138,28 @@ def test_time_is_that_of_the_measured_run() -> None:
     """UT-Interaction: 120 clips of 113 frames, 33.7 minutes on 2 cores."""
     survey = seen({str(k): 20 for k in range(6)}, frames=113)
     chosen = draft(survey, Path("videos"), Path("results"), 9.0, CPU)
-    assert (chosen.epochs, chosen.bound) == ({"rgb": 16, "flow": 30}, 9)
-    assert cpu_minutes(survey, chosen, 2) == pytest.approx(33.7, rel=0.15)
+    assert chosen.bound == 9
+    measured = replace(chosen, epochs={"rgb": 16, "flow": 30})
+    assert cpu_minutes(survey, measured, 2) == pytest.approx(33.7, rel=0.15)
+
+
+def test_more_clips_take_no_fewer_epochs_and_more_classes_take_more_steps() -> None:
+    few, usual = settled_epochs(80, 6), settled_epochs(145, 10)
+    assert all(usual[stream] >= few[stream] for stream in few)
+    assert all(145 * usual[stream] / 10 >= 80 * few[stream] / 6 for stream in few)
+    assert settled_epochs(100_000, 50) == few
+    assert settled_epochs(1, 50) == {stream: 5 * number for stream, number in few.items()}
+
+
+def test_a_longer_run_is_told_with_its_cost() -> None:
+    survey, chosen, _ = drafted(seen({str(k): 20 for k in range(6)}, frames=113))
+    words = time_words(survey, chosen, 2)
+    once, twice = cpu_minutes(survey, chosen, 2), cpu_minutes(survey, chosen, 2, 2)
+    assert once < twice < 2 * once
+    assert once < 120
+    later = f"{twice / 60:.1f} hours" if twice >= 120 else f"{math.ceil(twice)} minutes"
+    assert words == f"about {math.ceil(once)} minutes, flow and scores included; with twice the epochs, {later}"
+    assert f"2 processors take {words}.\n" in config_text(survey, chosen, CPU)
 
 
 def test_bad_videos_and_other_files_are_listed_and_skipped(tmp_path: Path) -> None:
@@ -179,6 +212,7 @@ def test_motion_is_measured_in_pixels_of_the_stored_frames(tmp_path: Path) -> No
 
 def test_command_writes_a_config_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for label in ("nod", "wave"):
         for number in range(2):
             write_video(tmp_path / f"clips/{label}/{number}.mp4")
@@ -186,6 +220,9 @@ def test_command_writes_a_config_once(tmp_path: Path, monkeypatch: pytest.Monkey
     assert result.exit_code == 0, result.output
     assert result.stdout.rstrip().splitlines()[-1].strip().startswith("stp run clips.yaml")
     text = (tmp_path / "clips.yaml").read_text()
+    epochs = yaml.safe_load(text)["training"]
+    told = f"epochs  {epochs['rgb']['epochs']} of RGB, {epochs['flow']['epochs']} of flow: about "
+    assert told in result.stdout
     jsonschema.validate(yaml.safe_load(text), SCHEMA)
     assert [path.name for path in tmp_path.iterdir() if path.name not in ("clips", "clips.yaml")] == []
     run = snakemake(tmp_path, yaml.safe_load(text), "--dry-run", "--quiet", "rules")
