@@ -2,11 +2,13 @@
 
 import errno
 import fcntl
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from packaging.specifiers import SpecifierSet
 
 from stp.cli.app import app
 from stp.errors import UserError
@@ -60,6 +62,20 @@ def test_exit_status_says_whether_the_demo_can_run(monkeypatch: pytest.MonkeyPat
     for blocking in (False, True):
         monkeypatch.setattr(doctor, "examine_machine", lambda _, b=blocking: [Finding("disk", "full", blocking=b)])
         assert CliRunner().invoke(app, ["doctor"]).exit_code == int(blocking)
+
+
+@pytest.mark.parametrize(
+    ("python", "runs"), [((3, 10), False), ((3, 11), True), ((3, 12), True), ((3, 13), True), ((3, 14), False)]
+)
+def test_pythons_that_the_lock_has_wheels_for(
+    python: tuple[int, int], runs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text())["project"]
+    assert SpecifierSet(project["requires-python"]).contains(".".join(map(str, python))) is runs
+    monkeypatch.setattr(doctor.sys, "version_info", (*python, 2, "final", 0))
+    finding = doctor.python_finding()
+    assert finding.blocking is not runs
+    assert finding.fix == ("" if runs else "install Python 3.11 to 3.13, and stp again")
 
 
 def test_what_a_config_lacks_is_reported_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -151,6 +151,28 @@ def test_more_clips_take_no_fewer_epochs_and_more_classes_take_more_steps() -> N
     assert settled_epochs(1, 50) == {stream: 5 * number for stream, number in few.items()}
 
 
+def test_the_papers_recipe_says_when_clips_are_few() -> None:
+    texts = []
+    for clips in (20, 500):
+        survey = seen({"nod": clips, "wave": clips})
+        texts.append(config_text(survey, draft(survey, Path("videos"), Path("results"), 5.0, GPU), GPU))
+    assert "they are 80 steps of SGD for RGB, where the paper's are 1520. If `stp runs` says" in texts[0]
+    assert "steps of SGD" not in texts[1]
+
+
+def test_parts_of_a_long_video_are_surveyed_each_on_its_own(tmp_path: Path) -> None:
+    write_video(tmp_path / "long.mp4", frames=60)
+    table = tmp_path / "clips.csv"
+    table.write_text(
+        "path,label,start,end\nlong.mp4,nod,0,0.4\nlong.mp4,nod,0.4,1\nlong.mp4,wave,1,2\nlong.mp4,wave,2,\n"
+    )
+    survey = survey_folder(tmp_path, 1, "list", table)
+    assert [video.facts.frames for video in survey.videos] == [10, 15, 25, 10]
+    assert survey.left_out.videos == ()
+    config = config_of(survey, CPU)
+    assert config["dataset"] == {"importer": "list", "path": "videos", "lists": str(table)}
+
+
 def test_a_longer_run_is_told_with_its_cost() -> None:
     survey, chosen, _ = drafted(seen({str(k): 20 for k in range(6)}, frames=113))
     words = time_words(survey, chosen, 2)
