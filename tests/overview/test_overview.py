@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import pytest
 
 from stp.cli import overview as command
 from stp.cli import results as tables
+from stp.data.index import read_index, write_index
 from stp.errors import UserError
 from stp.overview.page import embedded_json
 from tests.figures.test_page import HOSTILE
@@ -139,6 +141,17 @@ def test_previews_are_bounded_in_number_and_size(results: Path, tmp_path: Path) 
         assert "videos/0/3%20%231.mp4" in videos
         (results / f"{name}.html").unlink()
     assert counts == [2, 0]
+
+
+def test_a_clip_of_a_long_video_is_shown_and_not_the_whole_video(tmp_path: Path) -> None:
+    results = make_results(tmp_path, ("nod", "wave", "sit"))
+    index = read_index(results / "index.csv")
+    parts = [replace(clip, start=0.0, end=0.2) if clip.clip == "0/3" else clip for clip in index.clips]
+    write_index(results / "index.csv", parts)
+    command.overview(results, output=results / "index.html", resamples=10)
+    data = script_data((results / "index.html").read_text(encoding="utf-8"))
+    videos = dict(zip(data["clips"], data["videos"], strict=True))
+    assert videos["0/3"].startswith("data:video/mp4;base64,")
 
 
 def test_a_page_elsewhere_links_back_to_the_results(results: Path, tmp_path: Path) -> None:
