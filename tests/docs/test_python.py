@@ -2,12 +2,13 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import pytest
+from matplotlib import pyplot as plt
 
 import stp
 
@@ -25,8 +26,10 @@ def run(codes: Sequence[str], where: str) -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def figures_without_a_screen() -> None:
+def figures_without_a_screen() -> Iterator[None]:
     matplotlib.use("agg")
+    yield
+    plt.close("all")  # the page's own code leaves its figures open
 
 
 def test_the_blocks_of_the_page_run_in_their_order(tiny_results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
