@@ -100,7 +100,7 @@ def result_cards(statistics: pd.DataFrame, differences: pd.DataFrame, proposed: 
         gain = row["class_accuracy"] - _row(statistics, (best[0], BASELINE))["class_accuracy"]
         note = _won(row["only_variant"], row["only_baseline"], row["p_holm"])
         cards.append(Card(f"{proposed} over baseline", f"{gain:+.1f}", f"points, {best[0]}", note))
-    fused, single = _fusion(statistics, best[1])
+    fused, single = _fusion(statistics, best)
     if fused and single:
         test = _pair(differences, "inputs", f"{single} {best[1]}", f"{fused} {best[1]}")
         note = _won(test["only_second"], test["only_first"], test["p_holm"])
@@ -113,16 +113,22 @@ def _won(won: float, lost: float, p: float) -> str:
     return f"{int(won)} clips won, {int(lost)} lost; {verdict_words(p)}"
 
 
-def _fusion(statistics: pd.DataFrame, variant: str) -> tuple[str, str]:
-    """The widest fused input with a variant, by the config's weights, and the best of its streams; empty without."""
-    own = statistics[statistics["variant"] == variant].set_index("input")["class_accuracy"]
-    fused = [
-        name for name in own.index if "+" in name and LEARNED not in name and set(name.split("+")) <= set(own.index)
-    ]
-    if not fused:
-        return "", ""
-    widest = max(fused, key=lambda name: name.count("+"))
-    return widest, max(widest.split("+"), key=lambda name: own[name])
+def _fusion(statistics: pd.DataFrame, best: tuple[str, str]) -> tuple[str, str]:
+    """A fused input with the best cell's variant and the best of its streams; empty without one.
+
+    It is the best cell's own input if that is fused, else the widest by the config's weights.
+    """
+    own = statistics[statistics["variant"] == best[1]].set_index("input")["class_accuracy"]
+    streams = {name: name.removesuffix(LEARNED).split("+") for name in own.index if "+" in name}
+    fused = [name for name, parts in streams.items() if set(parts) <= set(own.index)]
+    if best[0] in fused:
+        widest = best[0]
+    else:
+        by_weights = [name for name in fused if LEARNED not in name]
+        if not by_weights:
+            return "", ""
+        widest = max(by_weights, key=lambda name: name.count("+"))
+    return widest, max(streams[widest], key=lambda name: own[name])
 
 
 def health_card(runs: Sequence[RunHealth]) -> Card:
@@ -133,7 +139,7 @@ def health_card(runs: Sequence[RunHealth]) -> Card:
         if run.state != "ok":
             states.setdefault(run.state, Counter())[run.name.input.upper()] += 1
     words = [
-        f"{sum(found.values())} {state} ({', '.join(f'{name} {count}' for name, count in found.items())})"
+        f"{sum(found.values())} {state} ({', '.join(f'{count} of {name}' for name, count in found.items())})"
         for state, found in states.items()
     ]
     note = "; ".join(words) or "every loss fell and settled, every run beats chance"

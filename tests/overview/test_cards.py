@@ -42,6 +42,24 @@ def test_cards_say_what_is_best_and_how_sure_that_is() -> None:
     assert words(fusion.note) == "4 clips won, 7 lost; p = .549, may be chance"
 
 
+def test_fusion_is_that_of_the_best_cell_if_it_is_fused() -> None:
+    learned = pd.DataFrame(
+        [("RGB+OF, learned", "3-level", 85.0, 78.0, 90.0, None, None, float("nan"))], columns=STATISTICS.columns
+    )
+    rows = [
+        ("best", "RGB+OF, learned 3-level", "OF 3-level", 5.0, 9, 3, 0.03),
+        ("inputs", "OF 3-level", "RGB+OF, learned 3-level", 5.0, 3, 9, 0.04),
+    ]
+    differences = pd.concat([DIFFERENCES, pd.DataFrame(rows, columns=COLUMNS)])
+    fusion = result_cards(pd.concat([STATISTICS, learned]), differences, "3-level")[-1]
+    assert (fusion.title, fusion.value, fusion.words) == (
+        "Fusion over OF alone",
+        "+5.0",
+        "points, RGB+OF, learned, 3-level",
+    )
+    assert words(fusion.note) == "9 clips won, 3 lost; p = .040, more than chance"
+
+
 def test_a_pair_reads_the_same_from_its_other_side() -> None:
     turned = pd.DataFrame([("inputs", "RGB+OF 3-level", "OF 3-level", 3.0, 4, 7, 0.549)], columns=COLUMNS)
     both = [result_cards(STATISTICS, pd.concat([DIFFERENCES[:1], rows]), "3-level") for rows in (DIFFERENCES, turned)]
@@ -74,5 +92,5 @@ def test_the_card_of_health_counts_runs_by_state_and_input() -> None:
         return RunHealth(RunName.parse(f"{name}/3-level/fold1/seed0"), state, 50.0)
 
     card = health_card([run("rgb", "at chance"), run("rgb", "at chance"), run("of", "still falling"), run("of", "ok")])
-    assert (card.value, card.note, card.warns) == ("1 of 4", "2 at chance (RGB 2); 1 still falling (OF 1)", True)
+    assert (card.value, card.note, card.warns) == ("1 of 4", "2 at chance (2 of RGB); 1 still falling (1 of OF)", True)
     assert not health_card([run("of", "ok")]).warns

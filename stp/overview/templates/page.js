@@ -147,14 +147,14 @@ function clipFigure(cell, test) {
   const clip = data.clips[number];
   const none = element("div", { className: "none", textContent: "no preview of this clip" });
   const shown = data.videos[number] ? clipVideo(data.videos[number], clip) : none;
-  const details = `${clip}, fold ${data.tests.fold[test]}; wrong in ${timesWrong[test]} of ${data.cells.length}`;
+  const details = `${clip}, fold ${data.tests.fold[test]}; wrong by ${timesWrong[test]} of ${data.cells.length} inputs and variants`;
   const caption = element(
     "figcaption",
     {},
     element("strong", { textContent: data.classes[labels[test]] }),
     " taken for ",
     element("em", { textContent: data.classes[cell.predicted[test]] }),
-    ` ${cell.sure[test]} %`,
+    `, probability ${cell.sure[test]} %`,
     element("br"),
     element("small", { textContent: details }),
   );
