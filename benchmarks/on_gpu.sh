@@ -55,7 +55,12 @@ case $step in
     measure loading python3 benchmarks/loading.py --keep "$out/loading.md" "$@"
     measure predict python3 benchmarks/predict.py --backend triton --keep "$out/predict.md" "$@"
     ;;
-  6) measure demo snakemake --cores 16 --resources gpu=6 --config compute='{"device": "cuda"}' --directory "$out/demo" --snakefile Snakefile --configfile config.yaml "$out/demo/results/table1.csv" ;;
+  6)
+    mkdir -p "$out/demo"
+    echo "compute: {device: cuda, gpus: 1, gpu_share: 6}" > "$out/demo.yaml"
+    measure demo snakemake results/table1.csv --cores 16 --resources gpu=6 --directory "$out/demo" --snakefile Snakefile \
+      --configfile config.yaml "$out/demo.yaml"
+    ;;
   *) echo "there is no step $step: 1 to 6" >&2; exit 2 ;;
 esac
 exit $status

@@ -30,8 +30,8 @@ LINE = 32  # floats of a 128-byte line; rows are padded to it
 # A program of the iteration kernel is a warp that walks a strip of 64 columns downwards, two pixels a lane, doing STEPS
 # iterations of each row. Of 64 columns 56 count: each iteration loses one on either side, up to HALO; with 4, strips
 # start on a 32-byte sector, and the usual widths take no more of them than with 3 (340: 6).
-# A pixel-iteration reads 9 floats and writes 6 each STEPS times: 60 / 3 bytes, 23 with the halos, where one iteration
-# at a time took 64.5.
+# A pixel-iteration reads 9 floats and writes 6 once in STEPS: 60 / 4 bytes, 19 with the halos of a walk of 32 rows,
+# where one iteration at a time took 64.5.
 STEPS = 4
 HALO = 4
 STRIP = 64 - 2 * HALO
