@@ -154,10 +154,12 @@ def check(local: Path, remote: Path, log: Path) -> None:
     for name in ["results/table1.csv", "results/table1_long.csv", *(f"{run}/model.pt" for run in runs)]:
         if (local / name).read_bytes() != (remote / name).read_bytes():
             raise RuntimeError(f"{name} is not the one of the local run")
-    words = log.read_text()
     for fold in FOLDS:
         name = f"rgb/3-level/fold{fold}/seed0"
-        if fold != BEREFT and f"{name}: stopped by SIGTERM in epoch" not in words:
+        # Each job's log, because Snakemake's own shows a cancelled job's as it was when it noticed, perhaps too early.
+        jobs = (remote / f".snakemake/slurm_logs/rule_train/rgb_3-level_{fold}_0").glob("*.log")
+        stopped = any(f"{name}: stopped by SIGTERM in epoch" in job.read_text() for job in jobs)
+        if fold != BEREFT and not stopped:
             raise RuntimeError(f"fold {fold} was not stopped; {tail(log)}")
         own = remote / f"results/logs/train/{name}.log"
         if f"{name} goes on in epoch" not in own.read_text():
