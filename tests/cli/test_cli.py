@@ -103,6 +103,14 @@ def test_the_version_is_told() -> None:
     assert CliRunner().invoke(app, ["--version"]).stdout == f"stp {__version__}\n"
 
 
+def test_another_python_is_told_of_the_environment_in_a_line() -> None:
+    command = [sys.executable, "-S", "-m", "stp", "doctor"]  # -S: a Python without the packages of the environment
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert re.search(r"has no package \w+; activate the environment of stp, as by `source", done.stderr)
+
+
 def test_make_help_lists_every_target() -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split()  # type: ignore[index]
