@@ -37,6 +37,7 @@ from stp.training.batches import training_images
 from stp.training.log import LOG_COLUMNS, EpochTally, Row, TrainingLog, log_row, write_log
 from stp.training.run import NetworkOptions, Run
 from stp.training.session import Session
+from stp.training.sgd import SGD
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +132,7 @@ class Training:
         groups = parameter_groups(
             self.network, self.stream.learning_rate, options.weight_decay, is_flow(self.run.name.input)
         )
-        self.optimiser = torch.optim.SGD(groups, momentum=options.momentum, fused=device.type == "cuda")
+        self.optimiser = SGD(groups, momentum=options.momentum, fused=device.type == "cuda")
         self.schedule = torch.optim.lr_scheduler.MultiStepLR(self.optimiser, list(self.stream.milestones), gamma=0.1)
         self.rows: list[Row] = []
         self._unsettled: Callable[[], None] | None = None
