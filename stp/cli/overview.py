@@ -84,7 +84,7 @@ def overview(
         Overview(previews, megabytes),
     )
     around = page.Surroundings(
-        complete.missing_words(left_out, under_way(results)),
+        complete.missing_notices(left_out, under_way(results)),
         files.table_files(results),
         list(files.pictures(results, output.parent)),
         files.linked_files(results, output.parent),
@@ -108,8 +108,10 @@ def run_logs(paths: "list[Path]", runs: "list[Scores]") -> "dict[RunName, pd.Dat
     return {name: read_log(path) for name, path in logs.items() if name in names and path.is_file()}
 
 
-def under_way(results: Path) -> "list[str]":
-    """The runs below a results folder that are not done: their names and status."""
+def under_way(results: Path) -> "dict[RunName, str]":
+    """The status of the runs below a results folder that are not done."""
+    from stp.data.run_name import RunName
     from stp.training.status import run_statuses
 
-    return [f"{run.name} ({run.status})" for run in run_statuses(results) if run.status not in ("done", "none")]
+    found = run_statuses(results)
+    return {RunName.parse(run.name): run.status for run in found if run.status not in ("done", "none")}

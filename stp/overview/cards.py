@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from stp.evaluation.fused import LEARNED
+from stp.evaluation.fused import LEARNED, input_name
 from stp.evaluation.significance import LARGEST_P
 from stp.overview.health import RunHealth
 
@@ -137,10 +137,13 @@ def health_card(runs: Sequence[RunHealth]) -> Card:
     states: dict[str, Counter[str]] = {}
     for run in runs:
         if run.state != "ok":
-            states.setdefault(run.state, Counter())[run.name.input.upper()] += 1
+            states.setdefault(run.state, Counter())[input_name(run.name.input)] += 1
     words = [
         f"{sum(found.values())} {state} ({', '.join(f'{count} of {name}' for name, count in found.items())})"
         for state, found in states.items()
     ]
-    note = "; ".join(words) or "every loss fell and settled, every run beats chance"
+    never = sum(bool(run.never) for run in runs)
+    if never:
+        words.append(f"{never} of {len(runs)} never predict{'s' * (never == 1)} some class")
+    note = "; ".join(words) or "every loss fell and settled, every run beats chance and learned its classes"
     return Card("Training health", f"{well} of {len(runs)}", "runs are well", note, warns=well < len(runs))

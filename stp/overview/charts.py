@@ -12,6 +12,7 @@ from PIL import Image
 
 FEW = 10  # most classes for which the cells of a small matrix have room for numbers
 RIGHT, WRONG = (0, 114, 178), (213, 94, 0)  # as in the house's figures
+LEFT_EDGE, TOP_EDGE = 1.05, 0.7  # of a small matrix, for the codes of its classes, in cells
 POINTS = 80  # of a curve, at most
 WIDTH, LOSS, ACCURACY, GAP, LEFT = 200, 46, 62, 12, 22  # of a chart of curves, in units of its view box
 
@@ -22,10 +23,22 @@ def shares_of(counts: np.ndarray) -> np.ndarray:
     return np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
 
 
-def confusion_chart(counts: np.ndarray, words: str) -> Markup:
+def class_codes(classes: Sequence[str]) -> list[str]:
+    """Short names for the edges of small matrices: three letters of each class, or their numbers where two are equal.
+
+    >>> class_codes(["hand shake", "hug"]), class_codes(["throw ball", "throw stick"])
+    (['han', 'hug'], ['1', '2'])
+    """
+    codes = ["".join(filter(str.isalnum, name))[:3] for name in classes]
+    distinct = all(codes) and len({code.casefold() for code in codes}) == len(codes)
+    return codes if distinct else [str(number + 1) for number in range(len(classes))]
+
+
+def confusion_chart(counts: np.ndarray, codes: Sequence[str], words: str) -> Markup:
     """A small confusion matrix, rows the true classes: what is right in one colour, what is confused in another.
 
-    Up to FEW classes the cells have percent; with more the matrix is an image of a pixel a cell.
+    Up to FEW classes the cells have percent, and the edges the codes of the classes; with more the matrix is an image
+    of a pixel a cell.
     """
     shares, number = shares_of(counts), len(counts)
     if number > FEW:
@@ -37,7 +50,10 @@ def confusion_chart(counts: np.ndarray, words: str) -> Markup:
         Image.fromarray(image).save(buffer, "png")
         source = base64.b64encode(buffer.getvalue()).decode()
         return Markup(f'<img class="matrix" src="data:image/png;base64,{source}" alt="{html.escape(words)}">')
-    cells = []
+    cells = [f'<rect class="frame" width="{number}" height="{number}"/>']
+    for place, code in enumerate(map(html.escape, codes)):
+        cells.append(f'<text class="code" x="{place + 0.5}" y="-0.2">{code}</text>')
+        cells.append(f'<text class="code row" x="-0.15" y="{place + 0.64}">{code}</text>')
     for row, column in np.argwhere(counts):
         share = shares[row, column]
         kind = "right" if row == column else "wrong"
@@ -45,7 +61,7 @@ def confusion_chart(counts: np.ndarray, words: str) -> Markup:
         if share >= 0.005:
             deep = " deep" if share > 0.6 else ""
             cells.append(f'<text class="cell{deep}" x="{column + 0.5}" y="{row + 0.64}">{100 * share:.0f}</text>')
-    return _svg(f"0 0 {number} {number}", "matrix", words, cells)
+    return _svg(f"{-LEFT_EDGE} {-TOP_EDGE} {number + LEFT_EDGE} {number + TOP_EDGE}", "matrix", words, cells)
 
 
 def _svg(box: str, kind: str, words: str, parts: Iterable[str]) -> Markup:

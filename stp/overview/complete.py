@@ -1,12 +1,24 @@
 """The runs that a page can compare: the most that have been scored without a fold or seed missing."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from stp.data.run_name import RunName
+from stp.evaluation.fused import input_name
 from stp.evaluation.scores import Scores
+from stp.overview.cards import cell_name
 
 Cell = tuple[str, str]  # input and method
 Pair = tuple[int, int]  # fold and seed
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What a reader has to know first, in a sentence or two, and the names of the runs that it counts."""
+
+    words: str
+    runs: tuple[str, ...] = ()
 
 
 def complete_runs(scores: Sequence[Scores]) -> tuple[list[Scores], list[RunName]]:
@@ -44,19 +56,23 @@ def _use(block: frozenset[Pair], pairs: Mapping[Cell, set[Pair]]) -> tuple[int, 
     return cells * len(block), cells
 
 
-def missing_words(left_out: Sequence[RunName], under_way: Sequence[str]) -> list[str]:
-    """Sentences on runs that the page leaves out, and on trainings that have not ended."""
-    words = []
+def missing_notices(left_out: Sequence[RunName], under_way: Mapping[RunName, str]) -> list[Notice]:
+    """Notices on runs that the page leaves out, and on trainings that have not ended, whose status is `under_way`."""
+    notices = []
     if left_out:
-        words.append(
-            f"Left out, because other inputs or variants lack the same fold or seed, or these lack one: "
-            f"{_listed([str(run) for run in left_out])}."
-        )
+        reason = "other inputs or variants lack the same fold or seed, or these lack one"
+        words = f"Left out, because {reason}: {_counted(dict.fromkeys(left_out, ''))}."
+        notices.append(Notice(words, tuple(map(str, left_out))))
     if under_way:
-        words.append(f"Not yet trained: {_listed(under_way)}.")
-    return words
+        names = tuple(f"{name} ({status})" for name, status in under_way.items())
+        notices.append(Notice(f"Not yet trained: {_counted(under_way)}.", names))
+    return notices
 
 
-def _listed(names: Sequence[str], most: int = 6) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+def _counted(status: Mapping[RunName, str]) -> str:
+    """How many runs of each input and variant there are, with their status where it is not empty."""
+    counts = Counter((name.input, name.method, words) for name, words in status.items())
+    return "; ".join(
+        f"{cell_name(input_name(run_input), method)} ({count} run{'s' * (count > 1)}{', ' * bool(words)}{words})"
+        for (run_input, method, words), count in counts.items()
+    )

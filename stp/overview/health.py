@@ -1,30 +1,49 @@
-"""Whether each training went well: its loss fell and settled, and its test clips are recognised above chance."""
+"""Whether each training went well: its loss fell and settled, and it learned to tell its classes apart.
+
+A class is learned if its name is given to a larger share of its own test clips than of all others, by the one-sided
+Fisher's exact test. Mean accuracy does not show that: a run that tells two of seven classes apart, and guesses among the
+others, beats chance by far.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
+from scipy.stats import hypergeom
 
 from stp.data.run_name import RunName
 from stp.evaluation.scores import Scores
-from stp.evaluation.significance import DOUBT, p_above_chance
+from stp.evaluation.significance import DOUBT, LARGEST_P, p_above_chance
 from stp.training.health import loss_health
 
-STATES = {
-    "at chance": "its test clips are recognised no better than by chance (one-sided binomial test, p of 0.01 or more)",
+FEWEST = 5  # test clips that a class has, and others have, for a test that tells a class learned from one guessed
+BLIND = "blind to some classes"
+STATES = {  # of several that apply to a run, the first is its state
+    "at chance": f"its test clips are recognised no better than by chance (one-sided binomial test, p of {DOUBT:g} or "
+    "more)",
     "diverged": "the loss ends where it began or above, or 25 % above its lowest",
+    BLIND: f"a class with {FEWEST} test clips or more is not learned: its clips are given its name no more often than "
+    f"other clips are (one-sided Fisher's exact test, p of {LARGEST_P:g} or more)",
     "still falling": "the loss would fall by another 10 % in a tenth of the schedule: more epochs may help",
-    "ok": "the loss fell and settled, and the run beats chance",
+    "ok": "the loss fell and settled, the run beats chance, and it learned every class",
 }
 
 
 @dataclass(frozen=True)
 class RunHealth:
-    """A run's state, one of STATES, and its class accuracies in percent: in training at the end (NaN without a log)."""
+    """A run's state, one of STATES, and what it is told by.
+
+    trained    class accuracy in percent at the end of the training, NaN without a log
+    unlearned  names of the classes that the test clips show not to be learned (`unlearned_classes`)
+    never      names of the classes that have test clips, of which none is ever predicted
+    """
 
     name: RunName
     state: str
     trained: float
+    unlearned: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
 
 
 def run_health(scores: Sequence[Scores], logs: Mapping[RunName, pd.DataFrame]) -> list[RunHealth]:
@@ -32,13 +51,35 @@ def run_health(scores: Sequence[Scores], logs: Mapping[RunName, pd.DataFrame]) -
     found = []
     for item in scores:
         log = logs.get(item.run)
-        predicted = item.video_scores().argmax(1)
-        if p_above_chance(item.labels, predicted, len(item.classes)) >= DOUBT:
+        predicted, number = item.video_scores().argmax(1), len(item.classes)
+        unlearned = unlearned_classes(item.labels, predicted, number)
+        never = np.setdiff1d(item.labels, predicted)
+        loss = "ok" if log is None else loss_health(log["loss"].to_numpy(float), log["learning_rate"].to_numpy(float))
+        if p_above_chance(item.labels, predicted, number) >= DOUBT:
             state = "at chance"
-        elif log is None:
-            state = "ok"
+        elif loss == "diverged" or not len(unlearned):
+            state = loss
         else:
-            state = loss_health(log["loss"].to_numpy(float), log["learning_rate"].to_numpy(float))
+            state = BLIND
         trained = float("nan") if log is None else 100 * float(log["class_accuracy"].iloc[-1])
-        found.append(RunHealth(item.run, state, trained))
+        names = (tuple(item.classes[place] for place in places) for places in (unlearned, never))
+        found.append(RunHealth(item.run, state, trained, *names))
     return found
+
+
+def unlearned_classes(labels: np.ndarray, predicted: np.ndarray, number: int) -> np.ndarray:
+    """Numbers of the classes, int (n,), whose own test clips are given their name no more often than other clips are.
+
+    The test is Fisher's exact one, one-sided. Classes with fewer than FEWEST clips, or beside which there are fewer
+    others, are not judged: too few clips prove nothing.
+
+    Args:
+        labels: true classes, int (clips,).
+        predicted: predicted ones, int (clips,).
+        number: of classes.
+    """
+    clips = len(labels)
+    own, given = np.bincount(labels, minlength=number), np.bincount(predicted, minlength=number)
+    hits = np.bincount(labels[labels == predicted], minlength=number)
+    p = hypergeom.sf(hits - 1, clips, own, given)
+    return np.flatnonzero((p >= LARGEST_P) & (own >= FEWEST) & (clips - own >= FEWEST))

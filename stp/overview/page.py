@@ -28,8 +28,9 @@ from stp.evaluation.significance import below_chance_notes, class_intervals, sta
 from stp.evaluation.table1 import heading
 from stp.figures.page import table_html
 from stp.overview.cards import best_cells, cell_name, health_card, p_figure, p_words, result_cards, stars
-from stp.overview.charts import confusion_chart, curves_chart
+from stp.overview.charts import FEW, class_codes, confusion_chart, curves_chart
 from stp.overview.clips import Tests, collect_tests
+from stp.overview.complete import Notice
 from stp.overview.files import Links, Picture, RuleTime
 from stp.overview.health import STATES, RunHealth, run_health
 
@@ -104,12 +105,12 @@ def _class_bars(
 class Surroundings:
     """What the page shows beside numbers; all of it may be empty.
 
-    notices    sentences on what is missing or wrong, at the top
+    notices    on what is missing or wrong, at the top
     tables     Markdown files
     videos     addresses of clips' videos, by id
     """
 
-    notices: Sequence[str]
+    notices: Sequence[Notice]
     tables: Sequence[Path]
     pictures: Sequence[Picture]
     links: Sequence[Links]
@@ -158,7 +159,7 @@ def overview_page(
             f"{len(folds)} folds" if len(folds) > 1 else f"fold {folds[0]}",
             f"seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else f"seed {seeds[0]}",
         ],
-        notices=[*around.notices, *below_chance_notes(statistics)],
+        notices=[*around.notices, *map(Notice, below_chance_notes(statistics))],
         cards=[*result_cards(statistics, numbers.differences, proposed), health_card(numbers.health)],
         heat=_heat(statistics, cells, best, 100 / len(classes)),
         chance=100 / len(classes),
@@ -169,7 +170,10 @@ def overview_page(
         confusions=_matrices(numbers, cells, classes),
         columns=max(3, min(6, statistics["variant"].nunique())),
         curves=_curves(numbers, logs, 100 / len(classes)),
+        codes=class_codes(classes) if len(classes) <= FEW else None,
+        classes=classes,
         states=STATES,
+        unwell=[(cell_name(input_name(run.name.input), run.name.method), run) for run in _unwell(numbers.health)],
         differences=_difference_rows(numbers.differences),
         methods=tables.pop("methods", None),
         tables=list(tables.values()),
@@ -254,15 +258,22 @@ def _bar_rows(classes: Sequence[str], numbers: Numbers, first: Cell, second: Cel
 
 def _matrices(numbers: Numbers, cells: Sequence[Cell], classes: Sequence[str]) -> list[dict[str, Any]]:
     """The small confusion matrices; those of learned fusions stand apart."""
+    codes = class_codes(classes)
     return [
         {
             "number": number,
             "name": cell_name(*cell),
-            "chart": confusion_chart(numbers.confusions[cell], _confusion_words(numbers, cell, classes)),
+            "chart": confusion_chart(numbers.confusions[cell], codes, _confusion_words(numbers, cell, classes)),
             "learned": cell[0].endswith(LEARNED),
         }
         for number, cell in enumerate(cells)
     ]
+
+
+def _unwell(runs: Sequence[RunHealth]) -> list[RunHealth]:
+    """The runs that are not well, in the order of STATES."""
+    places = list(STATES)
+    return sorted((run for run in runs if run.state != "ok"), key=lambda run: places.index(run.state))
 
 
 def _confusion_words(numbers: Numbers, cell: Cell, classes: Sequence[str]) -> str:

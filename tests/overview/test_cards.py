@@ -5,7 +5,7 @@ import pytest
 
 from stp.data.run_name import RunName
 from stp.overview.cards import health_card, p_words, result_cards, stars
-from stp.overview.health import RunHealth
+from stp.overview.health import BLIND, RunHealth
 
 STATISTICS = pd.DataFrame(
     [
@@ -88,9 +88,11 @@ def test_a_p_is_read_as_a_figure_and_a_mark(p: float, read: str, mark: str) -> N
 
 
 def test_the_card_of_health_counts_runs_by_state_and_input() -> None:
-    def run(name: str, state: str) -> RunHealth:
-        return RunHealth(RunName.parse(f"{name}/3-level/fold1/seed0"), state, 50.0)
+    def run(name: str, state: str, never: tuple[str, ...] = ()) -> RunHealth:
+        return RunHealth(RunName.parse(f"{name}/3-level/fold1/seed0"), state, 50.0, never, never)
 
     card = health_card([run("rgb", "at chance"), run("rgb", "at chance"), run("of", "still falling"), run("of", "ok")])
     assert (card.value, card.note, card.warns) == ("1 of 4", "2 at chance (2 of RGB); 1 still falling (1 of OF)", True)
     assert not health_card([run("of", "ok")]).warns
+    card = health_card([run("rgb", BLIND, ("nod",)), run("rgb+of", BLIND)])
+    assert card.note == "2 blind to some classes (1 of RGB, 1 of RGB+OF); 1 of 2 never predicts some class"

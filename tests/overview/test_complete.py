@@ -7,7 +7,7 @@ import pytest
 
 from stp.data.run_name import RunName
 from stp.evaluation.scores import Scores
-from stp.overview.complete import complete_runs, missing_words
+from stp.overview.complete import complete_runs, missing_notices
 
 ALL = [f"{s}/{v}/fold{f}/seed0" for s, v, f in product(("rgb", "of", "wof"), ("baseline", "3-level"), (1, 2, 3))]
 
@@ -57,9 +57,12 @@ def test_no_other_choice_has_more_runs(seed: int) -> None:
     assert len(kept([str(name) for name in names])) == most
 
 
-def test_what_is_missing_is_said() -> None:
-    left_out = [RunName("of", "3-level", fold) for fold in range(1, 9)]
-    words = missing_words(left_out, ["rgb/baseline/fold1/seed0 (training)"])
-    assert words[0].endswith("of/3-level/fold6/seed0 and 2 more.")
-    assert words[1] == "Not yet trained: rgb/baseline/fold1/seed0 (training)."
-    assert missing_words([], []) == []
+def test_what_is_missing_is_counted_and_named_on_request() -> None:
+    left_out = [RunName("of", "3-level", fold) for fold in range(1, 9)] + [RunName("rgb", "baseline", 1)]
+    under_way = {RunName("rgb+of", "net", 1): "training", RunName("rgb+of", "net", 2): "interrupted"}
+    first, second = missing_notices(left_out, under_way)
+    assert first.words.endswith(": OF, 3-level (8 runs); RGB, baseline (1 run).")
+    assert second.words == "Not yet trained: RGB+OF, net (1 run, training); RGB+OF, net (1 run, interrupted)."
+    assert first.runs == tuple(map(str, left_out))
+    assert second.runs == ("rgb+of/net/fold1/seed0 (training)", "rgb+of/net/fold2/seed0 (interrupted)")
+    assert missing_notices([], {}) == []

@@ -260,6 +260,10 @@ document.querySelectorAll("[data-search]").forEach((search) => {
   filterRows(search);
 });
 
+// ---- A link to what is folded unfolds it
+
+document.querySelectorAll('a[href="#health"]').forEach((link) => link.addEventListener("click", () => ($("health").open = true)));
+
 // ---- On paper everything is open
 
 let opened = [];
