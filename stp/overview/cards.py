@@ -8,7 +8,7 @@ import pandas as pd
 
 from stp.evaluation.fused import LEARNED, input_name
 from stp.evaluation.significance import LARGEST_P
-from stp.overview.health import RunHealth
+from stp.overview.health import STATES, RunHealth
 
 BASELINE = "baseline"
 
@@ -139,8 +139,8 @@ def health_card(runs: Sequence[RunHealth]) -> Card:
         if run.state != "ok":
             states.setdefault(run.state, Counter())[input_name(run.name.input)] += 1
     words = [
-        f"{sum(found.values())} {state} ({', '.join(f'{count} of {name}' for name, count in found.items())})"
-        for state, found in states.items()
+        f"{sum(found.values())} {state} ({', '.join(f'{count} of {name}' for name, count in found.most_common())})"
+        for state, found in sorted(states.items(), key=lambda item: list(STATES).index(item[0]))
     ]
     never = sum(bool(run.never) for run in runs)
     if never:

@@ -60,8 +60,8 @@ def missing_notices(left_out: Sequence[RunName], under_way: Mapping[RunName, str
     """Notices on runs that the page leaves out, and on trainings that have not ended, whose status is `under_way`."""
     notices = []
     if left_out:
-        reason = "other inputs or variants lack the same fold or seed, or these lack one"
-        words = f"Left out, because {reason}: {_counted(dict.fromkeys(left_out, ''))}."
+        counted = _counted(dict.fromkeys(left_out, ""))
+        words = f"Left out of the comparison, for which all need the same folds and seeds: {counted}."
         notices.append(Notice(words, tuple(map(str, left_out))))
     if under_way:
         names = tuple(f"{name} ({status})" for name, status in under_way.items())

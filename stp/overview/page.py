@@ -151,6 +151,7 @@ def overview_page(
         lstrip_blocks=True,
     )
     tables = {path.stem: _titled(path) for path in around.tables}
+    notices = [*around.notices, *map(Notice, below_chance_notes(statistics))]
     return environment.get_template("page.html").render(
         title=title,
         facts=[
@@ -159,7 +160,8 @@ def overview_page(
             f"{len(folds)} folds" if len(folds) > 1 else f"fold {folds[0]}",
             f"seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else f"seed {seeds[0]}",
         ],
-        notices=[*around.notices, *map(Notice, below_chance_notes(statistics))],
+        notices=notices,
+        noticed=[name for notice in notices for name in notice.runs],
         cards=[*result_cards(statistics, numbers.differences, proposed), health_card(numbers.health)],
         heat=_heat(statistics, cells, best, 100 / len(classes)),
         chance=100 / len(classes),
@@ -307,7 +309,8 @@ def _curves(numbers: Numbers, logs: Mapping[RunName, pd.DataFrame], chance: floa
             {
                 "name": cell_name(*cell),
                 "chart": curves_chart(found, float(tested), chance, words),
-                "ends": ends,
+                "trained": f"{trained:.0f}",
+                "tested": f"{tested:.0f}",
                 "states": [f"{count} {state}" if len(own) > 1 else state for state, count in states.items()],
             }
         )

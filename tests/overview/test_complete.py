@@ -61,7 +61,7 @@ def test_what_is_missing_is_counted_and_named_on_request() -> None:
     left_out = [RunName("of", "3-level", fold) for fold in range(1, 9)] + [RunName("rgb", "baseline", 1)]
     under_way = {RunName("rgb+of", "net", 1): "training", RunName("rgb+of", "net", 2): "interrupted"}
     first, second = missing_notices(left_out, under_way)
-    assert first.words.endswith(": OF, 3-level (8 runs); RGB, baseline (1 run).")
+    assert first.words.endswith(" seeds: OF, 3-level (8 runs); RGB, baseline (1 run).")
     assert second.words == "Not yet trained: RGB+OF, net (1 run, training); RGB+OF, net (1 run, interrupted)."
     assert first.runs == tuple(map(str, left_out))
     assert second.runs == ("rgb+of/net/fold1/seed0 (training)", "rgb+of/net/fold2/seed0 (interrupted)")

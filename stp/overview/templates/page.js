@@ -154,7 +154,7 @@ function clipFigure(cell, test) {
     element("strong", { textContent: data.classes[labels[test]] }),
     " taken for ",
     element("em", { textContent: data.classes[cell.predicted[test]] }),
-    `, probability ${cell.sure[test]} %`,
+    `, probability ${cell.sure[test]}\u00a0%`,
     element("br"),
     element("small", { textContent: details }),
   );
