@@ -12,6 +12,7 @@ from PIL import Image
 
 FEW = 10  # most classes for which the cells of a small matrix have room for numbers
 RIGHT, WRONG = (0, 114, 178), (213, 94, 0)  # as in the house's figures
+DEEP, DEEPEST = 0.6, 0.85  # shares of cells whose figures have to be dark in the dark, and light in the light
 LEFT_EDGE, TOP_EDGE = 1.05, 0.7  # of a small matrix, for the codes of its classes, in cells
 POINTS = 80  # of a curve, at most
 WIDTH, LOSS, ACCURACY, GAP, LEFT = 200, 46, 62, 12, 22  # of a chart of curves, in units of its view box
@@ -59,8 +60,8 @@ def confusion_chart(counts: np.ndarray, codes: Sequence[str], words: str) -> Mar
         kind = "right" if row == column else "wrong"
         cells.append(f'<rect class="{kind}" x="{column}" y="{row}" width="1" height="1" fill-opacity="{share:.2f}"/>')
         if share >= 0.005:
-            deep = " deep" if share > 0.6 else ""
-            cells.append(f'<text class="cell{deep}" x="{column + 0.5}" y="{row + 0.64}">{100 * share:.0f}</text>')
+            shade = " deep deepest" if share > DEEPEST else " deep" if share > DEEP else ""
+            cells.append(f'<text class="cell{shade}" x="{column + 0.5}" y="{row + 0.64}">{100 * share:.0f}</text>')
     return _svg(f"{-LEFT_EDGE} {-TOP_EDGE} {number + LEFT_EDGE} {number + TOP_EDGE}", "matrix", words, cells)
 
 

@@ -1,8 +1,8 @@
 """Whether each training went well: its loss fell and settled, and it learned to tell its classes apart.
 
 A class is learned if its name is given to a larger share of its own test clips than of all others, by the one-sided
-Fisher's exact test. Mean accuracy does not show that: a run that tells two of seven classes apart, and guesses among the
-others, beats chance by far.
+Fisher's exact test. Mean accuracy does not show that: a run that tells two of seven classes apart, and guesses among
+the others, beats chance by far.
 """
 
 from collections.abc import Mapping, Sequence
