@@ -10,15 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import hypergeom
 
 from stp.data.run_name import RunName
+from stp.evaluation.learned_classes import BLIND, FEWEST, unlearned_classes
 from stp.evaluation.scores import Scores
 from stp.evaluation.significance import DOUBT, LARGEST_P, p_above_chance
 from stp.training.health import loss_health
 
-FEWEST = 5  # test clips that a class has, and others have, for a test that tells a class learned from one guessed
-BLIND = "blind to some classes"
 STATES = {  # of several that apply to a run, the first is its state
     "at chance": f"its test clips are recognised no better than by chance (one-sided binomial test, p of {DOUBT:g} or "
     "more)",
@@ -65,21 +63,3 @@ def run_health(scores: Sequence[Scores], logs: Mapping[RunName, pd.DataFrame]) -
         names = (tuple(item.classes[place] for place in places) for places in (unlearned, never))
         found.append(RunHealth(item.run, state, trained, *names))
     return found
-
-
-def unlearned_classes(labels: np.ndarray, predicted: np.ndarray, number: int) -> np.ndarray:
-    """Numbers of the classes, int (n,), whose own test clips are given their name no more often than other clips are.
-
-    The test is Fisher's exact one, one-sided. Classes with fewer than FEWEST clips, or beside which there are fewer
-    others, are not judged: too few clips prove nothing.
-
-    Args:
-        labels: true classes, int (clips,).
-        predicted: predicted ones, int (clips,).
-        number: of classes.
-    """
-    clips = len(labels)
-    own, given = np.bincount(labels, minlength=number), np.bincount(predicted, minlength=number)
-    hits = np.bincount(labels[labels == predicted], minlength=number)
-    p = hypergeom.sf(hits - 1, clips, own, given)
-    return np.flatnonzero((p >= LARGEST_P) & (own >= FEWEST) & (clips - own >= FEWEST))

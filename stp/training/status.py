@@ -10,6 +10,7 @@ import pandas as pd
 from stp.data.modalities import MODALITIES
 from stp.data.run_name import NAME, RunName, method_order
 from stp.errors import UserError
+from stp.evaluation.learned_classes import BLIND, unlearned_classes
 from stp.evaluation.scores import Scores, read_scores
 from stp.evaluation.significance import DOUBT, p_above_chance
 from stp.training.checkpoints import read_summary
@@ -39,14 +40,19 @@ class RunStatus:
         return seconds * (self.epochs - len(self.rows)) / 60
 
     def flag(self, tested: Scores | None) -> str:
-        """What is wrong with the run by its loss and its test scores: at chance, diverged or still falling; else empty.
+        """What is wrong with the run by its loss and its test scores; empty if nothing is.
 
-        The loss of a training that goes on may still be falling.
+        That is: at chance, diverged, blind to some classes, still falling. The loss of a training that goes on may
+        still be falling.
         """
-        if tested and p_above_chance(tested.labels, tested.video_scores().argmax(1), len(tested.classes)) >= DOUBT:
-            return "at chance"
         loss, rate = (np.array([float(row[name]) for row in self.rows]) for name in ("loss", "learning_rate"))
         health = loss_health(loss, rate)
+        if tested:
+            outcome = (tested.labels, tested.video_scores().argmax(1), len(tested.classes))
+            if p_above_chance(*outcome) >= DOUBT:
+                return "at chance"
+            if health != "diverged" and len(unlearned_classes(*outcome)):
+                return BLIND
         return "" if health == "ok" or (health == "still falling" and self.status != "done") else health
 
     def cells(self, tested: Scores | None = None) -> list[str]:

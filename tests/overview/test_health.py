@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from stp.data.run_name import RunName
+from stp.evaluation.learned_classes import BLIND, FEWEST, unlearned_classes
 from stp.evaluation.scores import Scores
 from stp.evaluation.significance import DOUBT, p_above_chance
-from stp.overview.health import BLIND, FEWEST, STATES, run_health, unlearned_classes
+from stp.overview.health import STATES, run_health
 
 CLASSES = ("hug", "kick", "nod", "point", "punch", "shake", "wave")
 RUN = RunName("rgb", "3-level", 1)
