@@ -8,9 +8,13 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import snakemake.benchmark
 from snakemake.utils import min_version
 
 min_version("9.0")
+# Seconds between two looks at a job's memory in its first minute. Snakemake's own half second takes a tenth of a core
+# while two networks train.
+snakemake.benchmark.BENCHMARK_INTERVAL_SHORT = 2
 
 # The package is beside the workflow, or installed where the workflow is a module.
 ROOT = Path(str(workflow.current_basedir)).parents[1]
