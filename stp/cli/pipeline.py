@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stp.cli.app import app
-from stp.errors import UserError, did_you_mean
+from stp.errors import UserError
 
 if TYPE_CHECKING:
     from stp.config import Config
@@ -146,17 +146,13 @@ def work(results: str, jobs: Sequence["Job"], size: int) -> list[str]:
 
 def check_exists(path: Path, targets: Collection[str]) -> None:
     """Raise UserError if there is no such config, with the name that may be meant."""
-    from stp.config_check import ROOT
+    from stp.pipeline.named_configs import config_meant
 
     if path.is_file():
         return
     if path.name.startswith("-"):
         raise UserError(f"CONFIG: '{path}' is an option; the config comes first: stp run CONFIG [TARGET...] {path}")
-    places = (path.parent, Path(), Path("config"), ROOT / "config")
-    known = dict.fromkeys(str(file) for place in places for file in sorted(place.glob("*.yaml")))
-    named = next((file for file in known if Path(file).stem == path.stem), "")
-    meant = f"did you mean '{named}'?" if named else did_you_mean(str(path), known)
-    raise UserError(f"CONFIG: '{path}' does not exist; {meant or 'stp init VIDEOS writes one for a folder of videos'}")
+    raise UserError(f"CONFIG: '{path}' does not exist; {config_meant(path)}")
 
 
 def target_files(target: str, config: "Config") -> list[str]:

@@ -30,6 +30,23 @@ def test_a_target_that_no_rule_makes_is_one_line_with_its_cure(target: str, cure
     assert len(lines) <= 4, lines
 
 
+@pytest.mark.parametrize("existing", [True, False])
+def test_a_target_in_the_place_of_a_config_is_its_cure(existing: bool, tmp_path: Path) -> None:
+    if existing:
+        (tmp_path / "o u t").mkdir()
+        (tmp_path / "o u t/table1.csv").write_text("method,accuracy\nours,0.5\n")
+    lines = snakemake(tmp_path, TINY, "--configfile", "config.yaml", "o u t/table1.csv")
+    assert lines[1:] == [
+        "target: 'o u t/table1.csv' was taken for a config, as every name after --configfile is; targets come first:",
+        "    snakemake 'o u t/table1.csv' --configfile config.yaml or: stp run config.yaml 'o u t/table1.csv'",
+    ]
+
+
+def test_a_config_that_does_not_exist_is_one_line(tmp_path: Path) -> None:
+    lines = snakemake(tmp_path, TINY, "table1", "--configfile", "confg.yaml")
+    assert lines[1:] == ["--configfile: 'confg.yaml' does not exist; did you mean 'config.yaml'?"]
+
+
 def test_a_mistake_in_the_config_is_its_words_alone(tmp_path: Path) -> None:
     lines = snakemake(tmp_path, TINY | {"shards": 0})
     assert lines[1:] == ["config: shards: 0 is not allowed; allowed: whole number ≥ 1, ≤ 10000"]
