@@ -1,8 +1,8 @@
 """What is wrong with the files that plain `snakemake` is given as configs.
 
 Snakemake reads them before the workflow, which therefore cannot put mistakes in plain words. It reads a profile before
-both, and those of the workflow run this file. Nothing else of stp is imported unless the process ends: the workflow uses
-the package beside it, which need not be the installed one. `stp run` checks its config itself.
+both, and those of the workflow run this file. Unless the process ends, nothing else of stp is imported, because the
+workflow uses the package beside it, which need not be the installed one. `stp run` checks its config itself.
 """
 
 import shlex
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-OPTION = "--configfile"  # or --configfiles, or either cut short
+OPTION = "--configfile"
 NO_CONFIGS = (".csv", ".h5", ".html", ".md", ".mp4", ".pdf", ".png", ".pt")  # what results are called
 
 
@@ -43,7 +43,7 @@ def named_configs(words: Sequence[str]) -> list[Path]:
         if word == "--":
             break
         option, equals, value = word.partition("=")
-        if option.startswith("--configf") and f"{OPTION}s".startswith(option):
+        if option in (OPTION, f"{OPTION}s"):
             configs, taken = [Path(value)] if equals else [], not equals
         elif word.startswith("-"):
             taken = False
