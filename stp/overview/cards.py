@@ -132,18 +132,16 @@ def _fusion(statistics: pd.DataFrame, best: tuple[str, str]) -> tuple[str, str]:
 
 
 def health_card(runs: Sequence[RunHealth]) -> Card:
-    """How many trainings are well, and which are not: by state, the inputs and how many of their runs."""
+    """How many trainings are well, and what is wrong with the others: by state, the input with most of these runs."""
     well = sum(run.state == "ok" for run in runs)
     states: dict[str, Counter[str]] = {}
     for run in runs:
         if run.state != "ok":
             states.setdefault(run.state, Counter())[input_name(run.name.input)] += 1
-    words = [
-        f"{sum(found.values())} {state} ({', '.join(f'{count} of {name}' for name, count in found.most_common())})"
-        for state, found in sorted(states.items(), key=lambda item: list(STATES).index(item[0]))
-    ]
-    never = sum(bool(run.never) for run in runs)
-    if never:
-        words.append(f"{never} of {len(runs)} never predict{'s' * (never == 1)} some class")
+    words = []
+    for state, found in sorted(states.items(), key=lambda item: list(STATES).index(item[0])):
+        [(name, count)], total = found.most_common(1), found.total()
+        share = "" if total == 1 else "all " if count == total else f"{count} "
+        words.append(f"{total} {state}, {share}of {name}")
     note = "; ".join(words) or "every loss fell and settled, every run beats chance and learned its classes"
     return Card("Training health", f"{well} of {len(runs)}", "runs are well", note, warns=well < len(runs))

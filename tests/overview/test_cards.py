@@ -92,7 +92,7 @@ def test_the_card_of_health_counts_runs_by_state_and_input() -> None:
         return RunHealth(RunName.parse(f"{name}/3-level/fold1/seed0"), state, 50.0, never, never)
 
     card = health_card([run("rgb", "at chance"), run("rgb", "at chance"), run("of", "still falling"), run("of", "ok")])
-    assert (card.value, card.note, card.warns) == ("1 of 4", "2 at chance (2 of RGB); 1 still falling (1 of OF)", True)
+    assert (card.value, card.note, card.warns) == ("1 of 4", "2 at chance, all of RGB; 1 still falling, of OF", True)
     assert not health_card([run("of", "ok")]).warns
-    card = health_card([run("rgb", BLIND, ("nod",)), run("rgb+of", BLIND)])
-    assert card.note == "2 blind to some classes (1 of RGB, 1 of RGB+OF); 1 of 2 never predicts some class"
+    card = health_card([run("rgb", BLIND, ("nod",)), run("rgb+of", BLIND), run("rgb", BLIND)])
+    assert card.note == "3 blind to some classes, 2 of RGB"
