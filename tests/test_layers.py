@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,9 @@ def test_trainings_and_scoring_do_not_wait_for_the_packages_of_tables() -> None:
     code = "import sys, stp.methods.pyramid, stp.evaluation.scores, stp.training.scoring; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=STP.parent)
     assert not {"pandas", "scipy", "sklearn", "matplotlib"} & set(run.stdout.split())
+
+
+def test_no_two_test_modules_have_the_same_name() -> None:
+    """Or pytest refuses both where it collects them in one process."""
+    names = Counter(path.name for path in Path(__file__).parent.rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []

@@ -14,8 +14,8 @@ import pandas as pd
 from stp.data.run_name import RunName
 from stp.evaluation.learned_classes import BLIND, FEWEST, unlearned_classes
 from stp.evaluation.scores import Scores
-from stp.evaluation.significance import DOUBT, LARGEST_P, p_above_chance
-from stp.training.health import loss_health
+from stp.evaluation.significance import DOUBT, LARGEST_P
+from stp.training.health import loss_health, run_state
 
 STATES = {  # of several that apply to a run, the first is its state
     "at chance": f"its test clips are recognised no better than by chance (one-sided binomial test, p of {DOUBT:g} or "
@@ -53,12 +53,7 @@ def run_health(scores: Sequence[Scores], logs: Mapping[RunName, pd.DataFrame]) -
         unlearned = unlearned_classes(item.labels, predicted, number)
         never = np.setdiff1d(item.labels, predicted)
         loss = "ok" if log is None else loss_health(log["loss"].to_numpy(float), log["learning_rate"].to_numpy(float))
-        if p_above_chance(item.labels, predicted, number) >= DOUBT:
-            state = "at chance"
-        elif loss == "diverged" or not len(unlearned):
-            state = loss
-        else:
-            state = BLIND
+        state = run_state(loss, item.labels, predicted, number)
         trained = float("nan") if log is None else 100 * float(log["class_accuracy"].iloc[-1])
         names = (tuple(item.classes[place] for place in places) for places in (unlearned, never))
         found.append(RunHealth(item.run, state, trained, *names))

@@ -1,6 +1,9 @@
-"""Whether a training went as trainings should, by its log: a loss that fell and has settled."""
+"""Whether a training went as trainings should: a loss that fell and has settled, and test clips that are recognised."""
 
 import numpy as np
+
+from stp.evaluation.learned_classes import BLIND, unlearned_classes
+from stp.evaluation.significance import DOUBT, p_above_chance
 
 FELL = 0.01  # of the first epoch's loss, by which it must have fallen
 RISE = 0.25  # the loss at the end over its lowest that counts as risen
@@ -31,3 +34,19 @@ def loss_health(loss: np.ndarray, learning_rate: np.ndarray) -> str:
     last = loss[-max(3, min(since, epochs // 4)) :]
     slope = np.polyfit(np.arange(len(last)), last, 1)[0]
     return "still falling" if -slope * max(1, epochs / 10) > FALL * last.mean() else "ok"
+
+
+def run_state(loss_state: str, labels: np.ndarray, predicted: np.ndarray, classes: int) -> str:
+    """`at chance`, `diverged`, `blind to some classes`, or what the loss says, `loss_state`: the first that applies.
+
+    Args:
+        loss_state: by `loss_health`.
+        labels: true classes of the test clips, int (clips,).
+        predicted: predicted ones, int (clips,).
+        classes: their number.
+    """
+    if p_above_chance(labels, predicted, classes) >= DOUBT:
+        return "at chance"
+    if loss_state != "diverged" and len(unlearned_classes(labels, predicted, classes)):
+        return BLIND
+    return loss_state

@@ -10,11 +10,9 @@ import pandas as pd
 from stp.data.modalities import MODALITIES
 from stp.data.run_name import NAME, RunName, method_order
 from stp.errors import UserError
-from stp.evaluation.learned_classes import BLIND, unlearned_classes
 from stp.evaluation.scores import Scores, read_scores
-from stp.evaluation.significance import DOUBT, p_above_chance
 from stp.training.checkpoints import read_summary
-from stp.training.health import loss_health
+from stp.training.health import loss_health, run_state
 from stp.training.log import read_rows
 
 SILENT_MINUTES = 10.0  # a training that has not saved its state for this long is assumed to be killed
@@ -48,11 +46,7 @@ class RunStatus:
         loss, rate = (np.array([float(row[name]) for row in self.rows]) for name in ("loss", "learning_rate"))
         health = loss_health(loss, rate)
         if tested:
-            outcome = (tested.labels, tested.video_scores().argmax(1), len(tested.classes))
-            if p_above_chance(*outcome) >= DOUBT:
-                return "at chance"
-            if health != "diverged" and len(unlearned_classes(*outcome)):
-                return BLIND
+            health = run_state(health, tested.labels, tested.video_scores().argmax(1), len(tested.classes))
         return "" if health == "ok" or (health == "still falling" and self.status != "done") else health
 
     def cells(self, tested: Scores | None = None) -> list[str]:
