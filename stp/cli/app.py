@@ -1,6 +1,8 @@
 """The application: its logging, and its exit when something is wrong."""
 
+import atexit
 import errno
+import gc
 import logging
 import os
 import sys
@@ -83,8 +85,19 @@ def check_arguments(arguments: Sequence[str]) -> None:
             raise UserError(f"{argument!a}: the name is not UTF-8: rename the file or its folder") from None
 
 
+def collect_less() -> None:
+    """Let Python look for garbage less often, and not once more at exit.
+
+    torch and what it imports are a million objects that live to the end; to look through them again and again takes a
+    fifth of the time of a command that hardly does more than start.
+    """
+    gc.set_threshold(10_000, 20, 20)
+    atexit.register(gc.freeze)
+
+
 def main() -> None:
     """Run a subcommand; a user's mistake gives one or two lines on standard error, no traceback, and exit status 1."""
+    collect_less()
     try:
         check_arguments(sys.argv[1:])
         app()

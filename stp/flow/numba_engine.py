@@ -13,18 +13,21 @@ cache. One pass updates u of a row and p of the row above. Far from the stop thr
 wavefront down the image. Each thread keeps its memory from pair to pair. Pairs run in parallel, pixels do not: no
 result depends on the number of threads.
 
+How it compiles fast. Arrays are copied element by element: numba checks the shapes of what is assigned to a slice, and
+the code that would word the error takes as long to compile as all the rest.
+
 All kernels are in one file because numba invalidates its on-disk cache by the file of the entry point only. The cache
 lies beside this file, or in NUMBA_CACHE_DIR, which should be one folder for each kind of CPU where nodes share a file
 system.
 """
 
-import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from llvmlite import ir
-from numba import get_thread_id, njit, prange, types
+from numba import njit, types
 from numba.extending import intrinsic
 
 from stp.flow.parameters import TVL1Parameters
@@ -48,8 +51,6 @@ WAVEFRONT = 4  # iterations in one sweep...
 MARGIN = np.float32(8)  # ... where the update, falling at its rate, stays this many times above the stop threshold
 LARGEST = np.finfo(np.float32).max
 SMALLEST_GRADIENT = np.float32(np.finfo(np.float32).eps)  # squared; below, the data term is switched off as in OpenCV
-
-ONE_PARALLEL_CALL = threading.Lock()  # numba's built-in threading layer must not be entered by two threads at once
 
 
 class Scalars(NamedTuple):
@@ -319,9 +320,9 @@ def put_flow(flow: np.ndarray, ws: np.ndarray, edges: np.ndarray) -> None:
     """Flow (2, H, W) into the workspace."""
     for y in range(flow.shape[1]):
         for s in range(len(edges) - 1):
-            row, first, stop = int(row_start(s, y, flow.shape[1])), edges[s], edges[s + 1]
-            ws[row + int(U1) : row + int(U1) + stop - first] = flow[0, y, first:stop]
-            ws[row + int(U2) : row + int(U2) + stop - first] = flow[1, y, first:stop]
+            row, first = row_start(s, y, flow.shape[1]), edges[s]
+            for x in range(np.uintp(edges[s + 1] - first)):
+                ws[row + U1 + x], ws[row + U2 + x] = flow[0, y, first + x], flow[1, y, first + x]
 
 
 @kernel
@@ -329,9 +330,9 @@ def take_flow(ws: np.ndarray, flow: np.ndarray, edges: np.ndarray) -> None:
     """Flow (2, H, W) out of the workspace."""
     for y in range(flow.shape[1]):
         for s in range(len(edges) - 1):
-            row, first, stop = int(row_start(s, y, flow.shape[1])), edges[s], edges[s + 1]
-            flow[0, y, first:stop] = ws[row + int(U1) : row + int(U1) + stop - first]
-            flow[1, y, first:stop] = ws[row + int(U2) : row + int(U2) + stop - first]
+            row, first = row_start(s, y, flow.shape[1]), edges[s]
+            for x in range(np.uintp(edges[s + 1] - first)):
+                flow[0, y, first + x], flow[1, y, first + x] = ws[row + U1 + x], ws[row + U2 + x]
 
 
 # --------------------------------------------------------------------------------------------------- linearisation
@@ -354,12 +355,12 @@ def image_gradients(image: np.ndarray, repeat_edges: bool, packed: np.ndarray) -
             packed[y + BORDER, x + BORDER, 1] = half * (image[y, right] - image[y, left])
             packed[y + BORDER, x + BORDER, 2] = half * (image[below, x] - image[above, x])
     if repeat_edges:
-        for k in range(BORDER):
-            packed[BORDER : BORDER + height, k] = packed[BORDER : BORDER + height, BORDER]
-            packed[BORDER : BORDER + height, BORDER + width + k] = packed[BORDER : BORDER + height, BORDER + width - 1]
-        for k in range(BORDER):
-            packed[k] = packed[BORDER]
-            packed[BORDER + height + k] = packed[BORDER + height - 1]
+        for y in range(height + 2 * BORDER):
+            row = min(max(y, BORDER), BORDER + height - 1)
+            for x in range(width + 2 * BORDER):
+                column = min(max(x, BORDER), BORDER + width - 1)
+                for k in range(3):
+                    packed[y, x, k] = packed[row, column, k]
 
 
 # Keys' cubic kernel: of each of four taps the coefficients of t^1, t^2 and t^3, t the distance past the second, as
@@ -582,11 +583,11 @@ def solve_level(
             relax_with_medians(flow, ws, edges, columns, scalars)
 
 
-@kernel
+@compiled(fastmath=True, error_model="numpy", nogil=True)
 def flow_of_pair(
     previous: np.ndarray, following: np.ndarray, sizes: np.ndarray, scalars: Scalars, memory: np.ndarray
 ) -> np.ndarray:
-    """Flow (2, H, W) of one pair, coarse to fine."""
+    """Flow (2, H, W) of one pair, coarse to fine; `memory` is one thread's, as of `thread_memory`."""
     references = build_pyramid(previous, sizes, scalars.scale_step, scalars.centre)
     moved = build_pyramid(following, sizes, scalars.scale_step, scalars.centre)
     coarsest = len(sizes) - 1
@@ -604,20 +605,6 @@ def flow_of_pair(
     return flow
 
 
-@compiled(fastmath=True, error_model="numpy", parallel=True, nogil=True)
-def flow_of_pairs(
-    previous: np.ndarray,
-    following: np.ndarray,
-    sizes: np.ndarray,
-    scalars: Scalars,
-    memory: np.ndarray,
-    flow: np.ndarray,
-) -> None:
-    """`memory` has a row for each thread: memory that is fresh for each pair would cost a tenth of the time."""
-    for n in prange(len(previous)):
-        flow[n] = flow_of_pair(previous[n], following[n], sizes, scalars, memory[get_thread_id()])
-
-
 @kernel
 def packed_size(height: int, width: int) -> int:
     """Floats of an image with its gradients."""
@@ -627,7 +614,7 @@ def packed_size(height: int, width: int) -> int:
 def thread_memory(threads: int, height: int, width: int) -> np.ndarray:
     """(threads, floats) float32: workspaces and images with gradients of the finest level, each on whole cache lines.
 
-    Vectors that straddle two lines would cost two fifths more.
+    Vectors that straddle two lines would cost two fifths more, memory that is fresh for each pair a tenth.
     """
     strips, line = -(-width // STRIP), int(LINE)
     size = strips * (height + 1) * int(ROW) + -(-packed_size(height, width) // line) * line
@@ -669,13 +656,13 @@ def tvl1_numba(previous: np.ndarray, following: np.ndarray, parameters: TVL1Para
     # One array type, writable and contiguous, so that one compilation serves all callers.
     previous, following = (np.require(frames, np.uint8, ["C", "W"]) for frames in (previous, following))
     sizes = pyramid_sizes(previous.shape[1], previous.shape[2], parameters)
-    with ONE_PARALLEL_CALL:
-        before = numba.get_num_threads()
-        threads = min(threads, before)  # it takes no more than it was started with
-        numba.set_num_threads(threads)
-        try:
-            memory = thread_memory(threads, *previous.shape[1:])
-            flow_of_pairs(previous, following, sizes, scalars, memory, flow)
-        finally:
-            numba.set_num_threads(before)
+    pairs = iter(range(len(previous)))  # shared by the threads
+
+    def work(memory: np.ndarray) -> None:
+        for n in pairs:
+            flow[n] = flow_of_pair(previous[n], following[n], sizes, scalars, memory)
+
+    threads = min(threads, len(previous))
+    with ThreadPoolExecutor(threads) as pool:
+        deque(pool.map(work, thread_memory(threads, *previous.shape[1:])), maxlen=0)
     return flow

@@ -11,7 +11,6 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from stp.config import PUBLISHED, Views
 from stp.data.joint import input_fields
@@ -49,6 +48,8 @@ class NetworkRecogniser:
 
     def facts(self, trained_on: TrainedOn) -> RunFacts:
         """See `stp.methods.Recogniser`."""
+        from torch.utils.flop_counter import FlopCounterMode  # here, because it imports Triton
+
         network, sampler, options = self.scorer.network, self.scorer.sampler, self.run.options
         channels, size = image_channels(self.run.name, sampler.columns), options.input_size
         shape = (1, 1, sampler.subsegments, channels, size, size)

@@ -79,6 +79,14 @@ def closeness(
 
 
 @kernel
+def copy_entries(source: np.ndarray, target: np.ndarray) -> None:
+    """One by one: for `target[:] = source` numba compiles the wording of an error, as long as all the rest."""
+    for i in range(3):
+        for j in range(3):
+            target[i, j] = source[i, j]
+
+
+@kernel
 def entries(matrix: np.ndarray) -> tuple[np.float32, ...]:
     """The matrix row by row, without the last entry, which is 1."""
     h = matrix.astype(np.float32)
@@ -192,7 +200,7 @@ def refine(x: np.ndarray, y: np.ndarray, u: np.ndarray, v: np.ndarray, error: np
         score, before = score_of(x, y, u, v, trial, error), most
         if score > before:
             most = score
-            matrix[:] = trial
+            copy_entries(trial, matrix)
         if score <= before * (1 + LEAST_GAIN):
             break
 
@@ -214,7 +222,7 @@ def ransac(
         score = score_of(x, y, u, v, matrix, error)
         if score > most:
             most = score
-            best[:] = matrix
+            copy_entries(matrix, best)
             spoilt = 1 - (count_inliers(x, y, u, v, matrix, error) / len(x)) ** 4  # probability, of a sample
             enough = min(enough, np.log(1 - CONFIDENCE) / np.log(spoilt)) if spoilt > 0 else 0.0
     if most == 0:
