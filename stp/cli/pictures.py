@@ -194,16 +194,12 @@ def figure4(
     shards: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="Shards of frames.")],
     output: Stem,
 ) -> None:
-    """Draw the paper's Figure 4: frames of the first clip of every class."""
+    """Draw the paper's Figure 4: frames of a clip of every class, of different people where they are known."""
     from stp.data.index import read_index
     from stp.data.shards import ClipFields
-    from stp.figures.clips import first_of_classes
-    from stp.figures.figure4 import save_figure4
+    from stp.figures.figure4 import one_of_each_class, save_figure4
 
-    index = read_index(index_file)
-    known = {clip.clip: clip for clip in index.clips}
-    first = {known[name].label: known[name] for name in first_of_classes(index, len(index.classes))}
-    log.info("%s", save_figure4(output, [first[label] for label in index.classes], ClipFields(shards)))
+    log.info("%s", save_figure4(output, one_of_each_class(read_index(index_file)), ClipFields(shards)))
 
 
 @app.command()

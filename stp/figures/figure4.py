@@ -12,7 +12,7 @@ matplotlib.use("Agg")  # before pyplot: no display on servers
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from stp.data.index import Clip
+from stp.data.index import Clip, Index
 from stp.data.shards import ClipFields
 from stp.figures.clips import moments
 from stp.figures.style import PAGE, STYLE, save_figure, styled
@@ -29,6 +29,18 @@ def bands(number: int) -> list[range]:
     count = math.ceil(number / MOST)
     width = math.ceil(number / count)
     return [range(first, min(first + width, number)) for first in range(0, number, width)]
+
+
+def one_of_each_class(index: Index) -> list[Clip]:
+    """A clip of each class, by different people where groups are known: class k takes the first clip of its group k.
+
+    Groups are counted as they first appear in the class, and from the beginning again after the last.
+    """
+    first: dict[str, dict[str, Clip]] = {label: {} for label in index.classes}
+    for clip in index.clips:
+        if clip.label:
+            first[clip.label].setdefault(clip.group, clip)
+    return [list(groups.values())[k % len(groups)] for k, groups in enumerate(first.values())]
 
 
 def head(label: str, width: float) -> str:
@@ -65,7 +77,7 @@ def draw(clips: Sequence[Clip], fields: ClipFields) -> Figure:
 def save_figure4(stem: Path, clips: Sequence[Clip], fields: ClipFields) -> str:
     """Write STEM.png and STEM.pdf of clips of different classes and return their title; `fields` are frames."""
     classes = [clip.label for clip in clips]
-    title = f"Figure 4: the first clip of each of the {len(clips)} classes: {', '.join(clip.clip for clip in clips)}"
+    title = f"Figure 4: a clip of each of the {len(clips)} classes: {', '.join(clip.clip for clip in clips)}"
     with styled(classes, [STYLE, {"figure.constrained_layout.use": False}]):  # every place is computed
         save_figure(stem, draw(clips, fields), title)
     return title

@@ -10,9 +10,9 @@ from matplotlib import pyplot as plt
 from PIL import Image
 
 from stp.cli.app import app
-from stp.data.index import Clip, write_index
+from stp.data.index import Clip, Index, write_index
 from stp.data.shards import ClipFields, write_shard
-from stp.figures.figure4 import MOST, bands, draw
+from stp.figures.figure4 import MOST, bands, draw, one_of_each_class
 from stp.figures.style import STYLE, styled
 
 
@@ -31,16 +31,24 @@ def test_bands_have_every_column_once_and_are_no_wider_than_the_page(number: int
     assert max(len(band) for band in bands(number)) <= MOST
 
 
-def test_the_first_clip_of_every_class_is_shown_and_no_hidden_one(tmp_path: Path) -> None:
+def test_a_clip_of_every_class_is_shown_and_no_hidden_one(tmp_path: Path) -> None:
     clips = [Clip(f"class {n % 12:02}/{n}", "", f"class {n % 12:02}") for n in range(24)] + [Clip("hidden", "", "")]
     write_index(tmp_path / "index.csv", tuple(clips))
     shard = shard_of(tmp_path, clips)
     arguments = ["figure4", str(tmp_path / "index.csv"), str(shard), "-o", str(tmp_path / "figure4")]
     app(arguments, standalone_mode=False)
     names = ", ".join(clip.clip for clip in clips[:12])
-    title = f"Figure 4: the first clip of each of the 12 classes: {names}"
+    title = f"Figure 4: a clip of each of the 12 classes: {names}"
     assert Image.open(tmp_path / "figure4.png").info["Title"] == title
     assert (tmp_path / "figure4.pdf").is_file()
+
+
+def test_classes_are_shown_by_different_people_where_they_are_known() -> None:
+    people = ("ann", "ann", "bob", "eve")
+    clips = [Clip(f"{label}/{n}", "", label, people[n]) for label in "abcd" for n in range(4 if label != "c" else 2)]
+    shown = one_of_each_class(Index(tuple(clips)))
+    assert [clip.clip for clip in shown] == ["a/0", "b/2", "c/0", "d/0"]
+    assert [clip.group for clip in shown] == ["ann", "bob", "ann", "ann"]
 
 
 def test_a_column_has_frames_from_the_beginning_to_the_end(tmp_path: Path) -> None:
