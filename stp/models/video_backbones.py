@@ -41,6 +41,14 @@ PUBLIC_FILES: Mapping[str, Mapping[str, str]] = {
 MVIT_FRAMES, MVIT_SIZE = 16, 224  # the only ones that torchvision's MViTs take
 
 
+class MeanOfWindows(nn.Module):
+    """S3D's means of windows of 2 x 7 x 7 positions, or of as many as a map of small clips has."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        window = [min(most, side) for most, side in zip((2, 7, 7), maps.shape[2:], strict=True)]
+        return nn.functional.avg_pool3d(maps, window, stride=1)
+
+
 class VideoBackbone(Backbone):
     """A video network behind its input format: (B, T * C, H, W) float 0..255 -> (B, num_features).
 
@@ -187,6 +195,12 @@ def _torchvision(name: str, weights: str, frames: int, size: int) -> FeatureNetw
             f"{MVIT_FRAMES} frames of {MVIT_SIZE} pixels"
         )
     network = models.get_model(plain, weights=None)
+    if isinstance(network, S3D):
+        network.avgpool = MeanOfWindows()
+        if weights == "none":
+            for module in network.modules():
+                if isinstance(module, nn.BatchNorm3d):
+                    module.momentum = 0.1  # S3D's thousandth stays near the initial statistics for thousands of steps
     classifier, features = remove_classifier(network)
     loaded = None
     if weights != "none":

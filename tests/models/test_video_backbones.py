@@ -18,7 +18,7 @@ from stp.models.batch_norm import freeze_batch_norms
 from stp.models.c3d import C3D, LAYERS, initialise_as_he
 from stp.models.micro_batches import micro_batch_features
 from stp.models.r2plus1d import R2Plus1D
-from stp.models.video_backbones import VideoBackbone, build_video_backbone
+from stp.models.video_backbones import MeanOfWindows, VideoBackbone, build_video_backbone
 from tests.models.test_zoo import fetched
 
 RGB, FLOW = MODALITIES["rgb"], MODALITIES["of"]
@@ -264,7 +264,13 @@ def test_words_that_are_no_weights_of_the_network_are_one_line() -> None:
 @pytest.mark.parametrize(
     ("name", "frames", "size", "width", "words"),
     [
-        ("torchvision/s3d", 16, 112, 1.0, "model.input_size: 112, with 16 frames, does not suit 'torchvision/s3d': "),
+        (
+            "torchvision/s3d",
+            8,
+            32,
+            1.0,
+            "model.input_size: 32, with 8 frames, does not suit 'torchvision/s3d': Expected",
+        ),
         (
             "r2plus1d_18",
             8,
@@ -306,6 +312,29 @@ def test_torchvisions_video_networks_learn_at_their_own_size(name: str, frames: 
     gradients = [parameter.grad for parameter in backbone.parameters()]
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
     assert any(gradient is not None and gradient.abs().max() > 0 for gradient in gradients)
+
+
+@pytest.mark.parametrize(("frames", "height"), [(16, 7), (32, 9), (16, 1), (8, 3)])
+def test_s3d_pools_as_torchvision_and_takes_smaller_maps(frames: int, height: int) -> None:
+    maps = torch.rand(2, 5, frames // 8, height, height)
+    pooled = MeanOfWindows()(maps)
+    if frames >= 16 and height >= 7:
+        assert torch.equal(pooled, models.video.s3d(num_classes=1).avgpool(maps))
+    else:
+        torch.testing.assert_close(pooled, maps.mean((2, 3, 4), keepdim=True))
+
+
+def test_s3d_from_random_weights_learns_the_statistics_of_its_batch_norms() -> None:
+    """With torchvision's momentum they would still be near their initial values when a short training ends."""
+    torch.manual_seed(0)
+    backbone = build_video_backbone("torchvision/s3d", RGB, 16, "none", 1.0, 32).train()
+    norm = next(module for module in backbone.modules() if isinstance(module, nn.BatchNorm3d))
+    seen: list[Tensor] = []
+    norm.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].mean((0, 2, 3, 4))))
+    with torch.no_grad():
+        for _ in range(40):
+            backbone(images_of(backbone, 2, 32))
+    torch.testing.assert_close(norm.running_mean, seen[-1], rtol=0.02, atol=1e-4)
 
 
 def test_trying_a_network_changes_neither_it_nor_what_is_drawn_after_it() -> None:
