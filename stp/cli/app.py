@@ -88,7 +88,7 @@ def check_arguments(arguments: Sequence[str]) -> None:
 def collect_less() -> None:
     """Let Python look for garbage less often, and not once more at exit.
 
-    torch and what it imports are a million objects that live to the end; to look through them again and again takes a
+    torch and what it imports are 160,000 objects that live to the end; to look through them again and again takes a
     fifth of the time of a command that hardly does more than start.
     """
     gc.set_threshold(10_000, 20, 20)

@@ -14,14 +14,13 @@ wavefront down the image. Each thread keeps its memory from pair to pair. Pairs 
 result depends on the number of threads.
 
 How it compiles fast. Arrays are copied element by element: numba checks the shapes of what is assigned to a slice, and
-the code that would word the error takes as long to compile as all the rest.
+the code that would word the error takes seconds to compile.
 
 All kernels are in one file because numba invalidates its on-disk cache by the file of the entry point only. The cache
 lies beside this file, or in NUMBA_CACHE_DIR, which should be one folder for each kind of CPU where nodes share a file
 system.
 """
 
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -664,5 +663,5 @@ def tvl1_numba(previous: np.ndarray, following: np.ndarray, parameters: TVL1Para
 
     threads = min(threads, len(previous))
     with ThreadPoolExecutor(threads) as pool:
-        deque(pool.map(work, thread_memory(threads, *previous.shape[1:])), maxlen=0)
+        list(pool.map(work, thread_memory(threads, *previous.shape[1:])))  # passes errors on
     return flow
