@@ -19,8 +19,10 @@ class FrameSampler(ABC):
     """T frames of a video and the fields around them, as a `stp.sampling.samples.Sampler`.
 
     `stacks` are the numbers of consecutive fields of each modality, which share their middle: (1,) for RGB frames, (1,
-    10) for frames with flow stacks. With `together`, all frames make a single image, for networks that see time: the
-    fields of its first modality for every frame, then those of the next. Otherwise every frame is an image.
+    10) for frames with flow stacks. The middle of an even number is the later one: 5 of 10 flow fields are before the
+    frame, as in the code of two-stream fusion and the multiplier network. With `together`, all frames make a single
+    image, for networks that see time: the fields of its first modality for every frame, then those of the next.
+    Otherwise every frame is an image.
     """
 
     frames: int
@@ -85,7 +87,7 @@ class FrameSampler(ABC):
         """
         longest = self._around
         fields = [
-            np.minimum(starts[..., None] + (longest - stack) // 2 + np.arange(stack), length - 1)
+            np.minimum(starts[..., None] + longest // 2 - stack // 2 + np.arange(stack), length - 1)
             for stack in self.stacks
         ]
         if self.together:

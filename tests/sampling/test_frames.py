@@ -19,11 +19,29 @@ def test_flow_stacks_lie_around_their_frame_and_within_the_video() -> None:
     sampler, rng = SparseSampler(3, (1, 10)), np.random.default_rng(0)
     drawn = np.array([sampler.draw(30, rng) for _ in range(400)])
     assert drawn.shape == (400, 3, 11)
-    frames, flow = drawn[..., 0], drawn[..., 1:]
-    assert (np.diff(flow) == 1).all()
-    assert (frames == flow[..., 4]).all()
+    frames, flow = drawn[..., :1], drawn[..., 1:]
+    assert (flow - frames == np.arange(-5, 5)).all()  # 5 fields before the frame, then those from it on
     assert flow.min() == 0
     assert flow.max() == 29
+
+
+@pytest.mark.parametrize("longer", [5, 7])
+def test_a_frame_is_the_middle_of_an_odd_number_of_fields(longer: int) -> None:
+    frame, *flow = SparseSampler(1, (1, longer)).spread(30, 1)[0, 0]
+    assert frame == flow[longer // 2]
+
+
+def test_of_two_stacks_the_shorter_has_the_frame_of_the_longer() -> None:
+    assert SparseSampler(1, (2, 4)).spread(4, 1).tolist() == [[[1, 2, 0, 1, 2, 3]]]
+    assert SparseSampler(1, (3, 6)).spread(6, 1).tolist() == [[[2, 3, 4, 0, 1, 2, 3, 4, 5]]]
+
+
+def test_a_frame_at_the_end_of_a_video_has_the_last_fields_around_it() -> None:
+    *_, last = SparseSampler(11, (1, 10)).spread(20, 1)[0]
+    assert last.tolist() == [15, *range(10, 20)]
+    sample = StridedSampler(3, (1, 10), together=True, least=5, most=15).spread(12, 1)[0, 0]
+    assert sample[:3].tolist() == [5, 6, 7]
+    assert sample[3:].reshape(3, 10)[:, -1].tolist() == [9, 10, 11]
 
 
 def test_frames_together_are_one_image_a_modality_after_the_other() -> None:
