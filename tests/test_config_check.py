@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from snakemake.utils import validate
 
+from stp.config import Explain
 from stp.config_check import ROOT, SCHEMA, checked_config, config_problems, parse_config, read_config
 from stp.errors import UserError
 
@@ -74,6 +75,14 @@ def test_defaults_are_filled_in_as_snakemake_fills_them_in(path: Path) -> None:
     expected = read_config(path)
     validate(expected, str(ROOT / SCHEMA))
     assert json.dumps(filled) == json.dumps(expected)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_a_config_has_figure_3_or_a_comment_that_says_why_not(path: Path) -> None:
+    """Of as many classes as the paper's, which is the default."""
+    explain = checked_config(read_config(path))[1].explain
+    reason = re.search(r"^explain:.*\n(  .*\n)*?  number: \d+ +# .*\w", path.read_text(), re.MULTILINE)
+    assert explain.number == Explain.number or reason
 
 
 def test_a_check_takes_less_than_a_tenth_of_a_second() -> None:

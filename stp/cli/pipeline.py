@@ -28,6 +28,7 @@ def check_command(config: ConfigFile) -> None:
     """Check a config and everything it needs before it runs, and say how much there is to do.
 
     All problems are named at once, each on one line: keys, weights, videos, disk and memory. The exit status is then 1.
+    A warning, as of segments that are longer than most clips, changes nothing else.
     """
     examine(config, [], [])
 
@@ -121,6 +122,8 @@ def examine(path: Path, targets: Sequence[str], options: Sequence[str]) -> "tupl
         for problem in problems:
             log.error("%s", problem)
         raise typer.Exit(1)
+    for warning in found.warnings:
+        log.warning("%s", warning)
     if call.runs_jobs:
         clips = f"{path}: {found.clips} clips of {found.classes} classes, " if found.clips else f"{path}: "
         print("\n".join([f"{clips}{found.runs} trained runs in all", *work(results, jobs, found.bytes)]))

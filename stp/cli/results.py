@@ -246,7 +246,8 @@ def claims(
     learned: Learned = False,
 ) -> None:
     """Fuse streams and test each claim of the paper whose runs are given."""
-    from stp.evaluation.claims import TABLES, claims_notes, claims_table, claims_text
+    from stp.evaluation.claims import TABLES, claims_table
+    from stp.evaluation.claims_text import claims_notes, claims_text
     from stp.evaluation.comparison import read_reported
 
     paths = {path.stem: path for path in reported}

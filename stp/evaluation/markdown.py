@@ -1,7 +1,7 @@
 """Tables for reading, as Markdown: a heading, a caption, the table, and notes on what its figures depend on."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -28,8 +28,21 @@ def with_deviation(value: float, deviation: float, digits: int = 1) -> str:
 
 def table_text(title: str, caption: str, table: pd.DataFrame, notes: Sequence[str]) -> str:
     """The text of the file; cells with empty or missing values are empty."""
-    cells = table.astype(object).where(table.notna(), "")
-    lines = [f"# {title}", "", caption, "", cells.to_markdown(index=False, disable_numparse=True), ""]
+    return _text([f"# {title}", "", caption, "", _grid(table), ""], notes)
+
+
+def tables_text(title: str, caption: str, tables: Mapping[str, pd.DataFrame], notes: Sequence[str]) -> str:
+    """The text of a file with several tables, each below a heading of its own; the notes are about all of them."""
+    blocks = [line for heading, table in tables.items() for line in (f"## {heading}", "", _grid(table), "")]
+    return _text([f"# {title}", "", caption, "", *blocks], notes)
+
+
+def _grid(table: pd.DataFrame) -> str:
+    cells: str = table.astype(object).where(table.notna(), "").to_markdown(index=False, disable_numparse=True)
+    return cells
+
+
+def _text(lines: list[str], notes: Sequence[str]) -> str:
     return "\n".join(lines + [f"- {note}" for note in notes]) + "\n"
 
 

@@ -3,20 +3,23 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import mean
-from typing import Any
+from statistics import mean, median_high
+from typing import TYPE_CHECKING, Any
 
-from stp.config import Config, from_values, method_file
+from stp.config import Config, MethodEntry, from_values, is_flow, method_file
 from stp.data.index import Clip, Index, check_first_person, check_ids, read_index
 from stp.data.run_name import RunName
 from stp.data.selection import check_named
 from stp.data.splits import make_folds
 from stp.datasets import find_clips
 from stp.datasets.demo.movement import CLASSES
-from stp.errors import noted
+from stp.errors import UserError, noted
 from stp.setup.draft import stored_bytes
 from stp.system.machine import existing, free_disk, process_memory, size_words
 from stp.video.decoding import UndecodableError, declared_frames
+
+if TYPE_CHECKING:
+    from stp.training.run import Run
 
 LOOKED_AT = 100  # videos of a data set that are opened for their number of frames
 FLOAT = 4  # bytes of a parameter
@@ -26,13 +29,15 @@ EVERYTHING = dict.fromkeys(("weights", "index", "frames", "flow", "train"), 1)
 
 @dataclass
 class Check:
-    """What was found: problems, each on one line, and the numbers of clips, classes, trained runs and bytes to write.
+    """What was found: problems and warnings, each on one line, and numbers; most clips have up to `frames` frames.
 
-    A number is 0 where a problem keeps it from being known.
+    Problems keep a run from starting, warnings do not. A number is 0 where a problem keeps it from being known.
     """
 
     problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     clips: int = 0
+    frames: int = 0
     classes: int = 0
     runs: int = 0
     bytes: int = 0
@@ -49,6 +54,8 @@ def check(config: Config, jobs: Mapping[str, int], here: bool = True) -> Check:
     frames = _check_videos(config, found, jobs)
     if "train" in jobs and here:
         _check_machine(config, found.problems)
+    if "train" in jobs:
+        found.warnings += _long_segments(config, found.frames)
     if "flow" in jobs and here:
         from stp.flow import resolve_backend
 
@@ -88,10 +95,8 @@ def check_method(entry: Mapping[str, Any], prepared: bool = False) -> None:
     """
     from stp import features, methods
 
-    values = dict(entry["settings"])
-    kind = values.pop("method", method_file(entry["name"]))
-    method = methods.find(kind)
-    run = method.run(RunName(entry["input"], entry["name"], fold=1), kind, ("class",), values)
+    run = _first_run(entry["name"], entry["input"], entry["settings"])
+    method = methods.find(run.kind)
     method.check(run)
     if prepared:
         method.prepare(run)
@@ -102,11 +107,56 @@ def check_method(entry: Mapping[str, Any], prepared: bool = False) -> None:
             kind_of_features.prepare(options)
 
 
+def _first_run(name: str, run_input: str, settings: Mapping[str, Any]) -> "Run":
+    """The run of a method's first fold; UserError unless the method exists and accepts its options."""
+    from stp import methods
+
+    values = dict(settings)
+    kind = values.pop("method", method_file(name))
+    return methods.find(kind).run(RunName(run_input, name, fold=1), kind, ("class",), values)
+
+
+def _long_segments(config: Config, frames: int) -> list[str]:
+    """A line for each variant aligned-T-level whose segments end a sub-segment or more behind the end of most clips.
+
+    Most clips have up to `frames` frames; 0 if that is not known. Up to one sub-segment more than a clip does no harm.
+    """
+    entries = [entry for entry in config.trained if entry.method == "aligned"] if frames else []
+    lines = []
+    for entry in entries:
+        try:
+            lines += [line for name in entry.inputs if (line := _long_segment(config, entry, name, frames))][:1]
+        except UserError:  # one of the problems that are noted
+            continue
+    return lines
+
+
+def _long_segment(config: Config, entry: MethodEntry, run_input: str, frames: int) -> str:
+    """The line of an input of a variant; empty where its segments are not too long."""
+    from stp.methods.aligned import sampler
+
+    run = _first_run(entry.name, run_input, config.settings(entry.name, run_input))
+    chosen, extra = sampler(run), run.options.extra_subsegments
+    fields, kind = (frames - 1, "flow fields") if is_flow(run_input) else (frames, "frames")
+    starts = chosen.subsegment_starts
+    if not extra or starts[-1] < fields:
+        return ""
+    distance = starts[-1] / (len(starts) - 1)
+    fitting = int((fields - 1) // distance) - (len(starts) - 1 - extra)
+    section = f"methods.{entry.name}" if "extra_subsegments" in entry.options else "aligned"
+    cure = f"give {fitting} or less" if fitting > 0 else f"train {entry.name.removeprefix('aligned-')} instead"
+    return (
+        f"{section}.extra_subsegments: {extra} makes segments of {chosen.segment_length} {kind} for {entry.name}, "
+        f"where most clips have {fields} or fewer; the rest repeats the last: {cure}"
+    )
+
+
 def _check_videos(config: Config, found: Check, jobs: Collection[str]) -> int:
     """Note what is wrong with the videos that jobs need, and count clips and classes; the number of all frames."""
     if config.demo:
         found.classes, found.clips = len(CLASSES), len(CLASSES) * config.demo.clips_per_class
-        return found.clips * config.demo.frames
+        found.frames = config.demo.frames
+        return found.clips * found.frames
     index = Path(config.results, "index.csv")
     known: tuple[Clip, ...] = ()
     if index.is_file():
@@ -127,7 +177,10 @@ def _check_videos(config: Config, found: Check, jobs: Collection[str]) -> int:
     found.clips, found.classes = len(clips), len({clip.label for clip in clips} - {""})
     frames = {clip.clip: clip.frames for clip in known}
     unknown = [clip for clip in clips if clip.clip not in frames]
-    return sum(frames.get(clip.clip, 0) for clip in clips) + _frames_of(unknown, config, found.problems)
+    seen = [frames[clip.clip] for clip in clips if clip.clip in frames]
+    declared = _frames_of(unknown, config, found.problems)
+    found.frames = median_high([*seen, *declared]) if seen or declared else 0
+    return sum(seen) + (round(mean(declared) * len(unknown)) if declared else 0)
 
 
 def _clips(config: Config) -> list[Clip]:
@@ -145,8 +198,8 @@ def _check_named(config: Config, clips: Sequence[Clip]) -> None:
     check_named(named | ({"explain.class": [config.explain.target]} if config.explain.clips else {}), clips)
 
 
-def _frames_of(clips: Sequence[Clip], config: Config, problems: list[str]) -> int:
-    """The number of frames of clips, by what the containers of some of them declare; note those that do not open."""
+def _frames_of(clips: Sequence[Clip], config: Config, problems: list[str]) -> list[int]:
+    """The numbers of frames that the containers of some of the clips declare; note those that do not open."""
     chosen = clips[:: max(1, len(clips) // LOOKED_AT)][:LOOKED_AT]
     counts, bad = [], []
     fps = None if config.frames.fps == "native" else config.frames.fps
@@ -160,7 +213,7 @@ def _frames_of(clips: Sequence[Clip], config: Config, problems: list[str]) -> in
             f"dataset.path: {len(bad)} of {len(chosen)} videos looked at do not open, as {bad[0]}; fix or remove them, "
             "or set on_bad_video: skip"
         )
-    return round(mean(counts) * len(clips)) if counts else 0
+    return counts
 
 
 def _check_machine(config: Config, problems: list[str]) -> None:

@@ -95,3 +95,17 @@ def test_what_there_is_to_do_is_told_before_it_is_done(tmp_path: Path, monkeypat
     monkeypatch.setattr(Call, "planned", lambda self: [])
     result = stp(tmp_path, monkeypatch, TINY, "run", "videos.yaml")
     assert result.output.splitlines()[1:] == ["nothing is to be done: all of it is in o u t"]
+
+
+def test_a_warning_is_a_line_that_keeps_nothing_from_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Call, "planned", lambda self: [Job("train/of/aligned-2-level/fold1/seed0")])
+    config = TINY | {"variants": ["baseline", "aligned-2-level"]}
+    for extra, expected in ((9, 1), (1, 0)):
+        caplog.clear()
+        result = stp(tmp_path, monkeypatch, config | {"aligned": {"extra_subsegments": extra}}, "check", "videos.yaml")
+        assert result.exit_code == 0, result.output
+        lines = [message for message in caplog.messages if message.startswith("aligned.extra_subsegments: 9 makes ")]
+        assert len(lines) == expected
+        assert "1 jobs: 1 train" in result.output

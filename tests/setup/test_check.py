@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
-from stp.config_check import checked_config
+from stp.config import Aligned
+from stp.config_check import checked_config, read_config
 from stp.setup import check as checking
 from stp.setup.check import Check, check
 from stp.system.machine import Memory
 from tests.data.test_index import write_video
 
+ROOT = Path(__file__).resolve().parents[2]
 JOBS = dict.fromkeys(("weights", "index", "frames", "flow"), 1) | {"train": 8}
 VALUES: dict[str, Any] = {
     "results": "results",
@@ -95,6 +97,60 @@ def test_the_demo_needs_no_videos(folder: Path) -> None:
     demo, dataset = {"clips_per_class": 4, "frames": 24}, {"importer": "demo", "path": "results/videos"}
     found = checked(demo=demo, dataset=dataset)
     assert (found.problems, found.clips, found.classes) == ([], 28, 7)
+
+
+def of_the_demo(variants: list[str], frames: int = 24, modalities: tuple[str, ...] = ("of",), **aligned: Any) -> Check:
+    """A check of clips of the demo, of so many frames, by pyramids of 20."""
+    demo = {"clips_per_class": 4, "frames": frames}
+    dataset = {"importer": "demo", "path": "results/videos"}
+    return checked(demo=demo, dataset=dataset, variants=variants, modalities=list(modalities), aligned=aligned)
+
+
+def test_an_aligned_variant_whose_segments_are_longer_than_the_clips_is_a_warning(folder: Path) -> None:
+    """24 frames are 23 fields of flow: a segment of 25 runs over by 2; one of 30 has a sub-segment without a field."""
+    found = of_the_demo(["baseline", "aligned-3-level", "aligned-2-level"], extra_subsegments=9)
+    assert found.problems == []
+    assert found.warnings == [
+        f"aligned.extra_subsegments: 9 makes segments of 65 flow fields for {name}, where most clips have 23 or fewer; "
+        "the rest repeats the last: give 1 or less"
+        for name in ("aligned-3-level", "aligned-2-level")
+    ]
+    assert len(of_the_demo(["aligned-3-level"], extra_subsegments=2).warnings) == 1
+    assert of_the_demo(["aligned-3-level"], extra_subsegments=1).warnings == []
+    assert of_the_demo(["baseline", "3-level"], extra_subsegments=9).warnings == []
+    assert of_the_demo(["aligned-3-level"], 72, extra_subsegments=9).warnings == []
+
+
+def test_a_pyramid_that_is_as_long_as_the_clips_cannot_slide(folder: Path) -> None:
+    (line,) = of_the_demo(["aligned-3-level"], 16, ("rgb", "of"), extra_subsegments=1).warnings
+    assert line == (
+        "aligned.extra_subsegments: 1 makes segments of 25 frames for aligned-3-level, where most clips have 16 or "
+        "fewer; the rest repeats the last: train 3-level instead"
+    )
+    assert of_the_demo(["aligned-3-level"], 16, extra_subsegments=0).warnings == []
+
+
+@pytest.mark.parametrize(
+    ("path", "aligned"),
+    [("config.yaml", Aligned(3, 1, 1.0, "learned")), ("config/demo_anywhere.yaml", Aligned(1, 9, 1.0, "uniform"))],
+)
+def test_the_demos_have_the_phases_that_they_were_measured_with(folder: Path, path: str, aligned: Aligned) -> None:
+    values = read_config(ROOT / path)
+    config = checked_config(values | {"variants": ["baseline", "3-level", "aligned-3-level"]})[1]
+    assert config.aligned == aligned
+    assert check(config, {"train": 1}, here=False).warnings == []
+
+
+def test_the_clips_of_a_folder_are_looked_at_for_their_length(folder: Path) -> None:
+    """Four clips have 12 frames; six more of 40 are most of the clips. A segment has 35 fields."""
+    chosen: dict[str, Any] = {"variants": ["aligned-1-level"], "aligned": {"extra_subsegments": 3}}
+    found = checked(**chosen)
+    assert (found.frames, len(found.warnings), found.problems) == (12, 1, [])
+    for label in ("nod", "wave"):
+        for number in (2, 3, 4):
+            write_video(folder / f"videos/{label}/{number}.mp4", frames=40)
+    found = checked(**chosen)
+    assert (found.frames, found.warnings, found.problems) == (40, [], [])
 
 
 def test_methods_that_need_first_person_video_are_a_problem_where_there_is_none(folder: Path) -> None:

@@ -205,7 +205,7 @@ rule differences:
         "python -m stp --log {log:q} differences {input:q} {params.fusion} -o {output.table:q} --text {output.text:q}"
 
 
-# The paper's claims about inputs, levels and the baseline, on the clips of this config.
+# The paper's claims about inputs, levels and the baseline, in total and by class, on the clips of this config.
 rule claims:
     input:
         reported=expand(f"{REPORTED}/{{name}}.csv", name=("table1", "table2", "table3")),
