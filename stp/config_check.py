@@ -45,7 +45,7 @@ NO_CONTENT = ("Cc", "Cs", "Zl", "Zp")  # Unicode's categories of control charact
 
 
 def allowed(entry: Mapping[str, Any]) -> str:
-    """What an entry of the schema allows, in words."""
+    """The values that an entry of the schema allows, in words."""
     if "enum" in entry:
         return ", ".join(f"`{value}`" for value in entry["enum"])
     if choices := entry.get("anyOf") or entry.get("oneOf"):

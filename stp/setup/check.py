@@ -26,7 +26,7 @@ EVERYTHING = dict.fromkeys(("weights", "index", "frames", "flow", "train"), 1)
 
 @dataclass
 class Check:
-    """What was found: problems, each on one line, and the numbers of clips, classes, trained runs and bytes to write.
+    """The findings: problems, each on one line, and the numbers of clips, classes, trained runs and bytes to write.
 
     A number is 0 where a problem keeps it from being known.
     """
