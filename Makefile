@@ -56,8 +56,9 @@ bench: $(VENV)/installed  # keeps its figures in benchmarks/RESULTS.md; the mach
 	python benchmarks/flow.py
 	python benchmarks/loading.py
 	python benchmarks/training.py --videos 2
+	python benchmarks/methods.py --videos 2
 
-bench-gpu: $(VENV)/installed  # on an NVIDIA GPU, 15 minutes; keeps its figures in benchmarks/RESULTS.md
+bench-gpu: $(VENV)/installed  # on an NVIDIA GPU, 20 minutes; keeps its figures in benchmarks/RESULTS.md
 	python benchmarks/ceilings.py
 	python benchmarks/flow.py --gpu-only --turns 3 --pairs 10 --gpu-copies 20 --streams 4 8
 	python benchmarks/training.py --turns 3 --clips 911 --steps 29
@@ -67,6 +68,7 @@ bench-gpu: $(VENV)/installed  # on an NVIDIA GPU, 15 minutes; keeps its figures 
 	python benchmarks/training.py --turns 3 --compile --variant 4-level
 	python benchmarks/loading.py
 	python benchmarks/predict.py --backend triton
+	python benchmarks/methods.py --turns 3
 
 config-docs: $(VENV)/installed  # config/README.md from the schema
 	python docs/config_keys.py > config/README.md

@@ -1,4 +1,4 @@
-"""What the GPU can do at most: bytes that a copy moves, operations of a matrix product.
+"""The most that a GPU can do: bytes that a copy moves, operations of a matrix product.
 
 python benchmarks/ceilings.py
 """

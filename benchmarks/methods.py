@@ -1,7 +1,8 @@
 """Seconds of a training step of every network method, and how much of them goes into making its images.
 
     python benchmarks/methods.py                              # on a GPU, mini-batches of 32 clips
-    python benchmarks/methods.py --videos 2 --only c3d tsm    # on a CPU
+    python benchmarks/methods.py --videos 2                   # on a CPU
+    python benchmarks/methods.py --videos 2 --only c3d tsm    # two of the methods
 
 Stored clips of 60 frames of 340x256, raw and as JPEG; networks with the publications' backbones and input sizes, random
 weights. (a) steps from stored clips; (b) the same steps on random images that are on the device; waiting is 1 - b / a.
@@ -123,7 +124,8 @@ def main() -> None:
             cells = measure(plan, fields, clips, arguments.turns, device)
             rows.append(f"| {' | '.join([method, run_input, *cells])} |")
     remarks = f"Mini-batches of {arguments.videos}, device {device.type}; load average before the run {busy:.1f}."
-    record("Steps of the compared networks", rows, remarks, keep=arguments.keep)
+    where = " on a GPU" if device.type == "cuda" else ""  # a kind of its own: neither replaces the other in RESULTS.md
+    record(f"Steps of the compared networks{where}", rows, remarks, keep=arguments.keep)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Test and measure stp on a GPU, in six steps of at most ten minutes each.
+# Test and measure stp on a GPU, in seven steps of at most ten minutes each.
 #
-#   benchmarks/on_gpu.sh STEP FOLDER [VIDEO...]     # 1 to 6; figures and logs go to FOLDER
+#   benchmarks/on_gpu.sh STEP FOLDER [VIDEO...]     # 1 to 7; figures and logs go to FOLDER
 #
 # The machine has Python with torch, triton, numba and h5py. What else is missing (av, snakemake, an OpenCV with CUDA,
 # ...) may lie in a folder .whl as wheels for that Python. Nothing is fetched. Videos are used by steps 3 and 5;
-# without any, synthetic ones are. After step 6 `cat FOLDER/*.md` has every figure.
+# without any, synthetic ones are. After the last step `cat FOLDER/*.md` has every figure.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-step=${1:?a step: 1 to 6} out=${2:?a folder for the figures}
+step=${1:?a step: 1 to 7} out=${2:?a folder for the figures}
 shift 2
 mkdir -p "$out"
 site=${TMPDIR:-/tmp}/stp-site
@@ -61,6 +61,7 @@ case $step in
     measure demo snakemake results/table1.csv --cores 16 --resources gpu=6 --directory "$out/demo" --snakefile Snakefile \
       --configfile config.yaml "$out/demo.yaml"
     ;;
-  *) echo "there is no step $step: 1 to 6" >&2; exit 2 ;;
+  7) measure methods python3 benchmarks/methods.py --turns 3 --keep "$out/methods.md" ;;
+  *) echo "there is no step $step: 1 to 7" >&2; exit 2 ;;
 esac
 exit $status

@@ -1,4 +1,4 @@
-"""What the site (mkdocs.yml) has beside the pages in docs: files that lie elsewhere in the repository.
+"""The pages of the site (mkdocs.yml) beside those in docs: files that lie elsewhere in the repository.
 
 Pages link to them where they lie, so that links work in the repository; in the site these lead to the files' pages.
 """

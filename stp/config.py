@@ -483,7 +483,7 @@ class Config:
         return without_later(_plain(self.model) | training | dict(PUBLISHED.get(entry.method, {})) | own)
 
     def methods_to_check(self) -> list[dict[str, Any]]:
-        """What tells of each method of section `methods`, and each of its inputs, whether it can be trained.
+        """The facts by which a check tells if each method of section `methods` can be trained on each of its inputs.
 
         The keys are name, input, settings and features, the options of the features that it sees by their names.
         """

@@ -45,7 +45,7 @@ NO_CONTENT = ("Cc", "Cs", "Zl", "Zp")  # Unicode's categories of control charact
 
 
 def allowed(entry: Mapping[str, Any]) -> str:
-    """What an entry of the schema allows, in words."""
+    """The values that an entry of the schema allows, in words."""
     if "enum" in entry:
         return ", ".join(f"`{value}`" for value in entry["enum"])
     if choices := entry.get("anyOf") or entry.get("oneOf"):
@@ -206,8 +206,10 @@ def _checked_values(values: Mapping[str, Any], root: Path) -> dict[str, Any]:
     validator = _Validator(schema)
     _check(validator, plain, "")
     filled: dict[str, Any] = _filled(schema, plain, schema)
-    own = {name: entry for key in ("model", "training", "pyramid") for name, entry in _entries(schema, key).items()}
-    for section in ("methods", "features"):
+    # Entries of these sections may have keys of other sections.
+    shared = {"methods": ("model", "training", "pyramid"), "features": ("model",)}
+    for section, others in shared.items():
+        own = {name: entry for other in others for name, entry in _entries(schema, other).items()}
         for name, options in filled[section].items():
             known = {key: value for key, value in options.items() if key in own}
             _check(validator.evolve(schema={"properties": own, "$defs": schema["$defs"]}), known, f"{section}.{name}")

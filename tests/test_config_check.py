@@ -232,6 +232,13 @@ def test_a_config_without_mistakes_is_taken_with_spaces_and_letters_of_any_scrip
     assert filled["explain"]["clips"] == ["手/a b", "wave/ש"]
 
 
+def test_an_option_of_features_may_have_the_name_of_a_streams_schedule() -> None:
+    values = {"dataset": {"importer": "folder", "path": "videos"}, "methods": {"idt": {"inputs": ["idt"]}}}
+    filled, found = checked_config(values | {"features": {"idt": {"flow": "farneback"}}})
+    assert filled["features"]["idt"] == {"flow": "farneback"}
+    assert found.sources("idt") == ("rgb",)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -86,7 +86,7 @@ class LeftOut:
 
 
 def left_out(videos: Path, clips: Iterable[Clip], lists: Path | None = None) -> LeftOut:
-    """What lies below the folder of the videos and is neither a clip's video or boxes nor below `lists`."""
+    """The files below the folder of the videos that are neither a clip's video or boxes nor below `lists`."""
     named = (path for clip in clips for path in (clip.path, clip.boxes, clip.first_person) if path)
     used = {os.path.abspath(path) for path in named}
     listed = (Path(os.path.abspath(lists)),) if lists else ()

@@ -30,7 +30,7 @@ def windows(frames: int, levels: int = LEVELS) -> np.ndarray:
 
 
 def pooled(series: np.ndarray, operator: Operator) -> np.ndarray:
-    """What an operator gives of D series (frames, D) in every window: float64 (values,), ordered by window.
+    """The values of an operator on D series (frames, D) in every window: float64 (values,), ordered by window.
 
     sum       of the values, D numbers in each window
     max       the largest value, D numbers

@@ -64,7 +64,7 @@ def read_reported(path: Path) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Measured:
-    """What is measured here: a `summary` (`stp.evaluation.metrics.summarise`), the name of its data, and pre-training.
+    """Our own measurements: a `summary` (`stp.evaluation.metrics.summarise`), the name of its data, and pre-training.
 
     `pretraining` is that of the runs, by input and method, where it is known.
     """
@@ -154,7 +154,7 @@ def comparison_text(name: str, table: pd.DataFrame, notes: Sequence[str]) -> str
 
 
 def needed(note: str) -> str:
-    """What a method needs, from the sentence of its note that says so; empty where there is none."""
+    """The needs of a method, from the sentence of its note that names them; empty where there is none."""
     sentences = re.split(r"(?<=\.) ", note)
     return next((f"n{text[1:]}".rstrip(".") for text in sentences if text.startswith("Needs ")), "")
 

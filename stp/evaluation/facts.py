@@ -1,4 +1,4 @@
-"""What a table says about a method beside its accuracy: pre-training, size, operations, minutes of training."""
+"""Facts that a table gives about a method beside its accuracy: pre-training, size, operations, minutes of training."""
 
 import math
 from collections.abc import Mapping, Sequence

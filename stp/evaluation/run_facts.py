@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What tables say about a trained run beside its accuracy.
+    """Facts that tables give about a trained run beside its accuracy.
 
     pretraining   the initial weights: none, the name of a data set, or a path
     parameters    number of learnt values

@@ -37,7 +37,7 @@ class Scores:
         return mean
 
     def fused_values(self, space: FusionSpace) -> np.ndarray:
-        """What a fusion averages: the video scores, or the probabilities that they give; float (clips, classes)."""
+        """The values that a fusion averages: video scores, or their probabilities; float (clips, classes)."""
         values = self.video_scores()
         if space == "scores":
             return values

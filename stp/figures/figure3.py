@@ -50,7 +50,7 @@ def strongest(explanation: Explanation) -> tuple[int, int]:
 
 
 def verdict(explanation: Explanation) -> str:
-    """Whether the run is right, the class that it predicts, and its probability, as `right: wave 0.92`."""
+    """The run's verdict, the class that it predicts and its probability, as in `right: wave 0.92`."""
     number = int(explanation.scores.argmax())
     word = "right" if is_right(explanation) else "wrong"
     return f"{word}: {explanation.run.classes[number]} {explanation.probabilities[number]:.2f}"

@@ -15,7 +15,7 @@ Pair = tuple[int, int]  # fold and seed
 
 @dataclass(frozen=True)
 class Notice:
-    """What a reader has to know first, in a sentence or two, and the names of the runs that it counts."""
+    """A sentence or two that a reader has to see first, and the names of the runs that it counts."""
 
     words: str
     runs: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What a results folder holds beside scores: csv and pdf files to link, pictures to show, and how long jobs took."""
+"""The contents of a results folder beside scores: csv and pdf files to link, pictures to show, and times of jobs."""
 
 import base64
 import io
@@ -110,7 +110,7 @@ def _picture(path: Path, folder: Path) -> Picture:
 
 @dataclass(frozen=True)
 class RuleTime:
-    """What the jobs of a rule took together: wall and processor time in seconds, and the most memory of one in MiB."""
+    """The cost of all jobs of a rule: wall and processor time in seconds, and the most memory of one in MiB."""
 
     rule: str
     jobs: int

@@ -1,4 +1,4 @@
-"""Whether each training went well: its loss fell and settled, and it learned to tell its classes apart.
+"""The health of each training: did its loss fall and settle, and did it learn to tell its classes apart?
 
 A class is learned if its name is given to a larger share of its own test clips than of all others, by the one-sided
 Fisher's exact test. Mean accuracy does not show that: a run that tells two of seven classes apart, and guesses among

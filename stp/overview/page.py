@@ -103,7 +103,7 @@ def _class_bars(
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What the page shows beside numbers; all of it may be empty.
+    """The parts of the page beside numbers; any of them may be empty.
 
     notices    on what is missing or wrong, at the top
     tables     Markdown files
@@ -279,7 +279,7 @@ def _unwell(runs: Sequence[RunHealth]) -> list[RunHealth]:
 
 
 def _confusion_words(numbers: Numbers, cell: Cell, classes: Sequence[str]) -> str:
-    """What a confusion matrix shows, for those who do not see it: how much is right, and the commonest confusion."""
+    """A confusion matrix in words, for those who do not see it: how much is right, and the commonest confusion."""
     counts = numbers.confusions[cell]
     words = f"Confusion matrix of {cell_name(*cell)}: {np.trace(counts)} of {counts.sum()} tests right"
     wrong = counts - np.diag(np.diag(counts))
@@ -326,7 +326,7 @@ def _difference_rows(differences: pd.DataFrame) -> list[dict[str, Any]]:
 def _script_data(
     classes: Sequence[str], cells: Sequence[Cell], numbers: Numbers, videos: Mapping[str, str]
 ) -> dict[str, Any]:
-    """What the page's script draws from: numbers of classes, clips and cells stand for their names."""
+    """The data from which the page's script draws: numbers of classes, clips and cells stand for their names."""
     tests = numbers.tests
     clips = list(dict.fromkeys(tests.clips))
     number = {clip: i for i, clip in enumerate(clips)}

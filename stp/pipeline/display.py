@@ -1,4 +1,4 @@
-"""What a run of the pipeline shows: on a terminal one display that stays at its end, else a line now and then."""
+"""The display of a running pipeline: on a terminal one that stays at its end, elsewhere a line now and then."""
 
 import re
 import time

@@ -24,7 +24,7 @@ class Job:
 
     @property
     def kind(self) -> str:
-        """What it is one of several of: the first part of the name."""
+        """The kind of job, of which there may be several: the first part of the name."""
         return self.name.partition("/")[0]
 
 

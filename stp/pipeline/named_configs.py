@@ -1,4 +1,4 @@
-"""What is wrong with the files that plain `snakemake` is given as configs.
+"""A check of the files that plain `snakemake` is given as configs.
 
 Snakemake reads them before the workflow, which therefore cannot put mistakes in plain words. It reads a profile before
 both, and those of the workflow run this file. Unless the process ends, nothing else of stp is imported, because the
@@ -21,7 +21,7 @@ def refuse_mistakes() -> None:
 
 
 def mistake(words: Sequence[str]) -> str:
-    """What is wrong with the configs among the words after `snakemake`, in one or two lines; empty if nothing is.
+    """The mistakes in the configs among the words after `snakemake`, in one or two lines; empty if there are none.
 
     Files are not read. What is no config is a target, unless it is named first, or as configs are.
     """

@@ -37,7 +37,7 @@ class Model:
 
     @property
     def input(self) -> str:
-        """What the run sees: one modality, or several joined by +."""
+        """The input of the run: one modality, or several joined by +."""
         return self.run.name.input
 
 

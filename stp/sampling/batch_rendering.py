@@ -44,7 +44,7 @@ class Normalisation(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ImageTable:
-    """What a batch's images are made of: `numbers` int64, laid out for the kernel.
+    """The parts of which a batch's images are made: `numbers` int64, laid out for the kernel.
 
     An image has `stack` fields. `longest` is the longest side of a region, in pixels.
     """

@@ -29,7 +29,7 @@ EVERYTHING = dict.fromkeys(("weights", "index", "frames", "flow", "train"), 1)
 
 @dataclass
 class Check:
-    """What was found: problems and warnings, each on one line, and numbers; most clips have up to `frames` frames.
+    """The findings: problems and warnings, each on one line, and numbers; most clips have up to `frames` frames.
 
     Problems keep a run from starting, warnings do not. A number is 0 where a problem keeps it from being known.
     """

@@ -281,7 +281,7 @@ def room_findings(results: Path) -> Iterator[Finding]:
 
 
 def lock_findings(results: Path) -> Iterator[Finding]:
-    """Whether files can be locked in the folder of the results and in the temporary folder; absent if all is well."""
+    """Findings about locks in the folder of the results and in the temporary folder; none if files can be locked."""
     folder, temporary = existing(results), Path(tempfile.gettempdir())
     if os.access(folder, os.W_OK) and not grants_locks(folder):
         demanded = os.environ.get("HDF5_USE_FILE_LOCKING", "").upper() in ("TRUE", "1")

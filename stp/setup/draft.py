@@ -142,7 +142,7 @@ def cpu_minutes(survey: "Survey", draft: Draft, processors: int, times: int = 1)
 
 
 def time_words(survey: "Survey", draft: Draft, processors: int) -> str:
-    """What the settings for a CPU take, and what twice the epochs would."""
+    """The time that the settings for a CPU take, and that twice the epochs would."""
     minutes = (cpu_minutes(survey, draft, processors, times) for times in (1, 2))
     once, twice = (f"{each / 60:.1f} hours" if each >= 120 else f"{math.ceil(each)} minutes" for each in minutes)
     return f"about {once}, flow and scores included; with twice the epochs, {twice}"

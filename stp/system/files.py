@@ -38,7 +38,7 @@ def paths_of(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -
 
 
 def kind_of_file(path: Path) -> str:
-    """What a file is by its first bytes, in words such as "a text" or "an HDF5 file"; empty if they do not say it."""
+    """The kind of a file by its first bytes, in words such as "a text" or "an HDF5 file"; empty if they do not say."""
     if path.is_dir():
         return "a folder"
     with path.open("rb") as file:

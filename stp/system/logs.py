@@ -1,4 +1,4 @@
-"""What is logged, and the file of it."""
+"""Logging: modules made quieter, and a log file whose disk may be full."""
 
 import logging
 import sys

@@ -1,4 +1,4 @@
-"""Whether triton's kernels can run here, and where they are kept."""
+"""Support for triton's kernels: a check that they can run here, and the folder in which they are kept."""
 
 import importlib.util
 import logging

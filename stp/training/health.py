@@ -1,4 +1,4 @@
-"""Whether a training went as trainings should: a loss that fell and has settled, and test clips that are recognised."""
+"""The health of a training: a loss that fell and has settled, and test clips that are recognised."""
 
 import numpy as np
 

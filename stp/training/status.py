@@ -38,7 +38,7 @@ class RunStatus:
         return seconds * (self.epochs - len(self.rows)) / 60
 
     def flag(self, tested: Scores | None) -> str:
-        """What is wrong with the run by its loss and its test scores; empty if nothing is.
+        """The fault of the run by its loss and its test scores; empty if there is none.
 
         That is: at chance, diverged, blind to some classes, still falling. The loss of a training that goes on may
         still be falling.

@@ -20,7 +20,7 @@ kernel = njit(nogil=True, error_model="numpy")
 
 
 class Slots(NamedTuple):
-    """What is known of the tracks in n slots."""
+    """The state of the tracks in n slots."""
 
     points: np.ndarray  # (n, LENGTH + 1, 2) float32, pixels of the layer
     displacements: np.ndarray  # (n, LENGTH, 2) float32, of the flow without the camera's motion

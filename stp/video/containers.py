@@ -1,4 +1,4 @@
-"""What a container's own bytes and its reader say about a file that breaks off, or that has holes."""
+"""Signs, in a container's own bytes and from its reader, of a file that breaks off or has holes."""
 
 import os
 

@@ -123,7 +123,7 @@ def _hole(lines: Sequence[tuple[int, str, str]]) -> str:
 
 
 def _words(error: Exception) -> str:
-    """What FFmpeg says about an error: its last line about it, or the system's words."""
+    """FFmpeg's words about an error: its last line about it, or the system's."""
     if isinstance(error, av.FFmpegError) and error.log:
         words = str(error.log[-1]).strip()
         return "its container is none of those of videos" if "whitelist" in words else words
@@ -293,7 +293,7 @@ def declared_frames(path: str, fps: float | None = None, part: Part | None = Non
 
 @dataclass(frozen=True)
 class VideoHeader:
-    """What a container says of its video: FFmpeg's names of codec and pixel format, and frames/s, 0 if unknown."""
+    """A container's words about its video: FFmpeg's names of codec and pixel format, and frames/s, 0 if unknown."""
 
     codec: str
     pixels: str

@@ -49,19 +49,3 @@ def test_the_number_of_other_methods_is_true() -> None:
     number = re.search(r"and (\d+) other methods", README)
     assert number
     assert int(number[1]) == len({item.name for item in pkgutil.iter_modules(methods.__path__)} - NO_METHODS)
-
-
-def test_figures_of_the_demo_are_those_of_its_page_and_of_its_measurement() -> None:
-    page = (ROOT / "docs/demo.md").read_text(encoding="utf-8")
-    measured = (ROOT / "benchmarks/RESULTS.md").read_text(encoding="utf-8")
-    section = measured[measured.index("### Table 1 of the demo data, make table1") :].split("\n### ")[0]
-
-    def rows(text: str) -> list[list[str]]:
-        return [re.split(r" *\| *", row)[1:-1] for row in re.findall(r"^\| .*±.*$", text, re.MULTILINE)]
-
-    own = rows(page[page.index("## Its Table 1") :].split("\n## ")[0])
-    assert own == rows(section)
-    last = next(row for row in own if row[0] == "RGB+OF+WOF")
-    said = re.search(r"RGB\+OF\+WOF reaches ([\d.]+) % class accuracy with 3 levels and ([\d.]+) % with the", README)
-    assert said
-    assert [said[1], said[2]] == [last[4].split()[0], last[1].split()[0]]

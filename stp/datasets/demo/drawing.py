@@ -16,7 +16,7 @@ Shader = Callable[[Array, Array], Array]  # surface coordinates (scene units) ->
 
 
 class Surface(Protocol):
-    """What is drawn on: scene coordinates x and y of each pixel, (T, H, W), and pixels per scene unit."""
+    """A surface to draw on: scene coordinates x and y of each pixel, (T, H, W), and pixels per scene unit."""
 
     x: Array
     y: Array

@@ -151,7 +151,7 @@ def partner_pose(person: Actor, number: int, frames: int, seed: int) -> Pose:
 
 
 def draw_first_person(label: str, actor: int, number: int, clip_format: DemoFormat | None = None) -> NDArray[np.uint8]:
-    """What the actor sees in the clip of the same arguments of `draw_clip`: RGB uint8 (frames, height, width, 3).
+    """The actor's view in the clip that `draw_clip` draws of the same arguments: RGB uint8 (frames, height, width, 3).
 
     It is as long and as large, and deterministic. Raises ValueError for an unknown label.
     """
