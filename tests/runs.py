@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from stp.config import method_file
 from stp.data.run_name import RunName
-from stp.methods import aligned, find, load, pyramid
+from stp.methods import find, load, pyramid
 from stp.methods.network import NetworkRecogniser
 from stp.models.pyramid import TemporalPyramidNetwork
 from stp.models.segment_network import SegmentNetwork
@@ -29,7 +30,7 @@ def make_run(name: str, classes: Sequence[str], **options: Any) -> Run:
 
 
 def _file(run: Run) -> ModuleType:
-    return aligned if run.kind == "aligned" else pyramid
+    return import_module(f"stp.methods.{run.kind}")
 
 
 def plan_of(run: Run) -> Plan:
@@ -38,7 +39,7 @@ def plan_of(run: Run) -> Plan:
 
 
 def untrained(run: Run) -> NetworkRecogniser:
-    """A pyramid, sliding or not, with its initial weights, ready to score."""
+    """The network of a run with its initial weights, ready to score."""
     method = _file(run)
     return NetworkRecogniser(run, Scorer(method.build(run).eval(), run.options, method.sampler(run)))
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import torch
 
 from stp.config import PUBLISHED, Views
 from stp.data.joint import input_fields
@@ -18,6 +17,7 @@ from stp.data.shards import ClipFields
 from stp.errors import keys_named
 from stp.evaluation.run_facts import RunFacts
 from stp.methods import Method, Task
+from stp.models.dry_pass import dry_pass
 from stp.models.segment_network import SegmentNetwork
 from stp.sampling.samples import Sampler
 from stp.system.devices import Compute
@@ -52,10 +52,9 @@ class NetworkRecogniser:
 
         network, sampler, options = self.scorer.network, self.scorer.sampler, self.run.options
         channels, size = image_channels(self.run.name, sampler.columns), options.input_size
-        shape = (1, 1, sampler.subsegments, channels, size, size)
-        segment = torch.zeros(shape, device=next(network.parameters()).device)
-        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-            network(segment)
+        with FlopCounterMode(display=False) as counter:
+            # On devices, some operations are whole layers, such as LSTMs, which the counter does not know.
+            dry_pass(network, (1, 1, sampler.subsegments, channels, size, size))
         parameters = sum(parameter.numel() for parameter in network.parameters())
         return RunFacts(options.weights, parameters, counter.get_total_flops() / 2e9)
 

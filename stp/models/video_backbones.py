@@ -11,7 +11,6 @@ are read from torch's cache, or fetched if they are not there, and their checksu
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 from torchvision import models  # type: ignore[import-untyped]
 from torchvision.models.video import S3D, VideoResNet  # type: ignore[import-untyped]
@@ -20,6 +19,7 @@ from stp.data.modalities import Modality
 from stp.errors import UserError
 from stp.models.backbones import Backbone, inflate_first_convolution
 from stp.models.c3d import C3D
+from stp.models.dry_pass import dry_pass
 from stp.models.feature_network import FeatureNetwork, InputFormat
 from stp.models.r2plus1d import R2Plus1D
 from stp.models.stacks import split_frames
@@ -130,17 +130,14 @@ def _unknown(name: str) -> UserError:
     return UserError(f"model.backbone: '{name}' is no network of videos; allowed are {', '.join(allowed)}")
 
 
-@torch.no_grad()
 def _check_size(backbone: VideoBackbone, name: str, size: int) -> None:
     """Raise a UserError unless the network turns a stack of this size into a feature vector.
 
     Only shapes are computed, because a pass through such a network takes seconds; those of a training, in which a
     batch norm needs several values of each channel of a single video.
     """
-    state = {key: value.to("meta") for key, value in [*backbone.named_parameters(), *backbone.named_buffers()]}
-    images = torch.zeros(1, backbone.frames * backbone.channels, size, size, device="meta")
     try:
-        shape = torch.func.functional_call(backbone, state, (images,)).shape
+        shape = dry_pass(backbone, (1, backbone.frames * backbone.channels, size, size)).shape
     except (RuntimeError, ValueError, AssertionError) as error:
         raise UserError(
             f"model.input_size: {size}, with {backbone.frames} frames, does not suit '{name}': {first_line(error)}"
