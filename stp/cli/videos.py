@@ -13,7 +13,6 @@ from stp.cli.options import (
     GpuShare,
     Output,
     Space,
-    Weights,
     check_crops,
     check_new,
     parse_fusion,
@@ -41,7 +40,12 @@ def predict(
         bool,
         typer.Option("--fuse", help="Also use the other streams of each run's variant, fold and seed beside it."),
     ] = False,
-    weights: Weights = WEIGHTS,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Weight of each stream, such as {WEIGHTS}.", show_default=f"those of the method, or {WEIGHTS}"
+        ),
+    ] = None,
     space: Space = Fusion.space,
     segments: Annotated[int, typer.Option(min=1, help="Segments of a video, or of a window.")] = Views.segments,
     crops: Annotated[int, typer.Option(help="1, 2, 5 or 10; fewer are faster.")] = Views.crops,
@@ -115,9 +119,10 @@ def predict(
     workers = parse_threads(threads)
     torch.set_num_threads(workers)
     models = find_models(run, fuse)
+    fusion = Fusion(space) if weights is None else parse_fusion(weights, space)
     with reserved_device(device, gpu_share) as where:
         use(where)  # for flow, too
-        ensemble = load_ensemble(models, parse_fusion(weights, space), Views(segments, crops), where, backend)
+        ensemble = load_ensemble(models, fusion, Views(segments, crops), where, backend)
         good, bad = predict_videos(ensemble, found, where, window, stride, workers)
     bad = empty + bad
     if good:

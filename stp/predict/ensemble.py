@@ -62,14 +62,21 @@ class Ensemble:
     def inputs(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(model.input for model in self.models))
 
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """The weight of each input in the fusion: the method's own, where it has its own; a single input needs none."""
+        if len(self.inputs) == 1:
+            return {self.inputs[0]: 1.0}
+        known = self.fusion.of(self.models[0].run.name.method)
+        return {name: weight_of(name, known) for name in self.inputs}
+
     def probabilities(self, scores: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
         """Probabilities, float64 (windows, classes), from the scores (windows, classes) of each input's runs."""
         values = [
             np.mean(softmax(scores[name], axis=-1) if self.fusion.space == "probabilities" else scores[name], axis=0)
             for name in self.inputs
         ]
-        weights = [weight_of(name, self.fusion.weights) for name in self.inputs] if len(self.inputs) > 1 else [1.0]
-        fused = np.average(values, axis=0, weights=weights)
+        fused = np.average(values, axis=0, weights=list(self.weights.values()))
         return np.asarray(fused if self.fusion.space == "probabilities" else softmax(fused, axis=-1), np.float64)
 
 
@@ -146,8 +153,7 @@ def load_ensemble(
             if own != others:
                 raise UserError(f"--run: {model.path} has other {what} than {first.path}: {own}, {others}")
     inputs = {model.input for model in models}
-    joint_alone = {name for name in inputs if "+" in name and len(inputs) == 1}  # fused with nothing
-    if unweighted := inputs - joint_alone - set(fusion.weights):
+    if len(inputs) > 1 and (unweighted := inputs - set(fusion.of(first.run.name.method))):
         raise UserError(f"--weights: no weight for {', '.join(sorted(unweighted))}; give one, as in rgb=1,of=1.5,wof=1")
     models.sort(key=lambda model: STREAMS.index(model.input) if model.input in STREAMS else len(STREAMS))
     configure(device, any(model.run.options.deterministic for model in models), shapes_repeat=False)

@@ -75,7 +75,7 @@ def report(
         ],
         "skipped": [{"video": video.clip.path, "reason": video.reason} for video in bad],
         "runs": [{"path": str(model.path), "run": str(model.run.name)} for model in ensemble.models],
-        "weights": {name: ensemble.fusion.weights[name] for name in ensemble.inputs if name in ensemble.fusion.weights},
+        "weights": dict(ensemble.weights),
         "space": ensemble.fusion.space,
         "segments": ensemble.views.segments,
         "crops": ensemble.views.crops,

@@ -386,7 +386,7 @@ def test_runs_that_do_not_belong_together_are_refused(data: Data, tmp_path: Path
     with pytest.raises(UserError, match=r"classes.pt has other classes than"):
         load_ensemble([data.model("of"), foreign], FUSION, Views(3, 1), CPU)
     with pytest.raises(UserError, match="--weights: no weight for of"):
-        load_ensemble([data.model("of")], Fusion(weights={"rgb": 1.0}), Views(3, 1), CPU)
+        load_ensemble([data.model("of"), data.model("rgb")], Fusion(weights={"rgb": 1.0}), Views(3, 1), CPU)
     with pytest.raises(UserError, match="flow backend: 'opencv-cuda' computes the semantics opencv-cuda"):
         load_ensemble([data.model("of")], FUSION, Views(3, 1), CPU, "opencv-cuda")
 
