@@ -25,13 +25,13 @@ from stp.methods.network import NetworkRecogniser
 from stp.models.pyramid import TemporalPyramidNetwork
 from stp.sampling.crops import Crop
 from stp.sampling.loading import open_fields
-from stp.sampling.samples import Sample, scored_segments
+from stp.sampling.samples import Sample, images_of, scored_segments
 from stp.system.progress import progress
 from stp.training.model_file import read_model
 from stp.training.run import Run
 from stp.training.scoring import Scorer, divide
 
-IMAGES_AT_ONCE = 32  # a backward pass keeps every layer's maps: 3 GB with BN-Inception at 224
+PICTURES_AT_ONCE = 32  # a backward pass keeps every layer's maps: 3 GB with BN-Inception at 224
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +147,7 @@ def explain(
         crop_share = crop_weight(view.crop, height, width).to(device)
         seen += crop_share
         weights, first = weights_of(view), 0
-        for images in source.images(divide([view], IMAGES_AT_ONCE), run.options.input_size):
+        for images in source.images(divide([view], images_of(PICTURES_AT_ONCE, sampler)), run.options.input_size):
             if layer is None:
                 layer = last_maps(backbone, images[:1])
             rows = slice(first, first + len(images))

@@ -50,6 +50,11 @@ class FrameSampler(ABC):
         return sum(self.columns)
 
     @property
+    def pictures(self) -> int:
+        """The number of pictures in an image: of each frame, one a modality."""
+        return (self.frames if self.together else 1) * len(self.stacks)
+
+    @property
     def subsegment_length(self) -> int:
         """The number of frames that an image covers at most."""
         return self._around

@@ -323,9 +323,9 @@ def free_memory(device: torch.device) -> int:
     return process_memory().free
 
 
-def step_bytes(images: int, size: int) -> int:
-    """Bytes of a GPU's memory that a training step is expected to take, on images `size` pixels high and wide."""
-    return round(images * STEP_BYTES * (size / 224) ** 2)
+def step_bytes(pictures: int, size: int) -> int:
+    """Bytes of a GPU's memory that a training step is expected to take, on pictures `size` pixels high and wide."""
+    return round(pictures * STEP_BYTES * (size / 224) ** 2)
 
 
 def room_for_fields(free: int, share: float, computing: int) -> float:

@@ -42,6 +42,14 @@ class Sampler(Protocol):
         ...
 
     @property
+    def pictures(self) -> int:
+        """The number of 2D pictures in an image, frames or stacks of flow fields, each as costly as an image of one.
+
+        It is 1 unless an image is of several frames, for networks that see time, or of several modalities.
+        """
+        ...
+
+    @property
     def subsegment_length(self) -> int:
         """The number of frames that a sub-segment covers."""
         ...
@@ -58,6 +66,11 @@ class Sampler(Protocol):
     def spread(self, length: int, segments: int) -> np.ndarray:
         """Segments spread evenly over a clip of `length` fields: int64 (segments, K, stack)."""
         ...
+
+
+def images_of(pictures: int, sampler: Sampler) -> int:
+    """The number of images, at least one, that have at most so many pictures together."""
+    return max(1, pictures // sampler.pictures)
 
 
 @dataclass(frozen=True, eq=False)

@@ -59,6 +59,11 @@ class SegmentSampler:
         return (self.stack,)
 
     @property
+    def pictures(self) -> int:
+        """An image is one frame, or one stack of flow fields."""
+        return 1
+
+    @property
     def _room(self) -> int:
         """The number of fields by which an image may be later than the start of its sub-segment."""
         return 0 if self.frame == "first" else self.subsegment_length - self.stack

@@ -14,7 +14,7 @@ from stp.system.devices import Compute, autocast, configure
 from stp.system.triton_support import triton_available
 from stp.training.loop import Plan, Training
 from stp.training.run import Run
-from stp.training.scoring import IMAGES_AT_ONCE_ON_GPU, Scorer
+from stp.training.scoring import PICTURES_AT_ONCE_ON_GPU, Scorer
 
 WIDTH, HEIGHT = 340, 256
 PAIRS = 256  # of a timed call
@@ -97,7 +97,7 @@ def try_scoring(device: torch.device) -> str:
     run, plan = untrained_run()
     scorer = Scorer(plan.build(), run.options, plan.sampler).on(device)
     size = run.options.input_size
-    images = torch.randint(0, 256, (IMAGES_AT_ONCE_ON_GPU, 2 * plan.sampler.stack, size, size), device=device)
+    images = torch.randint(0, 256, (PICTURES_AT_ONCE_ON_GPU, 2 * plan.sampler.stack, size, size), device=device)
     images = images.float().contiguous(memory_format=torch.channels_last)
 
     @torch.inference_mode()

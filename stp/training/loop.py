@@ -42,7 +42,7 @@ from stp.training.sgd import SGD
 log = logging.getLogger(__name__)
 
 # Compiling BN-Inception takes an H100 59 to 75 s and saves 88 us an image: it pays from 670,000 to 850,000 images on.
-IMAGES_WORTH_COMPILING = 1_000_000
+PICTURES_WORTH_COMPILING = 1_000_000
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
 
 
@@ -291,16 +291,21 @@ def compiles(plan: Plan, clips: int, compute: Compute) -> bool:
         raise UserError(
             "compute.compile: always, beside compute.micro_batch_videos; use never, or 0 micro-batch videos"
         )
-    images = plan.epochs * clips * plan.sampler.segments * plan.sampler.subsegments
+    pictures = plan.epochs * clips * pictures_of_video(plan.sampler)
     on_gpu = compute.device.type == "cuda"
-    pays = on_gpu and not micro_batch_videos and images >= IMAGES_WORTH_COMPILING and builds_c()
+    pays = on_gpu and not micro_batch_videos and pictures >= PICTURES_WORTH_COMPILING and builds_c()
     return choice == "always" or (choice == "auto" and pays)
 
 
-def images_of_step(plan: Plan, compute: Compute) -> int:
-    """Images that a step of SGD holds in memory at once."""
+def pictures_of_video(sampler: Sampler) -> int:
+    """The number of pictures, frames or stacks of flow, in a video's training sample."""
+    return sampler.segments * sampler.subsegments * sampler.pictures
+
+
+def pictures_of_step(plan: Plan, compute: Compute) -> int:
+    """Pictures that a step of SGD holds in memory at once."""
     videos = min(plan.options.batch_videos, compute.micro_batch_videos or plan.options.batch_videos)
-    return videos * plan.sampler.segments * plan.sampler.subsegments
+    return videos * pictures_of_video(plan.sampler)
 
 
 def train(plan: Plan, fields: InputFields, clips: Sequence[Clip], compute: Compute, session: Session) -> SegmentNetwork:
@@ -325,7 +330,7 @@ def train(plan: Plan, fields: InputFields, clips: Sequence[Clip], compute: Compu
             compute.resident,
             compute.memory_share,
             plan.sampler.columns,
-            step_bytes(images_of_step(plan, compute), plan.options.input_size),
+            step_bytes(pictures_of_step(plan, compute), plan.options.input_size),
         )
         training = begin(plan, compute, session)
         if compiles(plan, len(clips), compute):

@@ -18,14 +18,14 @@ from stp.errors import UserError
 from stp.models.bninception import BNInception
 from stp.models.segment_network import SegmentNetwork
 from stp.sampling.loading import DeviceFields, open_fields, upload
-from stp.sampling.samples import Sample, Sampler, ScoredSegments, scored_segments
+from stp.sampling.samples import Sample, Sampler, ScoredSegments, images_of, scored_segments
 from stp.system.devices import Compute, autocast, channels_last, copy_to_host, in_bfloat16
 from stp.system.prefetch import one_ahead
 from stp.system.progress import progress
 from stp.training.run import NetworkOptions
 
-IMAGES_AT_ONCE = 128
-IMAGES_AT_ONCE_ON_GPU = 256
+PICTURES_AT_ONCE = 128
+PICTURES_AT_ONCE_ON_GPU = 256
 
 
 def divide(views: Iterable[Sample], most: int) -> Iterator[list[Sample]]:
@@ -89,7 +89,8 @@ class Scorer:
     def pass_backbone(self, source: DeviceFields, views: Iterable[Sample]) -> Iterator[Tensor]:
         """Features of the views' images: float32 (images, D), in pieces of any length."""
         on_gpu = source.device.type == "cuda"
-        batches = pack(views, IMAGES_AT_ONCE_ON_GPU) if on_gpu else divide(views, IMAGES_AT_ONCE)
+        most = images_of(PICTURES_AT_ONCE_ON_GPU if on_gpu else PICTURES_AT_ONCE, self.sampler)
+        batches = pack(views, most) if on_gpu else divide(views, most)
         normalisation = self.network.normalisation if in_bfloat16(source.device, self.options.precision) else None
         for images in source.images(batches, self.options.input_size, normalisation):
             with autocast(source.device, self.options.precision):

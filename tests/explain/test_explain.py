@@ -353,11 +353,20 @@ def test_methods_that_see_the_whole_video_are_explained(
 
 def test_batches_of_any_size_give_the_same_maps(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
     first = explained(results, crops=2)
-    monkeypatch.setattr("stp.explain.explanation.IMAGES_AT_ONCE", 5)
+    monkeypatch.setattr("stp.explain.explanation.PICTURES_AT_ONCE", 5)
     second = explained(results, crops=2)
     assert first.heat.max() > 0
     assert np.allclose(first.heat, second.heat, rtol=1e-4, atol=1e-8)
     assert np.allclose(first.guided, second.guided, rtol=1e-4, atol=1e-8)
+
+
+def test_a_volume_of_eight_frames_takes_the_room_of_eight_images(results: Results) -> None:
+    run = tiny_run("of", "c3d", frames=8, backbone="c3d", width=0.05)
+    network, sizes = c3d.build(run).eval(), set[int]()
+    network.backbone.register_forward_hook(lambda module, inputs, output: sizes.add(len(output)))
+    chosen = ExplainedRun(run, Scorer(network, run.options, c3d.sampler(run)), frozenset())
+    explain(chosen, results.fields()["of"], results.index.clips[1], "own", Views(9, 1), CPU)
+    assert sizes == {9, 4, 1}  # scored at once, and explained in batches of 32 / 8, after the maps were found in one
 
 
 def test_a_run_that_sees_several_modalities_is_refused_in_one_line(tmp_path: Path) -> None:

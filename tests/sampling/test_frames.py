@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from stp.sampling.frames import FrameSampler, SparseSampler, StridedSampler
+from stp.sampling.samples import images_of
 
 
 def test_sparse_frames_are_one_in_each_even_division() -> None:
@@ -49,6 +50,15 @@ def test_frames_together_are_one_image_a_modality_after_the_other() -> None:
     assert (sampler.columns, sampler.stack, sampler.subsegments) == ((2, 6), 8, 1)
     assert sampler.spread(7, 1).tolist() == [[[1, 5, 0, 1, 2, 4, 5, 6]]]
     assert sampler.subsegment_length == 7
+
+
+def test_an_image_has_a_picture_of_each_frame_and_modality() -> None:
+    samplers = (SparseSampler(4, (5,)), SparseSampler(3, (1, 10)), StridedSampler(32, (1,), together=True))
+    assert [sampler.pictures for sampler in samplers] == [1, 2, 32]
+    fusion = StridedSampler(5, (1, 10), together=True, least=5, most=15)
+    assert fusion.pictures == 10
+    assert [images_of(256, sampler) for sampler in (*samplers, fusion)] == [256, 128, 8, 25]
+    assert images_of(256, StridedSampler(300, (1,), together=True)) == 1
 
 
 def test_strided_frames_have_a_drawn_distance_and_the_largest_in_scoring() -> None:

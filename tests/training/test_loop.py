@@ -3,6 +3,7 @@
 import copy
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from stp.config import Compilation, Views
 from stp.data.index import Clip
 from stp.data.shards import ClipFields, write_shard
 from stp.errors import UserError
-from stp.methods import Task, pyramid
+from stp.methods import Task, dtpp, pyramid, r2plus1d, tan, tsm, two_stream_fusion
 from stp.models.pyramid import TemporalPyramidNetwork
 from stp.sampling.crops import fixed_crops
 from stp.sampling.loading import open_fields, room_for_fields, step_bytes
@@ -24,7 +25,7 @@ from stp.sampling.samples import draw_epoch, scored_segments
 from stp.sampling.segments import even_starts, subsegment_fields
 from stp.system.devices import Compute
 from stp.training.log import LOG_COLUMNS, EpochTally, log_row
-from stp.training.loop import IMAGES_WORTH_COMPILING, Training, compiles, images_of_step, train
+from stp.training.loop import PICTURES_WORTH_COMPILING, Plan, Training, compiles, pictures_of_step, train
 from stp.training.model_file import TrainedOn
 from stp.training.run import Run
 from stp.training.scoring import Scorer
@@ -279,10 +280,45 @@ def test_whoever_takes_features_does_not_compute_in_their_precision(clips: tuple
 def test_a_step_of_384_images_leaves_nine_gigabytes_to_itself() -> None:
     compute = Compute(torch.device("cpu"))
     run = tiny_run(batch_videos=32, input_size=224)
-    assert images_of_step(plan_of(run), compute) == 384  # 3 segments of 4 sub-segments
+    assert pictures_of_step(plan_of(run), compute) == 384  # 3 segments of 4 sub-segments
     assert step_bytes(384, 224) == 384 * 24 * 2**20
     assert step_bytes(384, 112) == step_bytes(96, 224)
-    assert images_of_step(plan_of(run), replace(compute, micro_batch_videos=8)) == 96
+    assert pictures_of_step(plan_of(run), replace(compute, micro_batch_videos=8)) == 96
+
+
+@pytest.mark.parametrize(
+    ("method", "pictures"), [(r2plus1d, 32), (two_stream_fusion, 5 * 2), (tan, 8 * 2), (tsm, 8), (dtpp, 25)]
+)
+def test_every_picture_of_a_sample_counts_in_memory_and_in_compilation(method: ModuleType, pictures: int) -> None:
+    run_input = "rgb+of" if method in (two_stream_fusion, tan) else "of"
+    own = {"backbone": "r2plus1d_18"} if method is r2plus1d else {}
+    run = tiny_run(f"{run_input}/{method.__name__.rsplit('.', 1)[-1]}/fold1/seed0", **own)
+    plan = Plan(run, lambda: method.build(run), method.sampler(run))
+    assert pictures_of_step(plan, CPU) == 4 * pictures
+    assert pictures_of_step(plan, replace(CPU, micro_batch_videos=1)) == pictures
+    enough, gpu = -(-PICTURES_WORTH_COMPILING // (plan.epochs * pictures)), Compute(torch.device("cuda"))
+    assert [compiles(plan, clips, gpu) for clips in (enough - 1, enough)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "options", "largest"),
+    [
+        ("3-level", pyramid, {}, 128),
+        ("r2plus1d", r2plus1d, {"frames": 32, "backbone": "r2plus1d_18", "width": 0.05}, 4),
+        ("tsm", tsm, {"frames": 8}, 16),
+    ],
+)
+def test_a_pass_has_at_most_128_pictures(
+    clips: tuple[ClipFields, list[Clip]], name: str, method: ModuleType, options: dict[str, Any], largest: int
+) -> None:
+    fields, rows = clips
+    run = tiny_run(f"of/{name}/fold1/seed0", **options)
+    scorer = Scorer(method.build(run), run.options, method.sampler(run)).on(CPU.device)
+    source = open_fields(fields, [rows[0].clip], CPU.device)
+    view = scored_segments(fields, rows[0].clip, scorer.sampler, Views(1, 1)).views[0]
+    many = replace(view, indices=np.repeat(view.indices[:1], 2 * largest + 1, axis=0))
+    with torch.inference_mode():
+        assert [len(features) for features in scorer.pass_backbone(source, [many])] == [largest, largest, 1]
 
 
 def test_fields_take_their_share_but_nothing_that_computing_needs() -> None:
@@ -341,7 +377,7 @@ def test_training_in_micro_batches_differs_by_rounding_only(
 def test_long_trainings_on_gpus_are_compiled() -> None:
     plan, gpu = plan_of(tiny_run()), Compute(torch.device("cuda"))
     micro_batches = replace(gpu, micro_batch_videos=2)
-    enough = -(-IMAGES_WORTH_COMPILING // (plan.epochs * 12))
+    enough = -(-PICTURES_WORTH_COMPILING // (plan.epochs * 12))
     assert [compiles(plan, clips, gpu) for clips in (enough - 1, enough)] == [False, True]
     assert not compiles(plan, enough, CPU)
     assert not compiles(plan, enough, micro_batches)
