@@ -116,13 +116,19 @@ class FusionBackbone(nn.Module):
 class TwoStreamFusion(SegmentNetwork):
     """Classifiers of the fused maps and of the motion tower, whose probabilities are averaged.
 
-    Where towers learn, each has a third and fourth classifier, the mean over the frames, for its loss alone.
+    `dropout` is the rate behind each of a VGG's fc6 and fc7, as in the authors' code, and before the classifiers of
+    other networks. Where towers learn, each has a third and fourth classifier, the mean over the frames, for its loss
+    alone.
     """
 
     backbone: FusionBackbone
 
     def __init__(self, backbone: FusionBackbone, classes: int, dropout: float) -> None:
         super().__init__(backbone, dropout)
+        for head in (backbone.fusion_head, backbone.motion_head):
+            for module in head.modules():
+                if isinstance(module, nn.Dropout):
+                    module.p = dropout
         self.classifiers = nn.ModuleList(initialise_classifier(nn.Linear(width, classes)) for width in backbone.widths)
 
     def heads(self, features: Tensor) -> tuple[Tensor, ...]:

@@ -72,6 +72,17 @@ def test_with_vgg_16_at_224_the_shapes_are_the_published_ones() -> None:
         assert weights[f"{head}.2.3.weight"].shape == (4096, 4096)
 
 
+@pytest.mark.parametrize("backbone", ["torchvision/vgg16", "torchvision/vgg16_bn", "vgg16"])
+def test_every_dropout_of_a_vgg_has_the_configured_rate(backbone: str) -> None:
+    options = {"backbone": backbone, "weights": "none", "input_size": 64, "partial_bn": False, "rgb": {"dropout": 0.85}}
+    with torch.device("meta"):
+        network = two_stream_fusion.build(run_of(options))
+    heads = (network.backbone.fusion_head, network.backbone.motion_head)
+    inner = [[m.p for m in head.modules() if isinstance(m, nn.Dropout)] for head in heads]
+    assert inner == [[0.85], [0.85]]  # behind fc6
+    assert network.dropout.p == 0.85  # behind fc7
+
+
 def test_the_initial_fusion_is_the_weighted_sum_of_the_towers_smoothed_maps() -> None:
     cube = np.empty((3, 3, 3))
     for place in np.ndindex(3, 3, 3):
