@@ -45,7 +45,7 @@ from stp.figures.explanations import (
     shares,
     subsegments_at,
 )
-from stp.methods import c3d, dtpp, pyramid, tan, trn, tsm
+from stp.methods import c3d, dtpp, pyramid, r2plus1d, stpp, tan, trn, tsm, two_stream, video_network
 from stp.methods.network import NetworkRecogniser
 from stp.models.backbones import Backbone, InputFormat, build_backbone
 from stp.models.feature_network import FeatureNetwork
@@ -333,7 +333,11 @@ def test_a_sliding_pyramid_is_explained_by_the_phase_that_it_finds(results: Resu
         (dtpp, {"images": 4}, 4),
         (trn, {"images": 4}, 4),
         (tsm, {"frames": 4}, 1),
+        (two_stream, {"flow_fields": 4}, 1),
         (c3d, {"frames": 8, "backbone": "c3d", "initial": "he"}, 1),
+        (r2plus1d, {"frames": 8, "backbone": "r2plus1d_18"}, 1),
+        (stpp, {"frames": 8, "backbone": "r2plus1d_18", "levels": (1, 2), "pooling": "max"}, 1),
+        (video_network, {"frames": 16, "backbone": "torchvision/s3d", "width": 1.0, "input_size": 64}, 1),
     ],
 )
 def test_methods_that_see_the_whole_video_are_explained(
