@@ -291,8 +291,8 @@ def test_a_step_of_384_images_leaves_nine_gigabytes_to_itself() -> None:
 )
 def test_every_picture_of_a_sample_counts_in_memory_and_in_compilation(method: ModuleType, pictures: int) -> None:
     run_input = "rgb+of" if method in (two_stream_fusion, tan) else "of"
-    own = {"backbone": "r2plus1d_18"} if method is r2plus1d else {}
-    run = tiny_run(f"{run_input}/{method.__name__.rsplit('.', 1)[-1]}/fold1/seed0", **own)
+    backbone = "r2plus1d_18" if method is r2plus1d else "convnet"
+    run = tiny_run(f"{run_input}/{method.__name__.rsplit('.', 1)[-1]}/fold1/seed0", backbone=backbone)
     plan = Plan(run, lambda: method.build(run), method.sampler(run))
     assert pictures_of_step(plan, CPU) == 4 * pictures
     assert pictures_of_step(plan, replace(CPU, micro_batch_videos=1)) == pictures
