@@ -22,13 +22,14 @@ settings.register_profile("stp", deadline=None, suppress_health_check=[HealthChe
 settings.load_profile("stp")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests for GPUs where there is none: `make test-gpu` runs them."""
-    if torch.cuda.is_available():
-        return
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip tests for GPUs where there is none (`make test-gpu` runs them), and large ones unless `-m` asks for them."""
+    asked = "large" in config.getoption("markexpr")
     for item in items:
-        if item.get_closest_marker("gpu"):
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="no GPU"))
+        if item.get_closest_marker("large") and not asked:
+            item.add_marker(pytest.mark.skip(reason="large: pytest -m large runs it"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,5 +1,6 @@
 """Video networks as methods: their publications' values, their samples, and what they refuse."""
 
+import math
 import re
 from dataclasses import asdict
 from typing import Any
@@ -7,11 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
+from torchvision import models  # type: ignore[import-untyped]
 
 from stp import methods
 from stp.data.run_name import RunName
 from stp.errors import UserError
 from stp.methods import c3d, video_network
+from stp.system.devices import Compute
+from stp.training.loop import Plan, Training
 from stp.training.run import Run
 
 VALUES: dict[str, dict[str, Any]] = {
@@ -79,3 +84,44 @@ def test_an_error_names_the_key_where_it_stands_in_the_config() -> None:
     method, run = methods.find("two_stream"), made("two_stream", weights="imagenet", backbone="convnet")
     with pytest.raises(UserError, match=r"^model.weights: 'imagenet' does not exist for the backbone 'convnet'"):
         method.prepare(run)
+
+
+def own_size(name: str) -> tuple[int, int]:
+    """The frames of a clip and the pixels of its sides with which torchvision states a network's accuracy."""
+    entry = models.get_model_weights(name).KINETICS400_V1
+    words = re.search(r"`clip_len=(\d+)`", entry.meta["_docs"])
+    assert words is not None
+    return int(words[1]), entry.transforms().crop_size[0]
+
+
+def step(name: str, frames: int, size: int) -> tuple[float, float]:
+    """The loss of one clip before and after a step of SGD on it."""
+    stream = {"learning_rate": 0.001, "dropout": 0.0}
+    options = {"weights": "none", "input_size": size, "frames": frames, "batch_videos": 1, "partial_bn": False}
+    run = made("video_network", backbone=f"torchvision/{name}", rgb=stream, **options)
+    plan = Plan(run, lambda: video_network.build(run), video_network.sampler(run))
+    training = Training(plan, Compute(torch.device("cpu")))
+    network, labels = training.network.train(), torch.tensor([1])
+    clip = 255 * torch.rand(1, 1, 1, frames * 3, size, size, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)  # of dropouts and dropped paths within the network, which are to be the same ones afterwards
+    before, _ = training.step(clip, labels)
+    gradients = [parameter.grad for parameter in network.parameters()]
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        after = F.cross_entropy(network(clip).mean(1), labels)
+    return before.item(), after.item()
+
+
+SMALL = ("r3d_18", "mc3_18", "r2plus1d_18")  # the others need more than 10 s or 2 GiB
+OWN_SIZES = [
+    pytest.param(name, *own_size(name), marks=() if name in SMALL else pytest.mark.large)
+    for name in models.list_models(module=models.video)
+]
+
+
+@pytest.mark.parametrize(("name", "frames", "size"), [*OWN_SIZES, ("s3d", 16, 112), ("swin3d_t", 8, 112)])
+def test_a_step_of_a_video_network_lowers_the_loss_of_its_clip(name: str, frames: int, size: int) -> None:
+    before, after = step(name, frames, size)
+    assert before == pytest.approx(math.log(3), abs=0.1)
+    assert after < before
