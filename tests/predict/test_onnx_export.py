@@ -20,8 +20,10 @@ from stp.predict import onnx_export as export
 from stp.predict.ensemble import Model, load_model
 from stp.training.model_file import TrainedOn
 from stp.training.scoring import Scorer
+from tests import tiny_resnet
 from tests.runs import make_run, pyramid_network, untrained
 
+a_tiny_resnet = tiny_resnet.a_tiny_resnet
 BACKBONES: dict[str, dict[str, Any]] = {
     "convnet": {"width": 0.5, "input_size": 32, "partial_bn": False},
     "bninception": {"width": 0.06, "input_size": 64, "partial_bn": True},
@@ -94,20 +96,25 @@ def test_a_sliding_pyramid_exports_with_its_longer_segment(tmp_path: Path) -> No
         ("of/trn/fold1/seed0", {"images": 4}),
         ("of/tsm/fold1/seed0", {"frames": 4}),
         ("of/c3d/fold1/seed0", {"backbone": "c3d", "width": 0.1, "frames": 5, "initial": "he"}),
-        ("of/stpp/fold1/seed0", {"backbone": "r2plus1d_18", "width": 0.1, "frames": 4}),
+        ("of/stpp/fold1/seed0", {"backbone": "c3d", "width": 0.1, "frames": 4}),
         ("rgb+of/two_stream_fusion/fold1/seed0", {"frames": 3}),
         ("rgb+of/tan/fold1/seed0", {"postures": 3, "shared_width": 16, "lstm_width": 8}),
+        ("rgb+of/multiplier_net/fold1/seed0", {"backbone": tiny_resnet.NAME, "width": 1.0, "frames": 2}),
+        ("of/dtpp/fold1/seed0", {"images": 5}),
+        ("of/two_stream/fold1/seed0", {}),
+        ("of/r2plus1d/fold1/seed0", {"backbone": "r2plus1d_18", "width": 0.1, "frames": 4}),
+        ("rgb/video_network/fold1/seed0", {"backbone": "torchvision/mc3_18", "width": 1.0, "frames": 2}),
     ],
 )
-def test_methods_that_see_the_whole_video_export_too(tmp_path: Path, name: str, options: dict[str, Any]) -> None:
+def test_other_methods_export_too(tmp_path: Path, a_tiny_resnet: None, name: str, options: dict[str, Any]) -> None:
     values = {"backbone": "convnet", "weights": "none"} | BACKBONES["convnet"] | options
     run = make_run(name, ("a", "b", "c"), **values)
     module = importlib.import_module(f"stp.methods.{run.kind}")
     torch.manual_seed(0)
     network = module.build(run).eval()
-    for key, value in network.named_parameters():
-        if key in ("classifier.weight", "reduced.weight", "classifiers.0.weight"):
-            torch.nn.init.normal_(value)
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.Linear) and layer.out_features == 3:  # a classifier
+            torch.nn.init.normal_(layer.weight)
     recogniser = NetworkRecogniser(run, Scorer(network, run.options, module.sampler(run)))
     recogniser.save(tmp_path / "model.pt", TrainedOn([], {modality: {} for modality in run.name.modalities}))
     stp_export(tmp_path, "-o", tmp_path / "stream.onnx", "--onnx")

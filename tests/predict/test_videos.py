@@ -1,12 +1,12 @@
 """`stp predict`: a clip gets the scores that `stp score` gives it; windows, several runs, bad videos and overlays."""
 
+import importlib
 import json
 import logging
 import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import cv2
@@ -21,12 +21,12 @@ from typer.testing import CliRunner
 from stp.cli.app import app
 from stp.config import Fusion, FusionSpace, StorageFormat, Views
 from stp.data.index import Clip, write_index
+from stp.data.joint import input_fields
 from stp.data.shards import RAW, ClipFields, write_shard
 from stp.errors import UserError
 from stp.evaluation.scores import Scores, fuse
 from stp.extraction.pairs import FlowSettings
 from stp.extraction.stages import extract_flow, extract_frames
-from stp.methods import tan, two_stream_fusion
 from stp.methods.network import NetworkRecogniser
 from stp.predict.ensemble import find_models, load_ensemble, run_scores
 from stp.predict.overlay import BAR, draw, nearest_window, write_overlay
@@ -38,6 +38,7 @@ from stp.training.model_file import TrainedOn
 from stp.training.scoring import Scorer, score
 from stp.video.checking import check_video
 from stp.video.decoding import VideoFacts, even_times
+from tests import tiny_resnet
 from tests.runs import make_run, pyramid_network, read_run, untrained
 
 CPU = torch.device("cpu")
@@ -142,22 +143,50 @@ def test_a_sliding_pyramid_predicts_a_video_as_it_scores_the_clip(data: Data, tm
         assert np.array_equal(prediction.probabilities, ensemble.probabilities({"of": [row[None]]})), clip.clip
 
 
-@pytest.mark.parametrize("method", [tan, two_stream_fusion])
-def test_a_network_that_sees_frames_and_flow_predicts_a_video_as_it_scores_the_clip(
-    data: Data, tmp_path: Path, method: ModuleType
-) -> None:
-    kind = method.__name__.rsplit(".", 1)[-1]
-    run = make_run(f"rgb+of/{kind}/fold1/seed0", CLASSES, **TINY)
+VOLUMES: dict[str, Any] = {"backbone": "r2plus1d_18", "width": 0.1, "frames": 4}
+METHODS: dict[str, dict[str, Any]] = {
+    "rgb+of/tan": {"postures": 3, "shared_width": 16, "lstm_width": 8},
+    "rgb+of/two_stream_fusion": {"frames": 3},
+    "rgb+wof/multiplier_net": {"backbone": tiny_resnet.NAME, "width": 1.0, "frames": 2},
+    "rgb+of/tpp": {"images": 5, "encoding": 8},
+    "wof/two_stream": {},
+    "of/dtpp": {"images": 5},
+    "rgb/trn": {"images": 4, "reduced": 8},
+    "of/tsm": {"frames": 4},
+    "rgb/c3d": {"backbone": "c3d", "width": 0.1, "frames": 5, "initial": "he"},
+    "rgb/stpp": VOLUMES | {"levels": [1, 2]},
+    "of/r2plus1d": VOLUMES,
+    "rgb/video_network": {"backbone": "torchvision/mc3_18", "width": 1.0, "frames": 2},
+}
+a_tiny_resnet = tiny_resnet.a_tiny_resnet
+
+
+def save_method(data: Data, name: str, path: Path) -> NetworkRecogniser:
+    """A run of a method with random weights, saved at `path`."""
+    run = make_run(f"{name}/fold1/seed0", CLASSES, **TINY | METHODS[name])
+    method = importlib.import_module(f"stp.methods.{run.kind}")
     torch.manual_seed(0)
-    recogniser = NetworkRecogniser(run, Scorer(method.build(run).eval(), run.options, method.sampler(run)))
-    made = {name: data.fields[name].parameters for name in ("rgb", "of")}
-    recogniser.save(tmp_path / "model.pt", TrainedOn(["x"], made))
-    ensemble = load_ensemble([tmp_path / "model.pt"], FUSION, Views(5, 2), CPU)
+    network = method.build(run).eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.Linear) and module.out_features == len(CLASSES):
+            torch.nn.init.normal_(module.weight)
+    recogniser = NetworkRecogniser(run, Scorer(network, run.options, method.sampler(run)))
+    recogniser.save(path, TrainedOn(["x"], {name: data.fields[name].parameters for name in run.name.modalities}))
+    return recogniser
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_methods_network_predicts_a_video_as_it_scores_the_clip(
+    data: Data, tmp_path: Path, a_tiny_resnet: None, name: str
+) -> None:
+    recogniser, run_input = save_method(data, name, tmp_path / "model.pt"), name.split("/")[0]
+    ensemble = load_ensemble([tmp_path / "model.pt"], FUSION, Views(3, 2), CPU)
     names = [clip.clip for clip in data.clips]
-    expected = recogniser.scores(names, data.fields, Views(5, 2), Compute(CPU)).mean(1)
+    expected = recogniser.scores(names, data.fields, Views(3, 2), Compute(CPU)).mean(1)
+    assert np.ptp(expected, axis=0).min() > 0
     for clip, row in zip(data.clips, expected, strict=True):
         prediction = predict_video(ensemble, Path(clip.path), CPU)
-        assert np.array_equal(prediction.probabilities, ensemble.probabilities({"rgb+of": [row[None]]})), clip.clip
+        assert np.array_equal(prediction.probabilities, ensemble.probabilities({run_input: [row[None]]})), clip.clip
 
 
 def test_jpeg_storage_of_frames_and_flow_is_repeated(tmp_path: Path) -> None:
@@ -205,24 +234,30 @@ def test_fuse_takes_the_streams_of_the_same_fold_and_seed(data: Data, tmp_path: 
         find_models([save_model(data, "of", path=tmp_path / "copied.pt")], fuse=True)
 
 
-@pytest.mark.parametrize("modality", ["rgb", "of"])
-def test_a_window_is_predicted_as_the_clip_cut_to_it(data: Data, modality: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["rgb/2-level", "of/2-level", "rgb/c3d", "of/r2plus1d", "rgb+of/tan"])
+def test_a_window_is_predicted_as_the_clip_cut_to_it(data: Data, name: str, tmp_path: Path) -> None:
     """Also where windows are shorter than a segment, and where features are shared across windows."""
-    rng = np.random.default_rng(0)
-    frames, channels = 60, data.fields[modality]["a"].shape[1]
-    lost = 0 if modality == "rgb" else 1
-    stored = rng.integers(0, 256, (frames - lost, channels, HEIGHT, WIDTH)).astype(np.uint8)
-    times = even_times(frames, 10.0)
+    rng, (run_input, method) = np.random.default_rng(0), name.split("/")
+    frames, times = 60, even_times(60, 10.0)
     chosen = windows(times, 1.2, 0.3) + windows(times, 2.5, 1.0)
-    with write_shard(tmp_path / "0.h5", modality, {}) as shard:
-        shard.write("whole", stored)
-        for number, window in enumerate(chosen):
-            shard.write(f"{number}", stored[window.first : window.first + window.frames - lost])
-    fields = ClipFields([tmp_path / "0.h5"])
-    [model] = load_ensemble([data.model(modality)], FUSION, Views(5, 2), CPU).models
-    with torch.inference_mode():
-        together = run_scores(model, open_fields(fields, ["whole"], CPU), "whole", chosen, frames, Views(5, 2))
     clips = [f"{number}" for number in range(len(chosen))]
+    made: dict[str, ClipFields] = {}
+    for modality in run_input.split("+"):
+        channels, lost = data.fields[modality]["a"].shape[1], 0 if modality == "rgb" else 1
+        stored = rng.integers(0, 256, (frames - lost, channels, HEIGHT, WIDTH)).astype(np.uint8)
+        with write_shard(tmp_path / f"{modality}.h5", modality, {}) as shard:
+            shard.write("whole", stored)
+            for clip, window in zip(clips, chosen, strict=True):
+                shard.write(clip, stored[window.first : window.first + window.frames - lost])
+        made[modality] = ClipFields([tmp_path / f"{modality}.h5"])
+    fields, path = input_fields(made, run_input), data.model(run_input)
+    if method != "2-level":
+        path = tmp_path / "model.pt"
+        save_method(data, name, path)
+    [model] = load_ensemble([path], FUSION, Views(5, 2), CPU).models
+    with torch.inference_mode():
+        source = open_fields(fields, ["whole"], CPU, columns=model.scorer.sampler.columns)
+        together = run_scores(model, source, "whole", chosen, frames, Views(5, 2))
     alone = score(model.scorer, "alone", fields, clips, Views(5, 2), Compute(CPU)).mean(1)
     np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-4 * np.abs(alone).max())
     assert len({tuple(row) for row in alone}) == len({(w.first, w.frames) for w in chosen})

@@ -100,17 +100,18 @@ def check_sizes(path: Path, device: torch.device, tolerance: float) -> None:
 
 
 def check_joint(folder: Path, device: torch.device, tolerance: float) -> None:
-    """Images of a frame and a stack of flow."""
+    """Images of a frame and a stack of flow, in two batches; one modality is resident, the other streamed."""
     parts = (write(folder / "rgb.h5", "rgb"), write(folder / "of.h5", "of"))
-    names, samples = list(LENGTHS), batches_of(CROPS[1:3], 2, 3)[0]
+    names, batches = list(LENGTHS), batches_of([*CROPS[1:3], CROPS[5], CROPS[2]], 1, 3)
     sources = [ResidentFields(parts[0], names, device), StreamedFields(parts[1], device)]
-    (images,) = JointDeviceFields(JointFields(parts), sources, (1, 2)).images([samples], 20)
+    made = JointDeviceFields(JointFields(parts), sources, (1, 2)).images(batches, 20)
     columns = [slice(1), slice(1, 3)]
-    expected = [
-        plain(part, [Sample(s.clip, s.indices[:, chosen], s.crop) for s in samples], 20)
-        for part, chosen in zip(parts, columns, strict=True)
-    ]
-    assert_equal_to_render(images, torch.cat(expected, 1), tolerance)
+    for samples, images in zip(batches, made, strict=True):
+        expected = [
+            plain(part, [Sample(s.clip, s.indices[:, chosen], s.crop) for s in samples], 20)
+            for part, chosen in zip(parts, columns, strict=True)
+        ]
+        assert_equal_to_render(images, torch.cat(expected, 1), tolerance)
 
 
 def check_normalised(folder: Path, device: torch.device, tolerance: float) -> None:

@@ -11,12 +11,20 @@ import torch
 
 from stp.config import StorageFormat, Views
 from stp.data.index import Clip
+from stp.data.joint import InputFields, JointFields
 from stp.data.shards import RAW, ClipFields, write_shard
 from stp.errors import UserError
-from stp.methods import pyramid
+from stp.methods import pyramid, tan
 from stp.sampling import loading as device_fields
 from stp.sampling.crops import Crop, training_crop
-from stp.sampling.loading import DeviceFields, MappedFields, ResidentFields, StreamedFields, open_fields
+from stp.sampling.loading import (
+    DeviceFields,
+    JointDeviceFields,
+    MappedFields,
+    ResidentFields,
+    StreamedFields,
+    open_fields,
+)
 from stp.sampling.samples import Sample, TrainingBatch, draw_batch, draw_epoch, scored_segments
 from stp.sampling.segments import subsegment_fields, training_starts
 from stp.system.devices import Compute
@@ -34,12 +42,16 @@ SIZE = 32
 
 
 def write(
-    path: Path, modality: str = "of", storage: StorageFormat = RAW, sizes: Sequence[tuple[int, int]] = ((36, 48),)
+    path: Path,
+    modality: str = "of",
+    storage: StorageFormat = RAW,
+    sizes: Sequence[tuple[int, int]] = ((36, 48),),
+    lengths: Sequence[int] = LENGTHS,
 ) -> ClipFields:
     """Clips of all lengths of random fields; their frame sizes are taken in turn."""
     rng = np.random.default_rng(0)
     with write_shard(path, modality, {}, storage) as shard:
-        for i, (name, length) in enumerate(zip(NAMES, LENGTHS, strict=True)):
+        for i, (name, length) in enumerate(zip(NAMES, lengths, strict=True)):
             shape = (length, 3 if modality == "rgb" else 2, *sizes[i % len(sizes)])
             shard.write(name, rng.integers(0, 256, shape, dtype=np.uint8))
     return ClipFields([path])
@@ -50,11 +62,11 @@ def plan(modality: str = "of", name: str = "3-level") -> Plan:
     return plan_of(make_run(f"{modality}/{name}/fold1/seed0", ("a", "b"), **options, partial_bn=False))
 
 
-def epoch(plan: Plan, fields: ClipFields, rng: np.random.Generator) -> list[TrainingBatch]:
+def epoch(plan: Plan, fields: InputFields, rng: np.random.Generator) -> list[TrainingBatch]:
     return list(draw_epoch(plan.drawing(), fields, CLIPS, plan.run.classes, rng))
 
 
-def epochs(plan: Plan, fields: ClipFields) -> list[TrainingBatch]:
+def epochs(plan: Plan, fields: InputFields) -> list[TrainingBatch]:
     """Batches of four epochs."""
     return [batch for seed in range(4) for batch in epoch(plan, fields, np.random.default_rng(seed))]
 
@@ -119,6 +131,34 @@ def test_resident_and_streamed_fields_give_the_same_bits(
     for (streamed, _), (resident, labels) in zip(*made, strict=True):
         assert streamed.device.type == resident.device.type == labels.device.type == device.type
         assert torch.equal(streamed, resident)
+
+
+@pytest.mark.parametrize("storage", [RAW, StorageFormat("jpeg")])
+def test_joint_inputs_that_stream_from_two_shards_give_the_images_of_memory_maps(
+    tmp_path: Path, storage: StorageFormat, device: torch.device
+) -> None:
+    rgb = write(tmp_path / "rgb.h5", "rgb", storage, lengths=[length + 1 for length in LENGTHS])
+    fields = JointFields((rgb, write(tmp_path / "of.h5", "of", storage)))
+    options = {"backbone": "convnet", "weights": "none", "input_size": SIZE, "batch_videos": 2, "postures": 3}
+    run = make_run("rgb+of/tan/fold1/seed0", ("a", "b"), **options)
+    chosen = Plan(run, lambda: tan.build(run), tan.sampler(run))
+    columns, batches = chosen.sampler.columns, epochs(chosen, fields)
+    opened = open_fields(fields, NAMES, device, "never", columns=columns)
+    assert isinstance(opened, JointDeviceFields)
+    in_place = device.type == "cpu" and storage is RAW  # memory maps, which need no streaming
+    assert [type(part) for part in opened._parts] == 2 * [MappedFields if in_place else StreamedFields]
+    streamed = JointDeviceFields(fields, [StreamedFields(part, device) for part in fields.parts], columns)
+    made = [list(training_images(chosen.sampler, SIZE, source, batches)) for source in (streamed, opened)]
+    assert len(batches) == len(made[0]) == len(made[1]) == 12
+    for batch, (one, labels), (other, _) in zip(batches, *made, strict=True):
+        mapped = []
+        for part, fields_of_image in zip(fields.parts, (slice(1), slice(1, 6)), strict=True):
+            samples = [replace(sample, indices=sample.indices[:, fields_of_image]) for sample in batch.samples]
+            mapped += MappedFields(part).images([samples], SIZE)
+        assert one.device.type == labels.device.type == device.type
+        assert torch.equal(one, other)
+        tolerance = 0 if device.type == "cpu" else 1e-3
+        torch.testing.assert_close(one.flatten(0, 2).cpu(), torch.cat(mapped, 1), rtol=0, atol=tolerance)
 
 
 @pytest.mark.gpu

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 
+from stp import methods
 from stp.cli.training import score
 from stp.data.index import Clip, Index, read_index, write_index
 from stp.data.shards import ClipFields, write_shard
@@ -30,7 +31,7 @@ from stp.system.signals import EXIT_STATUS, Stopped, StopRequest
 from stp.training.checkpoints import Checkpoints, training_definition
 from stp.training.log import Row
 from stp.training.loop import Training, train
-from stp.training.model_file import TrainedOn
+from stp.training.model_file import TrainedOn, read_model
 from stp.training.run import Run
 from stp.training.session import Session
 from tests.runs import StopAfter, make_run, plan_of, untrained
@@ -46,11 +47,12 @@ BATCHES = 3  # of an epoch: 8 training clips
 
 @dataclass(frozen=True)
 class Data:
-    """12 clips on disk: index, fold 1 and one shard."""
+    """12 clips on disk: index, fold 1, and a shard of flow and one of frames."""
 
     index: Path
     fold: Path
     shard: Path
+    rgb: Path
 
     def training_clips(self) -> list[Clip]:
         index = read_index(self.index)
@@ -60,7 +62,7 @@ class Data:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
     folder = tmp_path_factory.mktemp("data")
-    found = Data(folder / "index.csv", folder / "fold1.csv", folder / "of.h5")
+    found = Data(folder / "index.csv", folder / "fold1.csv", folder / "of.h5", folder / "rgb.h5")
     rng = np.random.default_rng(0)
     index = Index(tuple(Clip(f"{label}/{i}", "", label) for i in range(6) for label in ("down", "up")))
     with write_shard(found.shard, "of", {"bound": 20}) as shard:
@@ -68,6 +70,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
             fields = rng.integers(100, 156, (rng.integers(1, 20), 2, 20, 24)).astype(np.uint8)
             fields[:, 1] += np.uint8(40) if clip.label == "down" else np.uint8(0)
             shard.write(clip.clip, fields)
+    with write_shard(found.rgb, "rgb", {}) as frames:
+        for clip in index.clips:
+            frames.write(clip.clip, rng.integers(0, 256, (rng.integers(1, 20), 3, 20, 24), dtype=np.uint8))
     write_index(found.index, index.clips)
     write_fold(found.fold, index, make_folds(index, "random", 3, 0)[0])
     return found
@@ -384,11 +389,20 @@ def stp(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "stp", *map(str, arguments)]
 
 
-def command(data: Data, output: Path, state: Path, epochs: int) -> list[str]:
-    stream = STREAM | {"epochs": epochs, "milestones": [epochs // 2], "learning_rate": 0.01}
-    options = ["--settings", json.dumps(TINY | {"flow": stream}), "--state", state, "--checkpoint-minutes", 0]
+def command(data: Data, output: Path, state: Path, settings: dict[str, Any], method: str = "of/3-level") -> list[str]:
+    """The command that trains a method on an input."""
+    run_input, variant = method.split("/")
+    shards = {"of": data.shard, "rgb": data.rgb}
+    clips = [shards[name] for name in run_input.split("+")]
+    options = ["--variant", variant, "--settings", json.dumps(settings), "--state", state, "--checkpoint-minutes", 0]
     files = ["-o", output / "model.pt", "--log-csv", output / "log.csv", "--device", "cpu"]
-    return stp("train", data.index, data.fold, data.shard, *options, *files)
+    return stp("train", data.index, data.fold, *clips, "--input", run_input, *options, *files)
+
+
+def of_epochs(epochs: int) -> dict[str, Any]:
+    """The settings of a training of so many epochs."""
+    stream = STREAM | {"epochs": epochs, "milestones": [epochs // 2], "learning_rate": 0.01}
+    return TINY | {"flow": stream, "rgb": stream}
 
 
 def begun(state: Path) -> int:
@@ -416,10 +430,10 @@ def killed_after(epochs: int, number: signal.Signals, state: Path, training: lis
 
 def test_process_killed_at_ten_random_moments_scores_as_one_left_alone(data: Data, tmp_path: Path) -> None:
     rng = np.random.default_rng()  # other moments every time: none may matter
-    epochs, state = 150, tmp_path / "state"
-    left_alone = subprocess.Popen(command(data, tmp_path / "alone", tmp_path / "other", epochs))
+    settings, state = of_epochs(150), tmp_path / "state"
+    left_alone = subprocess.Popen(command(data, tmp_path / "alone", tmp_path / "other", settings))
     kills = [signal.SIGKILL] * 5 + [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1]
-    training = command(data, tmp_path / "killed", state, epochs)
+    training = command(data, tmp_path / "killed", state, settings)
     for number in rng.permutation(np.array(kills)).tolist():
         status, words = killed_after(int(rng.integers(10)), signal.Signals(number), state, training)
         assert status == (-signal.SIGKILL if number == signal.SIGKILL else EXIT_STATUS), words
@@ -440,6 +454,40 @@ def test_process_killed_at_ten_random_moments_scores_as_one_left_alone(data: Dat
         assert killed["clips"][:].tolist() == alone["clips"][:].tolist()
         for name in ("scores", "labels"):
             assert killed[name][:].tobytes() == alone[name][:].tobytes()
+
+
+PYRAMID_KEYS = ("segments", "segment_length", "subsegment_length")
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("rgb+of/two_stream_fusion", {"frames": 2, "flow_fields": 2, "least_distance": 1}),
+        ("of/c3d", {"backbone": "c3d", "width": 0.05, "frames": 4}),  # with dropout inside
+    ],
+)
+def test_a_killed_process_of_a_joint_or_3d_network_ends_as_one_left_alone(
+    data: Data, tmp_path: Path, method: str, options: dict[str, Any]
+) -> None:
+    settings = {key: value for key, value in of_epochs(60).items() if key not in PYRAMID_KEYS} | options
+    state, output = tmp_path / "state", tmp_path / "killed"
+    training = command(data, output, state, settings, method)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        status, words = killed_after(2, number, state, training)
+        assert status == (-signal.SIGKILL if number == signal.SIGKILL else EXIT_STATUS), words
+        assert not output.exists()
+    last = subprocess.run(training, capture_output=True, text=True, check=False)
+    assert last.returncode == 0, last.stderr
+    assert "goes on in epoch" in last.stderr
+    run = make_run(f"{method}/fold1/seed0", ("down", "up"), **settings)
+    fields = {name: ClipFields([{"of": data.shard, "rgb": data.rgb}[name]]) for name in run.name.modalities}
+    task = methods.Task(run, data.training_clips(), fields, CPU, Session(tmp_path / "log.csv"))
+    methods.find(run.kind).fit(task).save(tmp_path / "model.pt", TrainedOn([]))
+    weights, alone = (read_model(path).weights for path in (output / "model.pt", tmp_path / "model.pt"))
+    assert {name: value.numpy().tobytes() for name, value in weights.items()} == {
+        name: value.numpy().tobytes() for name, value in alone.items()
+    }
+    assert untimed(output / "log.csv") == untimed(tmp_path / "log.csv")
 
 
 def test_clips_that_were_trained_on_are_not_scored(data: Data, tmp_path: Path) -> None:
