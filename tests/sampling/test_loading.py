@@ -151,7 +151,7 @@ def test_joint_inputs_that_stream_from_two_shards_give_the_images_of_memory_maps
     made = [list(training_images(chosen.sampler, SIZE, source, batches)) for source in (streamed, opened)]
     assert len(batches) == len(made[0]) == len(made[1]) == 12
     for batch, (one, labels), (other, _) in zip(batches, *made, strict=True):
-        mapped = []
+        mapped: list[torch.Tensor] = []
         for part, fields_of_image in zip(fields.parts, (slice(1), slice(1, 6)), strict=True):
             samples = [replace(sample, indices=sample.indices[:, fields_of_image]) for sample in batch.samples]
             mapped += MappedFields(part).images([samples], SIZE)
