@@ -4,11 +4,11 @@ Only the input of each micro-batch is kept. Its maps are computed again when its
 third more time. One batch norm, the first, may use batch statistics (partial batch norm, TSN), so the network runs on
 the whole mini-batch up to there.
 
-Dropout inside the network, as in C3D and VGG, draws its masks for each micro-batch, so that they are others than those
-of a whole mini-batch. Maps that are computed again have the masks that they had before.
-
 The run up to there is ended by an exception, as torch ends the repeated passes of its checkpoints. torch.fx would cut
 the network without one, but cannot trace BN-Inception, EfficientNet-Lite0 and others that check or pad their input.
+
+Dropout inside the network, as in C3D and VGG, draws its masks for each micro-batch, so that they are others than those
+of a whole mini-batch. Maps that are computed again have the masks that they had before.
 """
 
 from collections.abc import Iterator

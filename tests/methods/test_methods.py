@@ -106,10 +106,10 @@ pytestmark = pytest.mark.usefixtures("a_tiny_resnet")
 def write_clips(folder: Path, clips: list[Clip], seed: int) -> dict[str, Path]:
     """Shards of clips drawn at random, by what they show.
 
-    rgb            a bright upper or lower half, as the class says
-    distractor     frames likewise, but in each class half of the clips have either half bright
-    of             noise, in whose middle something moves up or down
-    features, displacement    numbers with a sign
+    rgb                      frames with a bright upper or lower half, as the class says
+    distractor               such frames, too, but in each class as many clips have either half bright
+    of                       noise, in whose middle something moves up or down, as the class says
+    features, displacement   numbers whose sign says the class
     """
     rng, other = np.random.default_rng(seed), np.random.default_rng(seed + 1)
     kinds = {"rgb": "rgb", "distractor": "rgb", "of": "of", "features": "frozen-of", "displacement": "displacement"}
@@ -134,7 +134,7 @@ def write_clips(folder: Path, clips: list[Clip], seed: int) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ClipFields]:
-    """What all clips show: those that are trained on, and others, drawn likewise."""
+    """What all clips show: those that are trained on, and those that are scored, drawn in the same way."""
     folder = tmp_path_factory.mktemp("clips")
     made = [write_clips(folder, clips, seed) for clips, seed in ((CLIPS, 0), (UNSEEN, 2))]
     stored = {name: ClipFields([files[name] for files in made]) for name in made[0]}
@@ -264,7 +264,7 @@ def test_a_step_and_scores_in_bfloat16_are_near_those_of_float32(
 ) -> None:
     """Also of networks that see volumes or two modalities: on a GPU, `precision: auto` is bfloat16.
 
-    With all batch norms learning, some networks with random weights would be moved as far by noise in their images.
+    Batch norms are frozen: where all of them learn, a random R(2+1)D is moved as far by a fifth of a grey level.
     """
     step = of_one_epoch(row, batch_videos=len(CLIPS), partial_bn=True, weight_decay=0.0)
     coarse = replace(step, options=step.options | {"precision": "bfloat16"})
