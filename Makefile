@@ -58,7 +58,7 @@ bench: $(VENV)/installed  # keeps its figures in benchmarks/RESULTS.md; the mach
 	python benchmarks/training.py --videos 2
 	python benchmarks/methods.py --videos 2
 
-bench-gpu: $(VENV)/installed  # on an NVIDIA GPU, 20 minutes; keeps its figures in benchmarks/RESULTS.md
+bench-gpu: $(VENV)/installed  # on an NVIDIA GPU; keeps its figures in benchmarks/RESULTS.md
 	python benchmarks/ceilings.py
 	python benchmarks/flow.py --gpu-only --turns 3 --pairs 10 --gpu-copies 20 --streams 4 8
 	python benchmarks/training.py --turns 3 --clips 911 --steps 29

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Test and measure stp on a GPU, in seven steps of at most ten minutes each.
+# Test and measure stp on a GPU, in seven steps that are meant to take at most ten minutes each.
 #
 #   benchmarks/on_gpu.sh STEP FOLDER [VIDEO...]     # 1 to 7; figures and logs go to FOLDER
 #

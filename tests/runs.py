@@ -1,4 +1,4 @@
-"""Runs of pyramids for tests, made as the command line makes them, and a stop after some batches."""
+"""Runs for tests, made as the command line makes them, and a stop after some batches."""
 
 import signal
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stp.config import method_file
 from stp.data.run_name import RunName
-from stp.methods import find, load, pyramid
+from stp.methods import find, load
 from stp.methods.network import NetworkRecogniser
 from stp.models.pyramid import TemporalPyramidNetwork
 from stp.models.segment_network import SegmentNetwork
@@ -29,19 +29,31 @@ def make_run(name: str, classes: Sequence[str], **options: Any) -> Run:
     return find(kind).run(parsed, kind, classes, options)
 
 
-def _file(run: Run) -> ModuleType:
+def module_of(run: Run) -> ModuleType:
+    """The file of the run's method, a network."""
     return import_module(f"stp.methods.{run.kind}")
 
 
 def plan_of(run: Run) -> Plan:
-    """What the training loop gets for a run of a pyramid."""
-    return Plan(run, lambda: pyramid.build(run), pyramid.sampler(run))
+    """What the training loop gets for a run of a network."""
+    method = module_of(run)
+    return Plan(run, lambda: method.build(run), method.sampler(run))
 
 
 def untrained(run: Run) -> NetworkRecogniser:
     """The network of a run with its initial weights, ready to score."""
-    method = _file(run)
+    method = module_of(run)
     return NetworkRecogniser(run, Scorer(method.build(run).eval(), run.options, method.sampler(run)))
+
+
+def with_random_classifiers(run: Run) -> NetworkRecogniser:
+    """As `untrained`, with classifiers whose scores are far from equal: initial ones are nearly zero."""
+    torch.manual_seed(0)
+    recogniser = untrained(run)
+    for layer in recogniser.scorer.network.modules():
+        if isinstance(layer, torch.nn.Linear) and layer.out_features == len(run.classes):
+            torch.nn.init.normal_(layer.weight)
+    return recogniser
 
 
 def pyramid_network(recogniser: NetworkRecogniser) -> TemporalPyramidNetwork:

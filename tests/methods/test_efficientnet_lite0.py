@@ -1,6 +1,5 @@
 """The methods that docs/methods.md names for EfficientNet-Lite0 start from the weights of its package."""
 
-import importlib
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from stp.data.modalities import MODALITIES
 from stp.features import frozen
 from stp.models.backbones import build_backbone
 from stp.training.run import image_channels
-from tests.runs import make_run
+from tests.runs import make_run, module_of
 
 NAME, SIZE = "efficientnet_lite0", 64
 NETWORKS: list[tuple[str, dict[str, Any]]] = [
@@ -42,7 +41,7 @@ def test_networks_start_from_the_packages_weights(
     run = make_run(
         f"{name}/fold1/seed0", ("a", "b", "c"), backbone=NAME, weights="imagenet", input_size=SIZE, **options
     )
-    method = importlib.import_module(f"stp.methods.{run.kind}")
+    method = module_of(run)
     network, sampler = method.build(run).eval(), method.sampler(run)
     assert [held(network, kernel) for kernel in kernels] == 2 * [len(run.name.modalities)]
     images = torch.rand(2, 1, sampler.subsegments, image_channels(run.name, sampler.columns), SIZE, SIZE) * 255

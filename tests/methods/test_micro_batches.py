@@ -1,6 +1,5 @@
 """Networks of methods in micro-batches: 3D networks, streams without their mean flow, and dropout inside a backbone."""
 
-import importlib
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from torchvision.models import VGG11_Weights, _api  # type: ignore[import-untype
 from stp.models.segment_network import SegmentNetwork
 from stp.training.run import image_channels
 from tests import tiny_resnet
-from tests.runs import assert_pieces_give_what_the_whole_batch_gives, make_run
+from tests.runs import assert_pieces_give_what_the_whole_batch_gives, make_run, module_of
 
 
 def tiny_vgg(*, weights: VGG11_Weights | None = None) -> nn.Module:
@@ -50,7 +49,7 @@ def built(name: str, options: dict[str, Any]) -> tuple[SegmentNetwork, Tensor]:
     tiny = {"backbone": "convnet", "weights": "none", "input_size": 32, "partial_bn": True}
     run = make_run(f"{name}/fold1/seed0", ("a", "b"), **tiny | options)
     torch.manual_seed(0)
-    method = importlib.import_module(f"stp.methods.{run.kind}")
+    method = module_of(run)
     shape = (5, 1, 1, image_channels(run.name, method.sampler(run).columns), 32, 32)
     return method.build(run), torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0)).float()
 

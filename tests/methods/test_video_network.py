@@ -16,8 +16,9 @@ from stp.data.run_name import RunName
 from stp.errors import UserError
 from stp.methods import c3d, video_network
 from stp.system.devices import Compute
-from stp.training.loop import Plan, Training
+from stp.training.loop import Training
 from stp.training.run import Run
+from tests.runs import plan_of
 
 VALUES: dict[str, dict[str, Any]] = {
     "c3d": {"backbone": "c3d", "weights": "sports1m", "width": 1.0, "input_size": 112, "frames": 16},
@@ -99,8 +100,7 @@ def step(name: str, frames: int, size: int) -> tuple[float, float]:
     stream = {"learning_rate": 0.001, "dropout": 0.0}
     options = {"weights": "none", "input_size": size, "frames": frames, "batch_videos": 1, "partial_bn": False}
     run = made("video_network", backbone=f"torchvision/{name}", rgb=stream, **options)
-    plan = Plan(run, lambda: video_network.build(run), video_network.sampler(run))
-    training = Training(plan, Compute(torch.device("cpu")))
+    training = Training(plan_of(run), Compute(torch.device("cpu")))
     network, labels = training.network.train(), torch.tensor([1])
     clip = 255 * torch.rand(1, 1, 1, frames * 3, size, size, generator=torch.Generator().manual_seed(0))
     torch.manual_seed(0)  # of dropouts and dropped paths within the network, which are to be the same ones afterwards
@@ -113,7 +113,7 @@ def step(name: str, frames: int, size: int) -> tuple[float, float]:
     return before.item(), after.item()
 
 
-SMALL = ("r3d_18", "mc3_18", "r2plus1d_18")  # the others need more than 10 s or 2 GiB
+SMALL = ("r3d_18", "mc3_18", "r2plus1d_18")  # the others need 16 to 77 s of processor time, and up to 8 GiB
 OWN_SIZES = [
     pytest.param(name, *own_size(name), marks=() if name in SMALL else pytest.mark.large)
     for name in models.list_models(module=models.video)

@@ -1,6 +1,5 @@
 """`stp export --onnx`: onnxruntime gives torch's scores, and the file tells what it is."""
 
-import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,12 @@ from typer.testing import CliRunner
 
 from stp.cli.app import app
 from stp.errors import UserError
-from stp.methods.network import NetworkRecogniser
 from stp.models.pyramid import TemporalPyramidNetwork
 from stp.predict import onnx_export as export
 from stp.predict.ensemble import Model, load_model
 from stp.training.model_file import TrainedOn
-from stp.training.scoring import Scorer
 from tests import tiny_resnet
-from tests.runs import make_run, pyramid_network, untrained
+from tests.runs import make_run, pyramid_network, untrained, with_random_classifiers
 
 a_tiny_resnet = tiny_resnet.a_tiny_resnet
 BACKBONES: dict[str, dict[str, Any]] = {
@@ -109,13 +106,7 @@ def test_a_sliding_pyramid_exports_with_its_longer_segment(tmp_path: Path) -> No
 def test_other_methods_export_too(tmp_path: Path, a_tiny_resnet: None, name: str, options: dict[str, Any]) -> None:
     values = {"backbone": "convnet", "weights": "none"} | BACKBONES["convnet"] | options
     run = make_run(name, ("a", "b", "c"), **values)
-    module = importlib.import_module(f"stp.methods.{run.kind}")
-    torch.manual_seed(0)
-    network = module.build(run).eval()
-    for layer in network.modules():
-        if isinstance(layer, torch.nn.Linear) and layer.out_features == 3:  # a classifier
-            torch.nn.init.normal_(layer.weight)
-    recogniser = NetworkRecogniser(run, Scorer(network, run.options, module.sampler(run)))
+    recogniser = with_random_classifiers(run)
     recogniser.save(tmp_path / "model.pt", TrainedOn([], {modality: {} for modality in run.name.modalities}))
     stp_export(tmp_path, "-o", tmp_path / "stream.onnx", "--onnx")
     assert_scores_are_torchs(tmp_path)

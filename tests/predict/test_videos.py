@@ -1,6 +1,5 @@
 """`stp predict`: a clip gets the scores that `stp score` gives it; windows, several runs, bad videos and overlays."""
 
-import importlib
 import json
 import logging
 import shutil
@@ -35,11 +34,11 @@ from stp.predict.windows import Window, pieces, windows
 from stp.sampling.loading import open_fields
 from stp.system.devices import Compute
 from stp.training.model_file import TrainedOn
-from stp.training.scoring import Scorer, score
+from stp.training.scoring import score
 from stp.video.checking import check_video
 from stp.video.decoding import VideoFacts, even_times
 from tests import tiny_resnet
-from tests.runs import make_run, pyramid_network, read_run, untrained
+from tests.runs import make_run, pyramid_network, read_run, untrained, with_random_classifiers
 
 CPU = torch.device("cpu")
 CLASSES = ("down", "up", "left")
@@ -164,13 +163,7 @@ a_tiny_resnet = tiny_resnet.a_tiny_resnet
 def save_method(data: Data, name: str, path: Path) -> NetworkRecogniser:
     """A run of a method with random weights, saved at `path`."""
     run = make_run(f"{name}/fold1/seed0", CLASSES, **TINY | METHODS[name])
-    method = importlib.import_module(f"stp.methods.{run.kind}")
-    torch.manual_seed(0)
-    network = method.build(run).eval()
-    for module in network.modules():
-        if isinstance(module, torch.nn.Linear) and module.out_features == len(CLASSES):
-            torch.nn.init.normal_(module.weight)
-    recogniser = NetworkRecogniser(run, Scorer(network, run.options, method.sampler(run)))
+    recogniser = with_random_classifiers(run)
     recogniser.save(path, TrainedOn(["x"], {name: data.fields[name].parameters for name in run.name.modalities}))
     return recogniser
 

@@ -14,7 +14,7 @@ from stp.data.index import Clip
 from stp.data.joint import InputFields, JointFields
 from stp.data.shards import RAW, ClipFields, write_shard
 from stp.errors import UserError
-from stp.methods import pyramid, tan
+from stp.methods import pyramid
 from stp.sampling import loading as device_fields
 from stp.sampling.crops import Crop, training_crop
 from stp.sampling.loading import (
@@ -141,7 +141,7 @@ def test_joint_inputs_that_stream_from_two_shards_give_the_images_of_memory_maps
     fields = JointFields((rgb, write(tmp_path / "of.h5", "of", storage)))
     options = {"backbone": "convnet", "weights": "none", "input_size": SIZE, "batch_videos": 2, "postures": 3}
     run = make_run("rgb+of/tan/fold1/seed0", ("a", "b"), **options)
-    chosen = Plan(run, lambda: tan.build(run), tan.sampler(run))
+    chosen = plan_of(run)
     columns, batches = chosen.sampler.columns, epochs(chosen, fields)
     opened = open_fields(fields, NAMES, device, "never", columns=columns)
     assert isinstance(opened, JointDeviceFields)

@@ -25,7 +25,7 @@ from stp.sampling.samples import draw_epoch, scored_segments
 from stp.sampling.segments import even_starts, subsegment_fields
 from stp.system.devices import Compute
 from stp.training.log import LOG_COLUMNS, EpochTally, log_row
-from stp.training.loop import PICTURES_WORTH_COMPILING, Plan, Training, compiles, pictures_of_step, train
+from stp.training.loop import PICTURES_WORTH_COMPILING, Training, compiles, pictures_of_step, train
 from stp.training.model_file import TrainedOn
 from stp.training.run import Run
 from stp.training.scoring import Scorer
@@ -293,7 +293,7 @@ def test_every_picture_of_a_sample_counts_in_memory_and_in_compilation(method: M
     run_input = "rgb+of" if method in (two_stream_fusion, tan) else "of"
     backbone = "r2plus1d_18" if method is r2plus1d else "convnet"
     run = tiny_run(f"{run_input}/{method.__name__.rsplit('.', 1)[-1]}/fold1/seed0", backbone=backbone)
-    plan = Plan(run, lambda: method.build(run), method.sampler(run))
+    plan = plan_of(run)
     assert pictures_of_step(plan, CPU) == 4 * pictures
     assert pictures_of_step(plan, replace(CPU, micro_batch_videos=1)) == pictures
     enough, gpu = -(-PICTURES_WORTH_COMPILING // (plan.epochs * pictures)), Compute(torch.device("cuda"))
