@@ -9,9 +9,10 @@ from stp.evaluation.facts import MethodFacts
 from stp.evaluation.fused import Predictions, outcomes_by_cell
 from stp.evaluation.late_fusion import widest_inputs
 from stp.evaluation.markdown import plain_text, table_text, version_note, with_deviation
-from stp.evaluation.metrics import fold_metrics, summarise
+from stp.evaluation.metrics import METRICS, fold_metrics, summarise
 from stp.evaluation.significance import against, corrected
 
+FURTHER = tuple(name for name in METRICS if name not in ("class_accuracy", "accuracy"))
 COLUMNS = (
     "method",
     "input",
@@ -21,6 +22,7 @@ COLUMNS = (
     "class_accuracy_std",
     "accuracy",
     "accuracy_std",
+    *FURTHER,
     "parameters",
     "gmac",
     "minutes",
@@ -41,6 +43,7 @@ def method_table(
     pretraining                     what the weights started from
     clips                           number of tests of one seed
     class_accuracy, accuracy, _std  mean over folds and seeds, and the deviation of the folds, in percent
+    FURTHER                         the other `stp.evaluation.metrics`: means over folds and seeds, in percent
     parameters, gmac, minutes       number of learnt values; billions of multiplications with additions for one segment
                                     in one crop; minutes that the training of a fold took
     only_proposed, only_method, p   McNemar's exact test against the method `proposed` on the same input or, where it
@@ -70,18 +73,20 @@ def method_table(
     table["parameters"] = table["parameters"].astype("Int64")
     table["gmac"] = [float(f"{value:.4g}") for value in table["gmac"]]
     table["minutes"] = table["minutes"].round(3)
-    figures = ["class_accuracy", "class_accuracy_std", "accuracy", "accuracy_std"]
+    figures = ["class_accuracy", "class_accuracy_std", "accuracy", "accuracy_std", *FURTHER]
     return table[list(COLUMNS)].round(dict.fromkeys(figures, 4))
 
 
 def method_text(table: pd.DataFrame, proposed: str) -> str:
-    """The table as Markdown."""
+    """The table as Markdown; of the further metrics, those that are defined for these data and are no accuracy."""
+    further = [name for name in FURTHER if name != "f1_micro" and table[name].notna().any()]
     shown = pd.DataFrame(
         {
             "Method": table["method"],
             "Input": table["input"],
             "Class accuracy": _with_deviations(table, "class_accuracy"),
             "Accuracy": _with_deviations(table, "accuracy"),
+            **{_heading(name): table[name].map("{:.1f}".format) for name in further},
             "Pretraining": table["pretraining"].map(plain_text),
             "Parameters": ["" if pd.isna(number) else f"{number / 1e6:.3g} M" for number in table["parameters"]],
             "GMAC": ["" if pd.isna(value) else f"{value:.3g}" for value in table["gmac"]],
@@ -104,6 +109,12 @@ def method_text(table: pd.DataFrame, proposed: str) -> str:
     ]
     caption = "All methods on the same clips and folds; means over the folds in %, ± standard deviation of the folds."
     return table_text("Methods", caption, shown, notes)
+
+
+def _heading(metric: str) -> str:
+    """A metric's name for reading, such as F1 macro."""
+    words = metric.replace("top5", "top 5").replace("f1", "F1").replace("_", " ")
+    return words[0].upper() + words[1:]
 
 
 def _with_deviations(table: pd.DataFrame, name: str) -> list[str]:

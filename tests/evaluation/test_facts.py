@@ -80,6 +80,24 @@ def test_the_table_of_methods_has_them() -> None:
     assert " ImageNet, None " in text
 
 
+def test_the_table_of_methods_has_every_metric_that_is_defined() -> None:
+    labels, classes = np.arange(8), tuple("abcdefgh")
+    values = np.eye(8, dtype=np.float32)[:, None]
+    values[0, 0] = np.arange(8)  # a is taken for h, and five classes are likelier
+    run = Scores(RunName("of", "3-level", 1), classes, tuple(classes), labels, values)
+    table = method_table(predict([run], Fusion()), "3-level", method_facts([run], {}, {}))
+    row = table.iloc[0]
+    assert (row["accuracy"], row["f1_micro"], row["top5"]) == (87.5, 87.5, 87.5)
+    # Of a nothing is right. Of the two that are taken for h, one is: its F1 is 2 / 3. The other six are right.
+    assert row["f1_macro"] == round(100 * (6 + 2 / 3) / 8, 4)
+    assert math.isnan(row["f1_mean"])
+    lines = method_text(table, "3-level").splitlines()
+    header, _, cells = (line.split("|") for line in lines[lines.index("") :] if line.startswith("|"))
+    shown = dict(zip((name.strip() for name in header), (cell.strip() for cell in cells), strict=True))
+    assert (shown["Top 5"], shown["F1 macro"]) == ("87.5", "83.3")
+    assert not {"F1 micro", "F1 mean", "Coarse F1 macro"} & shown.keys()
+
+
 def test_an_input_that_the_proposed_method_lacks_is_compared_with_its_widest() -> None:
     tracks = [scores(f"idt/idt/fold{fold}/seed0") for fold in (1, 2)]
     for item in tracks:
