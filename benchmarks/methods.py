@@ -10,6 +10,7 @@ Contestants take turns; medians count. Prints a table and keeps it in benchmarks
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -123,6 +124,7 @@ def main() -> None:
             fields = {name: input_fields(parts, run_input) for name, parts in stored.items()}
             cells = measure(plan, fields, clips, arguments.turns, device)
             rows.append(f"| {' | '.join([method, run_input, *cells])} |")
+            print(rows[-1], file=sys.stderr, flush=True)  # what is there, should the next network take too long
     remarks = f"Mini-batches of {arguments.videos}, device {device.type}; load average before the run {busy:.1f}."
     where = " on a GPU" if device.type == "cuda" else ""  # a kind of its own: neither replaces the other in RESULTS.md
     record(f"Steps of the compared networks{where}", rows, remarks, keep=arguments.keep)

@@ -14,12 +14,14 @@ matplotlib.use("Agg")  # before pyplot: no display on servers
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from stp.figures.style import COLUMN, PAGE, save_figure, styled
 from stp.system.files import complete_file
 
 FEW = 15  # most classes for which every cell and bar has room for words
+FEW_METHODS = 5  # most methods whose bars fit beside one another
 SMALL = 5  # points
 
 
@@ -71,38 +73,75 @@ def save_class_accuracies(
     """Accuracy of each class (paper's Figure 6): a bar for each class and method, with its interval.
 
     `shares` is percent (classes, 3) by method: accuracy, low and high, NaN for a class without clips; `clips`
-    (classes,) counts them. Up to 15 classes are side by side, more are below one another.
+    (classes,) counts them. Up to 15 classes are side by side, more are below one another. Of more than 5 methods a map
+    shows the accuracies alone.
     """
-    few, number = len(classes) <= FEW, len(classes)
     names = [f"{name} ({count})" for name, count in zip(classes, clips, strict=True)]
-    places, thickness = np.arange(number), 0.8 / len(shares)
     with styled([*classes, *shares]):
-        width = float(np.clip(0.8 + number * (0.3 + 0.14 * len(shares)), COLUMN, PAGE))
-        figure, axes = plt.subplots(figsize=(width, 2.3) if few else (PAGE, 0.6 + 0.165 * number))
-        for place, (method, values) in enumerate(shares.items()):
-            at = places + (place - (len(shares) - 1) / 2) * thickness
-            height, *sides = values.T
-            reach = np.abs(np.array(sides) - height)
-            if few:
-                whiskers = {"elinewidth": 0.6, "capthick": 0.6}
-                bars = axes.bar(
-                    at, height, thickness, label=method, edgecolor="black", yerr=reach, capsize=1.2, error_kw=whiskers
-                )
-                axes.bar_label(bars, [f"{v:.0f}" if np.isfinite(v) else "" for v in height], fontsize=6, padding=1)
-            else:
-                axes.barh(
-                    at,
-                    height,
-                    thickness,
-                    label=method,
-                    edgecolor="black",
-                    linewidth=0.25,
-                    xerr=reach,
-                    error_kw={"elinewidth": 0.4},
-                )
-        _label_classes(axes, names, few)
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(shares), borderaxespad=0.2)
-        save_figure(stem, figure, "Accuracy of each class with its 95 % interval; clips of the class in brackets.")
+        if len(shares) <= FEW_METHODS:
+            figure = _class_bars(shares, names)
+            words = "Accuracy of each class with its 95 % interval; clips of the class in brackets."
+        else:
+            figure = _class_map(shares, names)
+            words = "Accuracy of each class in %, by method; clips of the class in brackets."
+        save_figure(stem, figure, words)
+
+
+def _class_bars(shares: Mapping[str, np.ndarray], names: Sequence[str]) -> Figure:
+    """A bar for each class and method, with its interval."""
+    few, number = len(names) <= FEW, len(names)
+    places, thickness = np.arange(number), 0.8 / len(shares)
+    width = float(np.clip(0.8 + number * (0.3 + 0.14 * len(shares)), COLUMN, PAGE))
+    figure, axes = plt.subplots(figsize=(width, 2.3) if few else (PAGE, 0.6 + 0.165 * number))
+    for place, (method, values) in enumerate(shares.items()):
+        at = places + (place - (len(shares) - 1) / 2) * thickness
+        height, *sides = values.T
+        reach = np.abs(np.array(sides) - height)
+        if few:
+            whiskers = {"elinewidth": 0.6, "capthick": 0.6}
+            bars = axes.bar(
+                at, height, thickness, label=method, edgecolor="black", yerr=reach, capsize=1.2, error_kw=whiskers
+            )
+            axes.bar_label(bars, [f"{v:.0f}" if np.isfinite(v) else "" for v in height], fontsize=6, padding=1)
+        else:
+            axes.barh(
+                at,
+                height,
+                thickness,
+                label=method,
+                edgecolor="black",
+                linewidth=0.25,
+                xerr=reach,
+                error_kw={"elinewidth": 0.4},
+            )
+    _label_classes(axes, names, few)
+    entry = 0.5 + 0.05 * max(map(len, shares))  # inches of the legend: a patch, and about 0.05 a letter
+    columns = int(np.clip(figure.get_figwidth() // entry, 1, len(shares)))
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2)
+    return figure
+
+
+def _class_map(shares: Mapping[str, np.ndarray], names: Sequence[str]) -> Figure:
+    """The accuracies as colours and figures: methods down and classes across or, of more than 15, the other way."""
+    few, methods = len(names) <= FEW, list(shares)
+    values = np.stack([share[:, 0] for share in shares.values()])  # (methods, classes)
+    down, across = (methods, names) if few else (names, methods)
+    values = values if few else values.T
+    width = float(np.clip(2.4 + 0.42 * len(across), COLUMN, PAGE))
+    figure, axes = plt.subplots(figsize=(width, 0.9 + 0.165 * len(down)))
+    image = axes.imshow(values, cmap="Blues", vmin=0, vmax=100, aspect="auto")
+    axes.spines[:].set_visible(True)
+    for row, column in np.argwhere(np.isfinite(values)):
+        share = values[row, column]
+        colour = "white" if share > 55 else "black"
+        axes.text(column, row, f"{share:.0f}", ha="center", va="center", fontsize=6, color=colour)
+    turn = {"rotation": 30 if few else 90, "ha": "right", "va": "center", "rotation_mode": "anchor"}
+    axes.set_xticks(range(len(across)), across, **turn)
+    axes.set_yticks(range(len(down)), down, fontsize=7 if few else SMALL + 1)
+    axes.tick_params(length=0)
+    bar = figure.colorbar(image, ax=axes, label="accuracy in %", pad=0.01, aspect=40)
+    bar.outline.set_linewidth(0.6)
+    return figure
 
 
 def _label_classes(axes: Axes, names: Sequence[str], few: bool) -> None:

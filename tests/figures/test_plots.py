@@ -35,8 +35,11 @@ def draw_all(folder: Path, number: int) -> list[Path]:
     middle = {"TSN": rng.uniform(10, 90, number), "Proposed": np.where(np.arange(number), 50.0, np.nan)}
     shares = {name: np.stack([values, values - 9, values + 5], axis=1) for name, values in middle.items()}
     figures.save_class_accuracies(folder / "classes", shares, names, counts.sum(1))
+    for methods in (5, 19):
+        several = {f"two_stream_fusion_{k:02}, RGB+OF+WOF": shares["TSN"] for k in range(methods)}
+        figures.save_class_accuracies(folder / f"classes_{methods}", several, names, counts.sum(1))
     figures.save_curves(folder / "curves", [log(number), log(number, 0.1)], "OF, 3-level")
-    return [folder / name for name in ("confusion", "classes", "curves")]
+    return [folder / name for name in ("confusion", "classes", "classes_5", "classes_19", "curves")]
 
 
 def size_in_inches(path: Path) -> tuple[float, float]:
@@ -81,6 +84,30 @@ def test_cells_have_percent_and_counts_for_few_classes_and_percent_for_many(
     figures.save_confusion(tmp_path / "many", many, [str(i) for i in range(40)], "")
     assert texts == [["75\n(3)", "25\n(1)"], ["100", "75", "25"]]
     plt.close("all")
+
+
+@pytest.mark.parametrize("classes", [2, 16])
+def test_more_methods_than_bars_have_room_for_are_a_map_of_accuracies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, classes: int
+) -> None:
+    drawn: list[plt.Figure] = []
+    monkeypatch.setattr(figures, "save_figure", lambda stem, figure, caption: drawn.append(figure))
+    share = np.repeat(np.arange(classes, dtype=float)[:, None], 3, axis=1)
+    share[1] = np.nan  # a class without clips
+    shares = {name: share + 10 * place for place, name in enumerate("ABCDEF")}
+    names = [f"class {i}" for i in range(classes)]
+    figures.save_class_accuracies(tmp_path / "map", shares, names, np.full(classes, 3))
+    axes = drawn[0].axes[0]
+    down, across = ([label.get_text() for label in axis.get_ticklabels()] for axis in (axes.yaxis, axes.xaxis))
+    cells = {}
+    for text in axes.texts:
+        column, row = text.get_position()
+        cells[down[int(row)], across[int(column)]] = text.get_text()
+    plt.close(drawn[0])
+    numbered = [f"{name} (3)" for name in names]
+    assert (down, across) == ((["A", "B", "C", "D", "E", "F"], numbered) if classes == 2 else (numbered, [*"ABCDEF"]))
+    assert len(cells) == 6 * (classes - 1)
+    assert cells[("C", "class 0 (3)") if classes == 2 else ("class 3 (3)", "C")] == ("20" if classes == 2 else "23")
 
 
 def test_the_legend_of_curves_hides_none_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
