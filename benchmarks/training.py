@@ -153,12 +153,14 @@ def naive_scores(training: Training, fields: np.ndarray, views: Views) -> torch.
 
 
 def take_turns(contestants: dict[str, Callable[[], object]], turns: int, device: torch.device) -> dict[str, float]:
-    """Median seconds of each, after one call each to warm up."""
+    """Median seconds of each, after one call each to warm up; another one is first in every turn."""
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    names = list(contestants)
     for turn in range(turns + 1):
-        for name, call in contestants.items():
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
             start = time.perf_counter()
-            call()
+            contestants[name]()
             finish(device)
             if turn:
                 seconds[name].append(time.perf_counter() - start)
