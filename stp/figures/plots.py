@@ -135,8 +135,8 @@ def _class_map(shares: Mapping[str, np.ndarray], names: Sequence[str]) -> Figure
         share = values[row, column]
         colour = "white" if share > 55 else "black"
         axes.text(column, row, f"{share:.0f}", ha="center", va="center", fontsize=6, color=colour)
-    turn = {"rotation": 30 if few else 90, "ha": "right", "va": "center", "rotation_mode": "anchor"}
-    axes.set_xticks(range(len(across)), across, **turn)
+    turn = 30 if few else 90
+    axes.set_xticks(range(len(across)), across, rotation=turn, ha="right", va="center", rotation_mode="anchor")
     axes.set_yticks(range(len(down)), down, fontsize=7 if few else SMALL + 1)
     axes.tick_params(length=0)
     bar = figure.colorbar(image, ax=axes, label="accuracy in %", pad=0.01, aspect=40)
