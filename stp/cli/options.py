@@ -78,7 +78,7 @@ MemoryShare = Annotated[
     float, typer.Option(min=0.01, max=1, help="Share of the free memory that the loaded fields may take.")
 ]
 GpuShare = Annotated[
-    int, typer.Option(min=1, help="Number of runs that may share a GPU, if there are several GPUs and none is named.")
+    int, typer.Option(min=1, help="Number of runs that may share a GPU, unless --device names it by its number.")
 ]
 
 

@@ -293,7 +293,8 @@ def runs(
 ) -> None:
     """List the runs of a results folder: done, training or interrupted, with epoch, loss, accuracies and time left.
 
-    A flag names runs that are at chance, whose loss has risen, or whose loss still fell when they ended.
+    A flag names runs that are at chance or blind to some classes, whose loss has risen, or whose loss still fell when
+    they ended.
     """
     from stp.training.status import run_statuses, run_table
 

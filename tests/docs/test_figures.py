@@ -4,9 +4,11 @@ Pages write the figures of methods as `NAME 91.1`, `NAME, NAME and NAME 91.1 eac
 claims as `25 of 45 hold, none fails`; the measurement has `Of 45 claims 25 hold, 20 are undecided, none fails`.
 """
 
+import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,6 +69,20 @@ def test_table_1_of_the_demo_and_the_figures_of_it_in_the_readme() -> None:
     said = re.search(r"RGB\+OF\+WOF reaches ([\d.]+) % class accuracy with 3 levels and ([\d.]+) % with the", README)
     assert said
     assert [said[1], said[2]] == [last[4].split()[0], last[1].split()[0]]
+
+
+def test_accuracies_of_classes_in_the_notebook_are_those_of_the_demo() -> None:
+    """Every class has as many test clips in a fold as the others, so that their mean is the class accuracy."""
+    cells = json.loads((ROOT / "docs/notebook.ipynb").read_text(encoding="utf-8"))["cells"]
+    [table] = [
+        "".join(cell["outputs"][0]["data"]["text/plain"]) for cell in cells if "unstack" in "".join(cell["source"])
+    ]
+    heading, _, *classes = [line.split() for line in table.splitlines()]
+    means = np.mean([[float(value) for value in row[1:]] for row in classes], axis=0)
+    of = next(row for row in rows(current("Table 1 of the demo data")) if row[0] == "OF")
+    measured = dict(zip(("baseline", "1-level", "2-level", "3-level", "4-level"), of[1:], strict=True))
+    assert len(classes) == 7
+    assert [f"{mean:.1f}" for mean in means] == [measured[variant].split()[0] for variant in heading[1:]]
 
 
 def test_numbers_of_claims_that_hold_on_the_demo() -> None:
