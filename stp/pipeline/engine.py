@@ -76,13 +76,18 @@ class Call:
         return any(option.partition("=")[0] in names for option in self.options)
 
     def arguments(self, *more: str) -> list[str]:
-        """Snakemake's arguments; `--profile NAME` is the workflow's profile unless the user has a folder NAME here."""
-        options = list(self.options)
-        if "--profile" in options[:-1]:
+        """Snakemake's arguments. `--profile NAME` is the user's folder NAME, or else the profile NAME of the workflow.
+
+        Either replaces the default profile, whose resources would otherwise replace those of a folder of the user's.
+        """
+        options = []
+        for option in self.options:
+            options += option.split("=", 1) if option.startswith("--profile=") else [option]
+        if "--profile" in options[:-1] and "--workflow-profile" not in options:
             place = options.index("--profile")
             own, ours = Path(options[place + 1]), PROFILES / options[place + 1]
-            if not own.is_dir() and ours.is_dir():
-                options[place : place + 2] = ["--workflow-profile", str(ours)]
+            if own.is_dir() or ours.is_dir():
+                options[place : place + 2] = ["--workflow-profile", str(own if own.is_dir() else ours)]
         if "--workflow-profile" not in options:
             options = ["--workflow-profile", str(PROFILES / "default"), *options]
         if self.here and self.memory and not self._has(["--resources", "--res"]):

@@ -38,8 +38,10 @@ def test_a_call_has_the_default_profile_and_the_targets_last() -> None:
 def test_a_profile_is_the_workflows_unless_the_user_has_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert call("--profile", "slurm", "-n")[4:-2] == ["--workflow-profile", str(PROFILES / "slurm"), "-n"]
+    assert call("--profile=slurm", "-n") == call("--profile", "slurm", "-n")
     (tmp_path / "slurm").mkdir()
-    assert call("--profile", "slurm")[4:-2] == ["--workflow-profile", str(PROFILES / "default"), "--profile", "slurm"]
+    assert call("--profile", "slurm")[4:-2] == ["--workflow-profile", "slurm"]
+    assert call("--profile", "lab")[4:-2] == ["--workflow-profile", str(PROFILES / "default"), "--profile", "lab"]
     assert call("--workflow-profile", "none")[4:-2] == ["--workflow-profile", "none"]
 
 
