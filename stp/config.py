@@ -277,7 +277,10 @@ class Overview:
 
 @dataclass(frozen=True)
 class Compute:
-    """The resources that a job uses; they change results by rounding at most."""
+    """The resources that a job uses; they change results by rounding at most.
+
+    Only micro-batches change more, where a backbone has dropout of its own, as C3D and VGG have.
+    """
 
     device: str = "auto"
     resident: Residence = "auto"
@@ -670,6 +673,15 @@ def _check_methods(config: Config) -> None:
                         f"{', '.join(missing)} to modalities"
                         + (", or set features.idt.flow: farneback" if kind == "idt" else "")
                     )
+        seen = [frozenset(name.split("+")) for name in entry.inputs]
+        for name, parts_seen in zip(entry.inputs, seen, strict=True):
+            fused = any(set(streams) == parts_seen <= set(entry.inputs) for streams in FUSED)
+            if fused or seen.count(parts_seen) > 1:
+                other = "the fusion of its parts, which are inputs, too" if fused else "another input of the same parts"
+                raise UserError(
+                    f"{key}.inputs: tables would take '{name}' for {other}; give it an entry of its own, such as "
+                    f"{entry.name}-joint: {{method: {entry.method}, inputs: [{name}]}}"
+                )
         unweighted = (set(entry.inputs) & set(FUSED[-1])) - set(config.fusion.of(entry.name))
         if len(entry.inputs) > 1 and unweighted:
             raise UserError(

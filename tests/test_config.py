@@ -174,6 +174,12 @@ def test_streams_and_fusion_weights_take_what_is_left_out_from_the_defaults() ->
             "methods.idt.inputs: 'idt' is made from rgb, of, wof; add wof to modalities, or set features.idt.flow",
         ),
         ({"methods": {"x": {"inputs": ["idt"], "features": "frozen"}}}, "methods.x.inputs: 'idt' is neither an input"),
+        (
+            {"methods": {"x": {"method": "tpp", "inputs": ["of", "rgb", "of+rgb"]}}},
+            "methods.x.inputs: tables would take 'of+rgb' for the fusion of its parts, which are inputs, too; give it "
+            "an entry of its own, such as x-joint: {method: tpp, inputs: [of+rgb]}",
+        ),
+        ({"methods": {"x": {"inputs": ["of+rgb", "rgb+of"]}}}, "'of+rgb' for another input of the same parts; give"),
         ({"features": {"frozen": {}}}, "features.frozen: no method uses these"),
         ({"results": "videos/results"}, "config: results: 'videos/results' lies in dataset.path 'videos'"),
         ({"demo": {}}, "config: dataset.path: 'videos' lies outside of the results folder 'results'"),

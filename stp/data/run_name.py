@@ -34,6 +34,12 @@ class RunName:
         return cls(match["input"], match["method"], int(match["fold"]), int(match["seed"]))
 
 
+def pyramid_levels(name: str) -> int:
+    """The levels of a pyramid, T of `T-level` and `aligned-T-level`; 0 of all other methods."""
+    levels = re.fullmatch(r"(?:aligned-)?(\d+)-level", name)
+    return int(levels[1]) if levels else 0
+
+
 def method_order(name: str) -> tuple[int, int]:
     """Sorting key of methods: the baseline, the pyramids by their levels, then all others, as they come."""
     if name == "baseline":

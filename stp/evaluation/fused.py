@@ -121,9 +121,10 @@ def predict(scores: Sequence[Scores], fusion: Fusion) -> list[Predictions]:
     Those of learned fusions come last, if `fusion.learned`.
 
     Raises:
-        UserError: as for `group_by_fold`; a fold's weights cannot be learned.
+        UserError: as for `group_by_fold`; a method has a joint run and runs whose fusion has the same name; a fold's
+            weights cannot be learned.
     """
-    found = []
+    found, seen = [], set()
     groups = group_by_fold(scores)
     for streams in inputs_of(list(groups.values())):
         for (method, fold, seed), runs in groups.items():
@@ -132,6 +133,12 @@ def predict(scores: Sequence[Scores], fusion: Fusion) -> list[Predictions]:
             chosen = [runs[stream] for stream in streams]
             first, values = chosen[0], fuse(chosen, fusion)
             where = (input_name("+".join(streams)), method, fold, seed)
+            if where in seen:
+                raise UserError(
+                    f"scores of {first.run} and the fusion of its inputs would be one row, {where[0]} of {method}; "
+                    "give those of one of them"
+                )
+            seen.add(where)
             found.append(Predictions(*where, first.classes, first.coarse, first.clips, first.labels, values))
     if fusion.learned:
         found += [predictions for predictions, _ in learned_fusions(scores, fusion.space)]

@@ -15,7 +15,7 @@ KEYS = ["input", "variant"]
 def fusion_table(scores: Sequence[Scores], space: FusionSpace) -> pd.DataFrame:
     """One row per fused input, variant, fold and seed, and a column for each stream with its weight.
 
-    A fold's weights sum to 1; those of streams that the input lacks are NaN.
+    A fold's weights sum to 1, or are all 0 where no stream helps; those of streams that the input lacks are NaN.
 
     Raises:
         UserError: as for `learned_fusions`.
@@ -39,7 +39,12 @@ def fusion_text(table: pd.DataFrame) -> str:
     notes = [
         "The weights of a fold are fitted on the clips that the other folds test, by cross entropy, none below 0; they "
         "sum to 1. A stream of weight 0 would do harm. Weights of every fold and seed are in fusion.csv.",
-        version_note(),
     ]
+    if useless := int((table[streams].fillna(0) == 0).all(axis=1).sum()):
+        notes.append(
+            f"In {useless} of these {len(table)} fusions no stream helps: all weights are 0, and every clip is taken "
+            "for the first class."
+        )
+    notes.append(version_note())
     caption = "Learned weights of the streams, mean ± standard deviation over folds and seeds."
     return table_text("Fusion", caption, shown.rename(columns={"input": "Input", "variant": "Variant"}), notes)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from stp.config import Fusion
-from stp.data.run_name import method_order
+from stp.data.run_name import pyramid_levels
 from stp.evaluation.scores import Scores
 from stp.system.versions import versions
 
@@ -67,10 +67,11 @@ def table1_notes(runs: Sequence[Scores], fusion: Fusion, skipped: Sequence[str])
             "Learned: the same average with weights fitted for each fold on the clips that the other folds test, by "
             "cross entropy, none below 0; fusion.csv has them."
         )
-    if any(method_order(item.run.method) > (1, 3) for item in runs):
+    for level in sorted({pyramid_levels(item.run.method) for item in runs} - {0, 1, 2, 3}):
+        parts = 2 ** (level - 1)
         notes.append(
-            "Level 4 needs 8 parts, which 4 sub-segments cannot give (the paper does not say how): there K = 8 "
-            "sub-segments overlap, spread evenly over the same segment."
+            f"Level {level} needs {parts} parts, which the paper's 4 sub-segments cannot give (it does not say how): "
+            f"where pyramid.subsegments is less, {parts} overlap, spread evenly over the same segment."
         )
     if skipped:
         notes.append(f"Left out because they do not decode: {'; '.join(map(plain_text, skipped))}.")

@@ -137,8 +137,9 @@ def below_chance(predictions: Sequence[Predictions]) -> pd.DataFrame:
     Chance is that of the method's own predictions, because any other would blame methods that know something. Of 90
     clips of one class and 10 of another, a method that recognises 70 % of each is below the best constant (90 %) and
     below guessing by the classes' frequencies (82 %), but its own predictions, 66 and 34, dealt at random, have 62.8 %.
-    A constant is at chance, whichever class it names. Where classes are even, every such chance is 1 / classes. The
-    hits of such a deal vary as a binomial's do, or less. Clips count as independent.
+    A constant is at chance, whichever class it names. Where classes are even, every such chance is 1 / classes, and the
+    hits of such a deal of n clips vary nearly as a binomial's do: their variance is n / (n - 1) of it. Clips count as
+    independent.
     """
     groups: dict[tuple[str, str], list[Predictions]] = {}
     for item in predictions:

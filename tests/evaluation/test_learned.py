@@ -108,6 +108,13 @@ def test_a_clip_that_another_fold_tests_too_has_no_part_in_a_folds_weights() -> 
         learned_weights(own, [[replace(run, clips=own[0].clips) for run in other]], "scores")
 
 
+def test_the_table_of_weights_names_fusions_in_which_no_stream_helps() -> None:
+    helpful, harmful = (fusion_table(runs_of({"rgb": gain, "of": gain}), "scores") for gain in (2, -2))
+    assert "no stream helps" not in fusion_text(helpful)
+    assert not harmful[["rgb", "of"]].to_numpy().any()
+    assert "In 3 of these 3 fusions no stream helps: all weights are 0" in fusion_text(harmful)
+
+
 @pytest.mark.parametrize("space", ["scores", "probabilities"])
 def test_a_poisoned_stream_costs_nothing_and_other_rows_stay_as_they_are(space: str) -> None:
     plain = Fusion(space)  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 """Scores, fusion, class accuracy and tables, by examples worked out by hand."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -269,8 +270,16 @@ def test_notes_name_skipped_clips_folds_and_the_choice_of_level_4() -> None:
     assert "2 folds of 4, 4 test clips" in notes
     assert "Left out because they do not decode: nod/bad (no frame can be decoded)." in notes
     assert "RGB 1, OF 1.5, WOF 1" in notes
-    assert "Level 4" not in notes
-    assert "Level 4" in "\n".join(table1_notes([renamed(runs[0], "4-level")], FUSION, []))
+    assert "Level" not in notes
+
+
+@pytest.mark.parametrize(
+    ("method", "parts"),
+    [("baseline", 0), ("3-level", 0), ("aligned-3-level", 0), ("4-level", 8), ("aligned-4-level", 8), ("5-level", 16)],
+)
+def test_a_note_names_levels_with_more_parts_than_the_papers_sub_segments(method: str, parts: int) -> None:
+    notes = "\n".join(table1_notes([renamed(scores("rgb", RGB), method)], FUSION, []))
+    assert re.findall(r"Level \d needs (\d+) parts", notes) == [str(parts)] * bool(parts)
 
 
 def test_rows_and_columns_do_not_depend_on_the_order_of_files() -> None:
@@ -284,6 +293,13 @@ def test_rows_and_columns_do_not_depend_on_the_order_of_files() -> None:
     assert folds.equals(tables.fold_accuracies(runs[::-1], FUSION))
     assert list(tables.table1(summarise(folds)).columns) == ["Input Modality", "Baseline", "3-Level"]
     assert list(folds["fold"][:4]) == [1, 2, 1, 2]
+
+
+def test_a_joint_run_beside_the_fusion_of_its_inputs_is_refused() -> None:
+    runs = [scores("rgb", RGB), scores("of", OF), scores("rgb+of", OF)]
+    assert len(tables.fold_accuracies([*runs[:1], runs[2]], FUSION)) == 2
+    with pytest.raises(UserError, match=r"rgb\+of/3-level/fold1/seed0 and the fusion of its inputs would be one row"):
+        tables.fold_accuracies(runs, FUSION)
 
 
 def test_a_run_given_twice_is_refused() -> None:
