@@ -1,6 +1,7 @@
 """Temporal relations: how many there are, in which order their frames are, which are drawn, and what they add up to."""
 
-from itertools import pairwise
+from itertools import combinations, pairwise
+from math import comb
 
 import numpy as np
 import pytest
@@ -49,9 +50,12 @@ def test_relations_are_different_and_in_the_order_of_time(images: int, scale: in
     for frames in relations:
         assert len(frames) == scale
         assert all(0 <= first < second < images for first, second in pairwise(frames))
-    if most == 200:  # 9 frames have 126 relations of 4
-        every = chosen_relations(images, scale, 10_000, False)
-        assert set(relations) == set(every)
+    assert len(relations) == min(most, comb(images, scale))
+
+
+@pytest.mark.parametrize("at_random", [False, True])
+def test_all_relations_are_chosen_where_there_are_no_more_than_asked(at_random: bool) -> None:
+    assert set(chosen_relations(9, 4, 126, at_random)) == set(combinations(range(9), 4))
 
 
 def test_pairs_of_three_frames() -> None:

@@ -137,15 +137,17 @@ def test_a_damaged_summary_of_a_training_is_one_line(tmp_path: Path, content: by
     assert "\n" not in str(error.value)
 
 
-def test_every_flipped_bit_of_a_summary_is_noticed_or_changes_nothing(tmp_path: Path) -> None:
+def test_every_flipped_bit_of_a_summary_is_noticed(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, {})
     with checkpoints.under_way("of/3-level/fold1/seed0", 10):
         content, path = checkpoints.summary_path.read_bytes(), checkpoints.summary_path
-    whole = Summary("of/3-level/fold1/seed0", 10, 5.0, False)
+    path.write_bytes(content)
+    assert read_summary(path) == Summary("of/3-level/fold1/seed0", 10, 5.0, False)
     for bit in range(8 * len(content)):
         path.write_bytes(flipped(content, bit))
         found = outcome(read_summary, path)
-        assert found == whole or path.name in str(found)
+        assert isinstance(found, UserError)
+        assert path.name in str(found)
 
 
 @pytest.mark.parametrize("kind", ["runs", "state"])
