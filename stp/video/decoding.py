@@ -158,8 +158,10 @@ class _Reader:
         """The frames of a part, read from the last key frame before it where the container finds that."""
         found = False
         for jump in (True, False) if start > 0 else (False,):
+            reached = not jump  # a frame at or before the start, which none of the part comes before
             for seconds, frame in self._timed(start, jump):
-                if jump and not found and seconds > start + ROUNDING:
+                reached = reached or seconds <= start + ROUNDING
+                if not reached:
                     break  # the container has led behind the start: read from the beginning
                 if seconds >= end - ROUNDING:
                     return

@@ -1,11 +1,15 @@
 """Parts of a video have the frames that the whole has between their times, in every container."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from av.video.frame import VideoFrame
 
 from stp.data.index import Clip
+from stp.video import decoding
 from stp.video.checking import BadVideo, check_video
 from stp.video.decoding import Part, UndecodableError, declared_frames, decode, examine_video
 from stp.video.identity import content_digest
@@ -29,6 +33,36 @@ def test_a_part_has_the_frames_that_the_whole_shows_between_its_times(suffix: st
         facts = examine_video(str(path), (start, end))
         assert facts.frames == last - first
         np.testing.assert_allclose(facts.times, np.arange(last - first + 1) / 25, atol=0.0015)
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[VideoFrame]:
+    """The frames that come out of the decoder, those that are thrown away, too."""
+    frames: list[VideoFrame] = []
+    decode_packet = decoding._Reader._decode
+
+    def listed(*arguments: Any) -> Iterator[VideoFrame]:
+        for frame in decode_packet(*arguments):
+            frames.append(frame)
+            yield frame
+
+    monkeypatch.setattr(decoding._Reader, "_decode", listed)
+    return frames
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [("avi", "mjpeg"), ("mp4", "libx264"), ("mkv", "libx264")])
+def test_a_part_is_decoded_from_the_key_frame_before_it_wherever_it_begins(
+    suffix: str, codec: str, tmp_path: Path, decoded: list[VideoFrame]
+) -> None:
+    path = write(tmp_path / f"a.{suffix}", codec, frames=200, options={"g": "10"})
+    whole = list(decode(str(path), WIDTH, HEIGHT))
+    assert len(decoded) == 200
+    for late in (0.0, 0.01, 0.03):
+        decoded.clear()
+        first = 155 + (late > 0)  # the frame at the start, or the next one after it
+        shown = list(decode(str(path), WIDTH, HEIGHT, (155 / 25 + late, 165 / 25)))
+        np.testing.assert_array_equal(np.stack(shown), np.stack(whole[first:165]))
+        assert len(decoded) <= 20, late  # the part, those since the last key frame, and some that come out of order
 
 
 def test_a_part_of_a_video_that_starts_late_counts_from_its_first_frame(tmp_path: Path) -> None:
