@@ -41,6 +41,7 @@ Part = tuple[float, float]
 STRICT = {"err_detect": "crccheck+bitstream+buffer+careful+explode"}
 FRAMES_AWAY = 2  # frames that a whole video may lack of its declared duration: muxers round
 SECONDS_AWAY = 0.1  # the same in seconds, for the sound's packets
+LEAD = 10.0  # seconds; key frames are rarely farther apart: x264's are 250 frames
 SQUARE = 0.02  # pixels that differ less from squares are meant to be squares: encoders round the shape of the picture
 
 # FFmpeg's own lines name no file. They are the reasons given for damaged videos, and are shown nowhere else.
@@ -155,14 +156,17 @@ class _Reader:
             yield from self._of_part(*self.part)
 
     def _of_part(self, start: float, end: float) -> Iterator[VideoFrame]:
-        """The frames of a part, read from the last key frame before it where the container finds that."""
+        """The frames of a part, read from the last key frame before it where the container finds that.
+
+        Containers without an index find any frame, and nothing decodes before the next key frame.
+        """
         found = False
-        for jump in (True, False) if start > 0 else (False,):
-            reached = not jump  # a frame at or before the start, which none of the part comes before
-            for seconds, frame in self._timed(start, jump):
+        for begin in dict.fromkeys((max(0.0, start), max(0.0, start - LEAD), 0.0)):
+            reached = not begin  # a frame at or before the start, which none of the part comes before
+            for seconds, frame in self._timed(start, begin):
                 reached = reached or seconds <= start + ROUNDING
                 if not reached:
-                    break  # the container has led behind the start: read from the beginning
+                    break  # the container has led behind the start: read from an earlier place
                 if seconds >= end - ROUNDING:
                     return
                 if seconds < start - ROUNDING:
@@ -175,8 +179,8 @@ class _Reader:
         if not found:
             raise UndecodableError(f"ends before {start:g} seconds, where the clip begins")
 
-    def _timed(self, start: float, jump: bool) -> Iterator[tuple[float, VideoFrame]]:
-        """The frames, each with its seconds after the first of the video; with a jump, from a key frame before `start`.
+    def _timed(self, start: float, begin: float) -> Iterator[tuple[float, VideoFrame]]:
+        """The frames from about `begin` seconds on, each with its seconds after the first of the video.
 
         Damage of packets that end before `start` is forgotten.
         """
@@ -184,9 +188,9 @@ class _Reader:
             self._note(words)
             self._prepare(stream)
             first = float((stream.start_time or 0) * (stream.time_base or 0))
-            if jump and stream.time_base:
+            if begin and stream.time_base:
                 with suppress(av.FFmpegError):
-                    container.seek(int((first + start) / stream.time_base), stream=stream, backward=True)
+                    container.seek(int((first + begin) / stream.time_base), stream=stream, backward=True)
             packets = container.demux(stream)
             while (packet := self._next(packets)) is not None:
                 frames = list(self._decode(stream, packet))

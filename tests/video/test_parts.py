@@ -65,6 +65,19 @@ def test_a_part_is_decoded_from_the_key_frame_before_it_wherever_it_begins(
         assert len(decoded) <= 20, late  # the part, those since the last key frame, and some that come out of order
 
 
+@pytest.mark.parametrize(("suffix", "codec"), [("ts", "libx264"), ("mpg", "mpeg2video")])
+def test_a_part_of_a_container_without_an_index_is_decoded_from_some_seconds_before_it(
+    suffix: str, codec: str, tmp_path: Path, decoded: list[VideoFrame]
+) -> None:
+    path = write(tmp_path / f"a.{suffix}", codec, frames=600, options={"g": "12"})
+    whole = list(decode(str(path), WIDTH, HEIGHT))
+    decoded.clear()
+    shown = list(decode(str(path), WIDTH, HEIGHT, (560.5 / 25, 571 / 25)))
+    np.testing.assert_array_equal(np.stack(shown), np.stack(whole[561:571]))
+    assert len(decoded) <= decoding.LEAD * 25 + 30  # and the part, and the frames since a key frame
+    assert examine_video(str(path), (560.5 / 25, 571 / 25)).frames == 10
+
+
 def test_a_part_of_a_video_that_starts_late_counts_from_its_first_frame(tmp_path: Path) -> None:
     whole = write(tmp_path / "whole.mp4", "libx264", 60, options={"g": "10"})
     late = remux(whole, tmp_path / "late.mkv", 100.0)
