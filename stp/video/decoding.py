@@ -148,7 +148,7 @@ class _Reader:
         """The frames in the order in which they are shown, damaged ones too.
 
         Raises:
-            UndecodableError: as in `_open`; or a part has no frames, or cannot be found.
+            UndecodableError: as in `_open`; or no frame decodes; or a part has no frames, or cannot be found.
         """
         if self.part is None:
             yield from self._whole()
@@ -228,6 +228,8 @@ class _Reader:
                 if own < sum(bool(entry.size) for entry in stream.index_entries) or (every and self.frames < own):
                     self._report("frames that its index lists are missing")
             self._check_end(container, max(ends.values(), default=0.0))
+        if not self.frames:
+            raise UndecodableError(self.damage or "no frame can be decoded")
 
     def _next(self, packets: Iterator[Any]) -> Any:
         """The next packet; None at the end, or where the container can be read no further."""
@@ -350,14 +352,12 @@ def examine_damaged_video(path: str, part: Part | None = None) -> VideoFacts:
 def _examine(path: str, strict: bool, part: Part | None) -> VideoFacts:
     reader = _Reader(path, strict, part)
     stamps: list[float | None] = []
-    size, frame = (0, 0), None
+    size, last = (0, 0), 0.0
     for frame in reader.read():
         if not stamps:
             size = _shown_size(frame, reader.aspect)
         stamps.append(frame.time)
-    if frame is None:
-        raise UndecodableError(reader.damage or "no frame can be decoded")
-    last = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
+        last = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
     rate = reader.rate
     times = _times(stamps, last, rate)
     if times[-1] > 0 and not (rate and _is_even(times, rate)):

@@ -125,3 +125,18 @@ def test_what_is_missing_is_one_line_with_the_cure(results: Path) -> None:
     (results / "nod/a.mp4").write_bytes(b"no video")
     with pytest.raises(stp.UserError, match=r"nod/a.mp4: cannot be opened as a video"):
         ClipDataset.from_videos([Clip("a", str(results / "nod/a.mp4"), "nod")])[0]
+
+
+@pytest.mark.parametrize("size", [None, (48, 36)])
+def test_a_video_of_which_nothing_decodes_is_an_error_and_no_end_of_the_data(
+    size: tuple[int, int] | None, tmp_path: Path
+) -> None:
+    whole, empty = write(tmp_path / "whole.mp4"), tmp_path / "empty.mp4"
+    content = whole.read_bytes()
+    pictures = content.index(b"mdat") + 4
+    length = int.from_bytes(content[pictures - 8 : pictures - 4])
+    empty.write_bytes(content[:pictures] + bytes(length - 8) + content[pictures - 8 + length :])
+    clips = [Clip(path.stem, str(path), "nod") for path in (empty, whole)]
+    dataset = ClipDataset.from_videos(clips, size)
+    with pytest.raises(stp.UserError, match=r"empty\.mp4: frame 1 is damaged"):
+        list(map(dataset.__getitem__, range(2)))
