@@ -15,6 +15,7 @@ from stp.extraction.pairs import FlowSettings
 from stp.extraction.recipe import shard_parameters
 from stp.extraction.writers import FORMATS, Append, FlowFile, write_chunks
 from stp.system.files import complete_file
+from stp.system.gpu_slots import one_at_a_time
 from stp.system.machine import check_room
 from stp.system.progress import progress
 from stp.system.tables import read_text
@@ -72,7 +73,7 @@ def claim(folder: FlowFolder, sources: Sequence[Source]) -> dict[str, str]:
     Raises:
         UserError: the folder was made with other options or of other sources, or holds files of other origin.
     """
-    known = _known_sources(folder)
+    _, known = _read_report(folder)
     for source in sources:
         if known.get(source.name, _location(source)) != _location(source):
             raise UserError(
@@ -86,13 +87,16 @@ def claim(folder: FlowFolder, sources: Sequence[Source]) -> dict[str, str]:
     return known
 
 
-def _known_sources(folder: FlowFolder) -> dict[str, str]:
-    """The sources in flow.json, by name, after its options are compared with the folder's."""
+def _read_report(folder: FlowFolder) -> tuple[dict[str, str], dict[str, str]]:
+    """The versions and the sources in flow.json, by name, after its options are compared with the folder's.
+
+    Without a flow.json, there are no sources, and the versions are those of now.
+    """
     path = folder.path / "flow.json"
     if folder.path.exists() and not folder.path.is_dir():
         raise UserError(f"--output: '{folder.path}' is a file; name a folder")
     if not path.exists():
-        return {}
+        return versions(), {}
     try:
         report = json.loads(read_text(path))
         before, made_by, known = (dict(report[key]) for key in ("options", "versions", "sources"))
@@ -104,10 +108,15 @@ def _known_sources(folder: FlowFolder) -> dict[str, str]:
                 f"--{key}: {value}, but '{folder.path}' was made with {before.get(key)}; "
                 "repeat the former value or choose another output folder"
             )
+    return made_by, known
+
+
+def _report_other_versions(folder: FlowFolder) -> None:
+    """Log a warning if the folder was made with other versions."""
+    made_by, _ = _read_report(folder)
     changed = [f"{name} {made_by.get(name)} -> {now}" for name, now in versions().items() if made_by.get(name) != now]
     if changed:
         log.warning("%s was made with other versions: %s", folder.path, ", ".join(changed))
-    return known
 
 
 def _location(source: Source) -> str:
@@ -136,7 +145,8 @@ def make_flow(sources: Sequence[Source], folder: FlowFolder, threads: int) -> No
         UserError: an error of `claim`; a disk that is too small; or, at the end, the number of sources that cannot be
             read.
     """
-    known = claim(folder, sources)
+    claim(folder, sources)
+    _report_other_versions(folder)
     missing = [source for source in sources if not folder.is_complete(source.name)]
     if len(missing) < len(sources):
         log.info("%d of %d sources are complete and skipped", len(sources) - len(missing), len(sources))
@@ -145,13 +155,23 @@ def make_flow(sources: Sequence[Source], folder: FlowFolder, threads: int) -> No
         log.warning("skipped %s", reason)
     if good:
         check_flow_room([clip for _, clip in good], folder)
-        known |= {source.name: _location(source) for source, _ in good}
-        with complete_file(folder.path / "flow.json") as temporary:
-            report = {"options": folder.options(), "versions": versions(), "sources": known}
-            temporary.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        add_sources(folder, [source for source, _ in good])
         compute([clip for _, clip in good], folder, threads)
     if bad:
         raise UserError(f"{len(bad)} of {len(sources)} sources cannot be used and were skipped; the reasons are above")
+
+
+def add_sources(folder: FlowFolder, sources: Sequence[Source]) -> None:
+    """Add sources to the folder's flow.json, to those that other calls on this machine have added in the meantime.
+
+    Raises:
+        UserError: an error of `claim`.
+    """
+    with one_at_a_time("flow"):
+        known = claim(folder, sources) | {source.name: _location(source) for source in sources}
+        with complete_file(folder.path / "flow.json") as temporary:
+            report = {"options": folder.options(), "versions": versions(), "sources": known}
+            temporary.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def check_flow_room(clips: Sequence[GreyClip], folder: FlowFolder) -> None:

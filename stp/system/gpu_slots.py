@@ -35,7 +35,7 @@ def lock(file: int, operation: int, path: Path) -> None:
         if error.errno not in NO_LOCKS:
             raise
         raise UserError(
-            f"{path}: its file system grants no locks, by which jobs share GPUs and memory; "
+            f"{path}: its file system grants no locks, by which jobs share GPUs, memory and folders; "
             "set the environment variable TMPDIR to a folder on a local disk"
         ) from None
 

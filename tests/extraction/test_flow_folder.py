@@ -1,5 +1,6 @@
 """`stp flow`: every format holds the flow, whatever the source is called; bad sources and interruptions do no harm."""
 
+import fcntl
 import json
 import os
 import re
@@ -7,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import h5py
@@ -22,6 +25,7 @@ from stp.cli.options import parse_size, parse_threads
 from stp.data.shards import ClipFields
 from stp.errors import UserError
 from stp.extraction import engine as clip_flow
+from stp.extraction import flow_folder
 from stp.flow import quantise, tvl1
 from stp.flow.colours import colour_wheel
 from stp.video.decoding import decode_grey
@@ -273,6 +277,67 @@ def test_another_source_of_a_name_that_is_there_is_refused(tmp_path: Path) -> No
     run(write_video(tmp_path / "one/a.avi"), "-o", tmp_path / "out")
     with pytest.raises(UserError, match=r"two/a.avi' and '.*one/a.avi', of which .* are both named 'a'"):
         run(write_video(tmp_path / "two/a.avi"), "-o", tmp_path / "out")
+
+
+def while_decoding(monkeypatch: pytest.MonkeyPatch, other: Callable[[], None]) -> None:
+    """Let another call of `stp flow` run from its beginning to its end while the next one decodes its sources."""
+    decode_sources = flow_folder.clips_with_flow
+
+    def interrupted(*arguments: Any) -> Any:
+        monkeypatch.setattr(flow_folder, "clips_with_flow", decode_sources)
+        other()
+        return decode_sources(*arguments)
+
+    monkeypatch.setattr(flow_folder, "clips_with_flow", interrupted)
+
+
+def test_a_call_keeps_the_sources_that_another_has_added_while_it_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = write_video(tmp_path / "a.avi"), write_video(tmp_path / "b.avi")
+    while_decoding(monkeypatch, lambda: run(two, "-o", tmp_path / "out"))
+    run(one, "-o", tmp_path / "out")
+    assert set(json.loads((tmp_path / "out/flow.json").read_text())["sources"]) == {"a", "b"}
+    run(one, two, "-o", tmp_path / "out")
+    assert files(tmp_path / "out") == ["flow.json", "of/a.h5", "of/b.h5"]
+
+
+def test_a_name_that_another_call_has_taken_while_a_source_was_decoded_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = write_video(tmp_path / "one/a.avi"), write_video(tmp_path / "two/a.avi", panned()[::-1])
+    while_decoding(monkeypatch, lambda: run(two, "-o", tmp_path / "out"))
+    with pytest.raises(UserError, match=r"one/a.avi' and '.*two/a.avi', of which .* are both named 'a'"):
+        run(one, "-o", tmp_path / "out")
+    assert np.array_equal(ClipFields([tmp_path / "out/of/a.h5"])["a"][:], quantise(flow_of(two), BOUND))
+
+
+def test_only_one_call_at_a_time_reads_and_writes_the_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    check, write, locked = flow_folder.claim, flow_folder.complete_file, []
+
+    def is_locked() -> bool:
+        if not (tmp_path / "stp-flow.lock").exists():
+            return False
+        with (tmp_path / "stp-flow.lock").open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def noted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*arguments: Any) -> Any:
+            locked.append(is_locked())
+            return function(*arguments)
+
+        return called
+
+    monkeypatch.setattr(flow_folder, "claim", noted(check))
+    monkeypatch.setattr(flow_folder, "complete_file", noted(write))
+    run(write_video(tmp_path / "a.avi"), "-o", tmp_path / "out")
+    assert locked == [False, True, True]  # the first look, before any decoding; then reading and writing
+    assert not is_locked()
 
 
 def test_sources_of_one_name_are_refused(tmp_path: Path) -> None:
