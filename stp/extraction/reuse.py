@@ -8,6 +8,7 @@ fields are made from is stored with it: the digest of its video and boxes (`stp.
 import json
 import logging
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -135,10 +136,17 @@ def _is_intact(file: h5py.File, clip: str, mapped: np.ndarray) -> bool:
 
 
 def restore(path: Path) -> None:
-    """Bring a file that was kept back under its own name, with the time of now."""
+    """Bring a file that was kept back under its own name, with the time of now.
+
+    It is copied where it cannot be linked: results may have been moved to a file system without hard links, and systems
+    forbid links to other users' files.
+    """
     with complete_file(path) as temporary:
         temporary.unlink(missing_ok=True)
-        os.link(kept_name(path), temporary)
+        try:
+            os.link(kept_name(path), temporary)
+        except OSError:
+            shutil.copyfile(kept_name(path), temporary)
         os.utime(temporary)
 
 

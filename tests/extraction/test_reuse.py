@@ -230,6 +230,29 @@ def test_without_hard_links_nothing_is_kept(
     assert "rgb/0.h5: is not kept for later ([Errno 95] Operation not supported)" in caplog.text
 
 
+def test_what_was_kept_comes_back_as_a_copy_where_there_are_no_hard_links_any_more(
+    videos: Path, tmp_path: Path, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = tmp_path / "results"
+    make(videos, results)
+    shards = {path: path.read_bytes() for path in results.glob("*/*.h5")}
+    work.take()
+
+    def refuse(*arguments: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", refuse)
+    for path in shards:
+        os.utime(path, (1, 1))  # the times of what is kept, too
+    make(videos, results)
+    assert work.take() == ([], [], 0)
+    assert len(shards) == 2 * 3
+    assert {path: path.read_bytes() for path in shards} == shards
+    for path in shards:
+        assert not path.samefile(reuse.kept_name(path))
+        assert path.stat().st_mtime > 1  # or Snakemake would make it again
+
+
 def test_clips_stay_in_their_shards_and_new_ones_fill_the_gaps() -> None:
     index = Index(tuple(place([Clip(name, "", "a") for name in "bdfh"], None)))
     assert index.slots == {"b": 0, "d": 1, "f": 2, "h": 3}
