@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -38,6 +38,8 @@ Fps = Annotated[
     str, typer.Option(metavar="N", help="Frames per second, by the videos' time stamps; native: as they are.")
 ]
 
+MODALITIES = tuple(Fusion().weights)
+MOST_WEIGHT = 1_000_000  # as of the config's fusion.weights
 WEIGHTS = ",".join(f"{name}={weight:g}" for name, weight in Fusion().weights.items())
 Weights = Annotated[str, typer.Option(help=f"Weight of each stream, such as {WEIGHTS}.")]
 Space = Annotated[FusionSpace, typer.Option(help="What is averaged: scores before softmax, or probabilities.")]
@@ -93,31 +95,47 @@ def parse_options(texts: list[str]) -> dict[str, str]:
     return options
 
 
-def parse_weights(weights: str, option: str = "--weights") -> dict[str, float]:
-    """`rgb=1,of=1.5` -> weights by modality; UserError for anything else."""
+def parse_weights(weights: str, option: str = "--weights", names: Collection[str] = MODALITIES) -> dict[str, float]:
+    """`rgb=1,of=1.5` -> weights by modality, or by others of `names`, if there are any; bounds are the config's.
+
+    Raises:
+        UserError: the text has another form, another name or one twice, or a weight that the config refuses.
+    """
     try:
-        parsed = {name: float(value) for name, value in (part.split("=") for part in weights.split(","))}
+        pairs = [(name, float(value)) for name, value in (part.split("=") for part in weights.split(","))]
     except ValueError:
         raise UserError(f"{option}: '{weights}' is not of the form {WEIGHTS}") from None
-    if "" in parsed or min(parsed.values()) <= 0:
-        raise UserError(f"{option}: '{weights}' must give positive weights of modalities, such as {WEIGHTS}")
-    return parsed
+    for name, weight in pairs:
+        if names and name not in names:
+            raise UserError(f"{option}: '{weights}': '{name}' is none of {', '.join(names)}")
+        if not name or not 0 < weight <= MOST_WEIGHT:  # nan is not
+            raise UserError(f"{option}: '{weights}': weights are above 0 and at most {MOST_WEIGHT}, such as {WEIGHTS}")
+    if len(dict(pairs)) < len(pairs):
+        raise UserError(f"{option}: '{weights}' has a name twice; give each one weight")
+    return dict(pairs)
 
 
 def parse_fusion(weights: str, space: FusionSpace, learned: bool = False, method_weights: Sequence[str] = ()) -> Fusion:
     """The fusion with these weights, and those of methods that have their own; UserError for texts of another form."""
-    methods = parse_named_weights(method_weights, "--method-weights", f"METHOD:{WEIGHTS}")
+    methods = parse_named_weights(method_weights, "--method-weights", f"METHOD:{WEIGHTS}", MODALITIES)
     return Fusion(space, parse_weights(weights), learned, methods)
 
 
-def parse_named_weights(texts: Sequence[str], option: str, form: str) -> dict[str, dict[str, float]]:
-    """`r2plus1d:rgb=0.6,of=0.4` -> weights by the name before them; UserError for texts of another form."""
-    found = {}
+def parse_named_weights(
+    texts: Sequence[str], option: str, form: str, names: Collection[str] = ()
+) -> dict[str, dict[str, float]]:
+    """`r2plus1d:rgb=0.6,of=0.4` -> weights by the name before them; UserError for texts of another form.
+
+    The weights are those of `names` or, if there are none, of anything.
+    """
+    found: dict[str, dict[str, float]] = {}
     for text in texts:
         name, colon, words = text.partition(":")
         if not colon:
             raise UserError(f"{option}: '{text}' is not of the form {form}")
-        found[name] = parse_weights(words, option)
+        if name in found:
+            raise UserError(f"{option}: '{name}' is given twice; give it once")
+        found[name] = parse_weights(words, option, names)
     return found
 
 

@@ -3,6 +3,7 @@
 import errno
 import json
 import logging
+import math
 import os
 import re
 import shlex
@@ -18,8 +19,9 @@ from typer.testing import CliRunner
 
 from stp import __version__
 from stp.cli.app import DAILY, app, main
-from stp.cli.options import parse_fusion, parse_json, read_all_scores
+from stp.cli.options import COMBINED, parse_fusion, parse_json, parse_named_weights, read_all_scores
 from stp.config import Fusion
+from stp.config_check import checked_config
 from stp.data.run_name import RunName
 from stp.errors import UserError
 from stp.evaluation.scores import Scores, write_scores
@@ -53,6 +55,32 @@ def test_weights() -> None:
     for wrong in ("rgb", "rgb=x", "rgb=0", "=1", ""):
         with pytest.raises(UserError, match="--weights"):
             parse_fusion(wrong, "scores")
+    for wrong, words in (
+        ("rgb=nan,of=inf", "weights are above 0 and at most 1000000"),
+        ("rgb=1,rgb=2", "has a name twice"),
+        ("rgb=1,flow=2", "'flow' is none of rgb, of, wof"),
+    ):
+        with pytest.raises(UserError, match=f"--weights: '{wrong}'.* {words}"):
+            parse_fusion(wrong, "scores")
+        with pytest.raises(UserError, match=f"--method-weights: '{wrong}'.* {words}"):
+            parse_fusion("rgb=1", "scores", method_weights=[f"a:{wrong}"])
+    with pytest.raises(UserError, match="--method-weights: 'a' is given twice"):
+        parse_fusion("rgb=1", "scores", method_weights=["a:rgb=1", "a:rgb=2"])
+    assert parse_named_weights(["both:tsm=1,trn=2"], "--combined", COMBINED) == {"both": {"tsm": 1, "trn": 2}}
+
+
+@pytest.mark.parametrize("weight", [0.0, 1e-9, 1e6, 1e6 + 1, math.inf, math.nan, -1.0])
+def test_the_command_line_allows_the_weights_that_the_config_allows(weight: float) -> None:
+    values = {"dataset": {"importer": "folder", "path": "videos"}, "fusion": {"weights": {"rgb": weight}}}
+    allowed = []
+    for check in (lambda: checked_config(values), lambda: parse_fusion(f"rgb={weight!r}", "scores")):
+        try:
+            check()
+        except UserError:
+            allowed.append(False)
+        else:
+            allowed.append(True)
+    assert allowed == [1e-9 <= weight <= 1e6] * 2
 
 
 def test_settings() -> None:
