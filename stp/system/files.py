@@ -142,7 +142,7 @@ def complete_file(path: Path, suffix: str = "") -> Iterator[Path]:
 def complete_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path` to fill; on success it replaces `path`, on failure it is removed.
 
-    If the disk is full, the OSError names `path`.
+    Of a link, the link is replaced, and what it leads to stays. If the disk is full, the OSError names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_left_parts(path.parent)
@@ -151,7 +151,9 @@ def complete_folder(path: Path) -> Iterator[Path]:
     try:
         with full_disk_named(temporary, path):
             yield temporary
-            if path.exists():
+            if path.is_symlink():
+                path.unlink()
+            elif path.exists():
                 shutil.rmtree(path)
             os.replace(temporary, path)
     finally:

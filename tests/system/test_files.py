@@ -23,6 +23,23 @@ def test_a_file_appears_when_the_block_has_ended_well(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.csv"]
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_is_replaced_by_the_folder_and_what_it_leads_to_stays(there: bool, tmp_path: Path) -> None:
+    if there:
+        (tmp_path / "own").mkdir()
+        (tmp_path / "own/x").write_text("own")
+    (tmp_path / "a").symlink_to(tmp_path / "own")
+    with pytest.raises(ZeroDivisionError), complete_folder(tmp_path / "a") as folder:
+        (folder / f"{1 / 0}").touch()
+    assert (tmp_path / "a").is_symlink()
+    with complete_folder(tmp_path / "a") as folder:
+        (folder / "y").write_text("new")
+    assert not (tmp_path / "a").is_symlink()
+    assert {path.name: path.read_text() for path in (tmp_path / "a").iterdir()} == {"y": "new"}
+    assert {path.name: path.read_text() for path in tmp_path.glob("own/*")} == ({"x": "own"} if there else {})
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "own"} if there else {"a"}
+
+
 @pytest.mark.parametrize("name", ["a" * 255, "é" * 127, "a" * 251 + ".mp4"])
 def test_names_may_be_as_long_as_the_file_system_allows(tmp_path: Path, name: str) -> None:
     with complete_file(tmp_path / name, suffix=".mp4") as temporary:
