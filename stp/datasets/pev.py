@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
-from stp.data.index import Clip
+from stp.data.index import Clip, check_ids
 from stp.datasets.lists import read_list
 from stp.datasets.pev_persons import read_pairs
 from stp.errors import UserError
@@ -53,15 +53,19 @@ def find_clips(
         complete: insist on the published number of clips of each class; else take what is there.
 
     Raises:
-        UserError: nothing there, a clip without a class or with two, a wrong list or pid.txt, or other counts.
+        UserError: nothing there, a clip without a class or with two, or with two first person's videos, a wrong list or
+            pid.txt, or other counts.
     """
     if not videos.is_dir():
         raise UserError(f"dataset.path: folder '{videos}' does not exist; name the folder that holds PEV's videos")
     found = [(path, match) for path in videos.rglob("*") if (match := NAME.fullmatch(path.name))]
     chosen = sorted((match["number"], path) for path, match in found if match["view"].lower() == view[0])
-    firsts = {match["number"]: str(path) for path, match in found if match["view"].lower() == "f"}
+    firsts = sorted((match["number"], str(path)) for path, match in found if match["view"].lower() == "f")
     if not chosen:
         raise UserError(f"dataset.path: no NNNNN_{view[0]}.mp4 of PEV below '{videos}'")
+    if view == "second":
+        check_ids([Clip(f"{number}_f", path, "") for number, path in firsts])
+    first_persons = dict(firsts) if view == "second" else {}
     listed = _read_lists(lists) if lists else {}
     pairs = read_pairs(videos, [(path, match["number"]) for path, match in found])
     clips = []
@@ -69,10 +73,8 @@ def find_clips(
         label = _label(path, videos, number, listed)
         if label != "none" or with_none:
             split = ";".join(listed[number][1:]) if number in listed else ""
-            first = firsts.get(number, "") if view == "second" else ""
-            clips.append(
-                Clip(f"{number}_{view[0]}", str(path), label, pairs.get(number, ""), split, first_person=first)
-            )
+            first, group = first_persons.get(number, ""), pairs.get(number, "")
+            clips.append(Clip(f"{number}_{view[0]}", str(path), label, group, split, first_person=first))
     if complete:
         _check_complete(clips, with_none, {number for number, _ in chosen})
     return sorted(clips, key=lambda clip: list(COUNTS).index(clip.label))  # stable: numbers stay in order

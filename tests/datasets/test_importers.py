@@ -111,6 +111,13 @@ def test_pev_pairs_the_second_persons_clips_with_the_first_persons(tmp_path: Pat
     assert [(clip.clip, clip.first_person) for clip in firsts] == [("00003_f", ""), ("00002_f", "")]
 
 
+def test_two_first_persons_videos_of_one_pev_clip_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path, ("Pointing/00003_s.mp4", "Gesture/00003_f.mp4", "Pointing/00003_F.MP4", "Pointing/00004_f.mp4"))
+    words = r"clip id '00003_f' stands for two videos, '.*Gesture/00003_f.mp4' and '.*Pointing/00003_F.MP4': rename one"
+    with pytest.raises(UserError, match=words):
+        find_clips("pev", tmp_path, options={"complete": "false"})
+
+
 def test_pev_falls_back_to_the_lists_labels(whole_pev: Path, real_data: Path, tmp_path: Path) -> None:
     flat = touch(tmp_path / "flat", (path.name for path in whole_pev.rglob("*.mp4")))
     by_list = [(clip.clip, clip.label) for clip in find_clips("pev", flat, real_data / "pev_lists")]
