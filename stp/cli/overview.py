@@ -75,10 +75,9 @@ def overview(
     numbers = page.collect_numbers(runs, fusion, Statistics(resamples, seed), logs)
     index = results / "index.csv"
     clips = read_index(index).clips if index.is_file() else ()
-    videos = {clip.clip: Path(clip.path) for clip in clips if clip.part is None}  # a part is shown as it is stored
     addresses = clip_videos(
         hardest_first(numbers.tests, best_cells(numbers.statistics)[0]),
-        videos,
+        clips,
         sorted(results.glob("clips/rgb/*.h5")),
         output.parent,
         Overview(previews, megabytes),

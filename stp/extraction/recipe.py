@@ -48,6 +48,11 @@ def frame_parameters(width: int, height: int, fps: float | None = None) -> dict[
     return {"width": width, "height": height} | ({"fps": fps} if fps else {})
 
 
+def stored_rate(parameters: Mapping[str, Any]) -> float | None:
+    """Frames per second of a shard of frames with these parameters; None where each video keeps its own."""
+    return parameters.get("fps")
+
+
 def shard_parameters(
     settings: FlowSettings, bound: float, modality: str, frames: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
@@ -109,7 +114,7 @@ def _common_recipe(trained: Sequence[tuple[Path, str, Mapping[str, Any]]], backe
                     "give runs of one results folder"
                 )
     frames, _ = facts["frames"]
-    recipe = Recipe(frames["width"], frames["height"], _storage(frames), None, None, RAW, frames.get("fps"))
+    recipe = Recipe(frames["width"], frames["height"], _storage(frames), None, None, RAW, stored_rate(frames))
     if "flow" not in facts:
         return recipe
     flow, _ = facts["flow"]

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from stp.data.index import Clip, Index
 from stp.data.modalities import MODALITIES
 from stp.data.shards import ClipFields, StoredFields
+from stp.extraction.recipe import stored_rate
 from stp.figures.explanations import CAPTION, VIDEO_HEIGHT, VIDEO_RATE, words_image
 from stp.figures.style import PAGE, save_figure, styled
 from stp.flow import bound_of, dequantise
@@ -120,7 +121,9 @@ def _save_video(path: Path, streams: Sequence[ClipFields], clip: Clip, length: i
     scale = max(1, math.ceil(VIDEO_HEIGHT / height))
     size = scale * width // 2 * 2, scale * height // 2 * 2
     names = np.hstack([words_image(NAMES[stream.modality], size[0], CAPTION) for stream in streams])
-    with video_writer(path, names.shape[1], CAPTION + size[1], VIDEO_RATE, length) as video:
+    fps = stored_rate(streams[0].parameters)
+    rate = min(VIDEO_RATE, fps / 2) if fps else VIDEO_RATE
+    with video_writer(path, names.shape[1], CAPTION + size[1], rate, length) as video:
         for place in range(length):
             moment = [images(stream, clip.clip, np.array([place]), full)[0] for stream in streams]
             row = np.hstack([cv2.resize(image, size, interpolation=cv2.INTER_LINEAR) for image in moment])

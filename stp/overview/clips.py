@@ -3,7 +3,7 @@
 import base64
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,9 +12,11 @@ from urllib.parse import quote
 import numpy as np
 
 from stp.config import FusionSpace, Overview
+from stp.data.index import Clip
 from stp.data.shards import ClipFields
 from stp.evaluation.fused import Predictions
 from stp.evaluation.prediction_table import probabilities
+from stp.extraction.recipe import stored_rate
 from stp.video.decoding import UndecodableError, read_header, resize
 from stp.video.writing import choose_encoder, video_writer
 
@@ -90,7 +92,7 @@ def playable_path(video: Path, folder: Path) -> str:
 
 
 def preview(fields: ClipFields, clip: str, rate: float) -> bytes:
-    """A small video of a clip's stored frames, as the bytes of an mp4 file."""
+    """A small video of a clip's stored frames, `rate` of them a second, as the bytes of an mp4 file."""
     stored = fields[clip]
     step = math.ceil(len(stored) / FRAMES)
     places = np.arange(0, len(stored), step)
@@ -108,24 +110,29 @@ def preview(fields: ClipFields, clip: str, rate: float) -> bytes:
 
 
 def clip_videos(
-    clips: Sequence[str], paths: Mapping[str, Path], frames: Sequence[Path], folder: Path, bounds: Overview
+    clips: Sequence[str], index: Sequence[Clip], frames: Sequence[Path], folder: Path, bounds: Overview
 ) -> dict[str, str]:
     """The address of a video of each clip, for as many as there are: a file beside the page, or a preview in it.
 
+    A clip that is a part of its video has a preview.
+
     Args:
         clips: ids, the most important first.
-        paths: of the clips' videos, by id.
+        index: the clips that are known, with their videos.
         frames: shards of the clips' frames, which previews are made of; none for no previews.
         folder: the page's.
         bounds: of the previews.
     """
-    videos = {clip: address for clip in clips if clip in paths and (address := playable_path(paths[clip], folder))}
+    paths = {clip.clip: Path(clip.path) for clip in index}
+    whole = {clip.clip for clip in index if clip.part is None}
+    videos = {clip: address for clip in clips if clip in whole and (address := playable_path(paths[clip], folder))}
     missing = [clip for clip in clips if clip not in videos][: bounds.previews]
     if not missing or not frames:
         return videos
     fields, room = ClipFields(frames), 1e6 * bounds.megabytes
     for clip in missing:
-        address = f"data:video/mp4;base64,{base64.b64encode(preview(fields, clip, _rate(paths.get(clip)))).decode()}"
+        rate = stored_rate(fields.parameters) or _rate(paths.get(clip))
+        address = f"data:video/mp4;base64,{base64.b64encode(preview(fields, clip, rate)).decode()}"
         room -= len(address)
         if room < 0:
             break

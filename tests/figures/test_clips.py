@@ -19,13 +19,15 @@ BOUND = 4.0
 CLIP = Clip("nod/1", "", "nod")
 
 
-def shards(folder: Path, modalities: tuple[str, ...] = ("rgb", "of", "wof")) -> dict[str, ClipFields]:
+def shards(
+    folder: Path, modalities: tuple[str, ...] = ("rgb", "of", "wof"), **parameters: float
+) -> dict[str, ClipFields]:
     """A clip of 4 grey frames of 9x7; its flow goes right, its warped flow stands still."""
     stored = {"rgb": np.full((4, 3, 7, 9), 90, np.uint8), "of": np.full((3, 2, 7, 9), 128, np.uint8)}
     stored["wof"] = stored["of"].copy()
     stored["of"][:, 0] = 255
     for name in modalities:
-        with write_shard(folder / f"{name}.h5", name, {"bound": BOUND}) as shard:
+        with write_shard(folder / f"{name}.h5", name, {"bound": BOUND} | parameters) as shard:
             shard.write(CLIP.clip, stored[name])
     return {name: ClipFields([folder / f"{name}.h5"]) for name in modalities}
 
@@ -60,6 +62,14 @@ def test_images_are_frames_and_colours_of_the_stored_motion(tmp_path: Path) -> N
     right = np.zeros((2, 7, 9), np.float32)
     right[0] = BOUND
     assert all((image == colour_wheel(right, BOUND)).all() for image in images(fields["of"], CLIP.clip, places, BOUND))
+
+
+@pytest.mark.parametrize(("parameters", "rate"), [({}, 8), ({"fps": 25}, 8), ({"fps": 5}, 2.5)])
+def test_a_video_is_in_slow_motion_at_any_rate_of_the_stored_frames(
+    parameters: dict[str, float], rate: float, tmp_path: Path
+) -> None:
+    save_example(tmp_path / "nod__1", shards(tmp_path, ("rgb",), **parameters), CLIP)
+    assert cv2.VideoCapture(str(tmp_path / "nod__1.mp4")).get(cv2.CAP_PROP_FPS) == rate
 
 
 @pytest.mark.parametrize("modalities", [("rgb",), ("rgb", "wof"), ("rgb", "of", "wof")], ids="+".join)

@@ -39,11 +39,11 @@ def write_run(folder: Path, name: RunName, classes: Sequence[str]) -> None:
     write_log(folder / str(name) / "log.csv", rows)
 
 
-def write_clip_video(path: Path, shade: int) -> None:
-    """Eight frames of a square that moves."""
+def write_clip_video(path: Path, shade: int, rate: float = 25, frames: int = 8) -> None:
+    """A square that moves."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with video_writer(path, 64, 48, 25, 8) as video:
-        for t in range(8):
+    with video_writer(path, 64, 48, rate, frames) as video:
+        for t in range(frames):
             frame = np.full((48, 64, 3), shade, np.uint8)
             frame[10:20, 5 * t : 5 * t + 10] = 255
             video.write(frame)

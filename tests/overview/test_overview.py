@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -17,11 +18,16 @@ from PIL import Image
 
 from stp.cli import overview as command
 from stp.cli import results as tables
+from stp.config import Overview
 from stp.data.index import read_index, write_index
+from stp.data.shards import write_shard
 from stp.errors import UserError
+from stp.extraction.recipe import frame_parameters
+from stp.overview.clips import clip_videos
 from stp.overview.page import embedded_json
+from stp.video.decoding import examine_video
 from tests.figures.test_page import HOSTILE
-from tests.overview.results_folder import EACH, RIGHT, RUNS, make_results
+from tests.overview.results_folder import EACH, RIGHT, RUNS, make_results, write_clip_video
 
 if TYPE_CHECKING:
     from playwright.sync_api import Dialog, Locator, Page
@@ -154,6 +160,27 @@ def test_a_clip_of_a_long_video_is_shown_and_not_the_whole_video(tmp_path: Path)
     data = script_data((results / "index.html").read_text(encoding="utf-8"))
     videos = dict(zip(data["clips"], data["videos"], strict=True))
     assert videos["0/3"].startswith("data:video/mp4;base64,")
+
+
+@pytest.mark.parametrize("fps", [None, 5])
+def test_a_preview_plays_as_fast_as_the_video_whatever_the_rate_of_the_stored_frames(
+    fps: int | None, tmp_path: Path
+) -> None:
+    results = make_results(tmp_path, CLASSES)
+    long = tmp_path / "long.mp4"
+    write_clip_video(long, 90, rate=12, frames=12)
+    known = read_index(results / "index.csv").clips
+    clips = [replace(known[3], path=str(long)), replace(known[2], path=str(long), start=0.0, end=1.0)]
+    with write_shard(tmp_path / "0.h5", "rgb", frame_parameters(64, 48, fps)) as shard:
+        for clip in clips:
+            shard.write(clip.clip, np.zeros((fps or 12, 3, 48, 64), np.uint8))
+    videos = clip_videos([clip.clip for clip in clips], clips, [tmp_path / "0.h5"], results, Overview())
+    assert len(videos) == 2
+    for address in videos.values():
+        preview = tmp_path / "preview.mp4"
+        preview.write_bytes(base64.b64decode(address.partition(",")[2]))
+        facts = examine_video(str(preview))
+        assert (facts.frames, facts.rate) == (fps or 12, fps or 12)  # a second
 
 
 def test_a_page_elsewhere_links_back_to_the_results(results: Path, tmp_path: Path) -> None:
