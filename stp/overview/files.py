@@ -3,16 +3,16 @@
 import base64
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-import pandas as pd
 from PIL import Image
 
 from stp.errors import UserError
 from stp.system.files import is_system_error, visible_files
+from stp.system.job_costs import read_costs
 
 LINKED = (".csv", ".pdf")
 FOLDERS = ("confusion", "figures", "splits", "runs")  # of a results folder, in which such files lie
@@ -110,28 +110,33 @@ def _picture(path: Path, folder: Path) -> Picture:
 
 @dataclass(frozen=True)
 class RuleTime:
-    """The cost of all jobs of a rule: wall and processor time in seconds, and the most memory of one in MiB."""
+    """The cost of all jobs of a rule: wall and processor time in seconds, and the most memory of one in MiB.
+
+    Memory is None where that of none was measured.
+    """
 
     rule: str
     jobs: int
     seconds: float
     cpu_seconds: float
-    memory: float
+    memory: float | None
 
 
 def rule_times(results: Path) -> list[RuleTime]:
-    """The times of all jobs by rule, the longest first, by Snakemake's benchmark files."""
-    rules: dict[str, list[pd.Series]] = {}
+    """The times of all jobs by rule, the longest first, by Snakemake's benchmark files that can be read."""
+    rules: dict[str, list[dict[str, float]]] = {}
     for path in sorted((results / "benchmarks").rglob("*.tsv")):
         rule = path.relative_to(results / "benchmarks").parts[0].removesuffix(".tsv")
-        row = pd.read_csv(path, sep="\t", na_values="-").apply(pd.to_numeric, errors="coerce").iloc[0]
-        rules.setdefault(rule, []).append(row)
+        rules.setdefault(rule, []).extend(read_costs(path))
     times = [
-        RuleTime(rule, len(rows), _sum(rows, "s"), _sum(rows, "cpu_time"), max(row.get("max_rss", 0.0) for row in rows))
+        RuleTime(
+            rule,
+            len(rows),
+            sum(row.get("s", 0.0) for row in rows),
+            sum(row.get("cpu_time", 0.0) for row in rows),
+            max((row["max_rss"] for row in rows if "max_rss" in row), default=None),
+        )
         for rule, rows in rules.items()
+        if rows
     ]
     return sorted(times, key=lambda item: -item.seconds)
-
-
-def _sum(rows: Sequence[pd.Series], name: str) -> float:
-    return float(sum(row[name] for row in rows if pd.notna(row.get(name))))

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
+from stp.system.job_costs import read_costs
+
 LIGHT_SECONDS = 5.0  # of a job that may take a few minutes at most and has not been measured
 
 
@@ -66,13 +68,8 @@ def measured_times(benchmarks: Path) -> dict[str, float]:
     """
     found = {}
     for path in benchmarks.rglob("*.tsv"):
-        try:
-            header, *rows = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines())
-            found[path.relative_to(benchmarks).with_suffix("").as_posix()] = mean(
-                float(row[header.index("s")]) for row in rows
-            )
-        except (OSError, ValueError):
-            continue
+        if seconds := [row["s"] for row in read_costs(path) if "s" in row]:
+            found[path.relative_to(benchmarks).with_suffix("").as_posix()] = mean(seconds)
     return found
 
 

@@ -183,6 +183,28 @@ def test_a_preview_plays_as_fast_as_the_video_whatever_the_rate_of_the_stored_fr
         assert (facts.frames, facts.rate) == (fps or 12, fps or 12)  # a second
 
 
+def test_times_of_jobs_are_those_that_were_measured(tmp_path: Path) -> None:
+    results = make_results(tmp_path, CLASSES)
+    texts = {
+        "train/b.tsv": "s\tmax_rss\tcpu_time\n60\t512.4\t50\n",
+        "train/a.tsv": "s\tmax_rss\tcpu_time\n30\t-\t-\n",
+        "train/c.tsv": "",  # of a job that was killed as it wrote
+        "table1.tsv": "s\tmax_rss\tcpu_time\n0.2\tNA\tNA\n",
+        "metrics.tsv": "",
+    }
+    for name, text in texts.items():
+        path = results / "benchmarks" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    command.overview(results, resamples=10)
+    page = (results / "index.html").read_text(encoding="utf-8")
+    table = page[page.index("<summary>Times</summary>") :].partition("</table>")[0]
+    assert [re.findall(r"<td[^>]*>([^<]*)</td>", row) for row in table.split("<tr>")[2:]] == [
+        ["train", "2", "90", "50", "512"],
+        ["table1", "1", "0", "0", ""],
+    ]
+
+
 def test_a_page_elsewhere_links_back_to_the_results(results: Path, tmp_path: Path) -> None:
     command.overview(results, output=tmp_path / "page.html", resamples=10)
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
