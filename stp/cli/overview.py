@@ -1,6 +1,7 @@
 """The page that answers: index.html of a results folder."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -71,6 +72,10 @@ def overview(
     if not paths:
         raise UserError(f"RESULTS: no run in '{results}' has been scored; run the pipeline, or give another folder")
     runs, left_out = complete.complete_runs(read_all_scores(paths, fusion))
+    notices = complete.missing_notices(left_out, under_way(results))
+    if fusion.learned and len({item.run.fold for item in runs}) == 1:
+        fusion = replace(fusion, learned=False)
+        notices.append(complete.ONE_FOLD)
     logs = run_logs(paths, runs)
     numbers = page.collect_numbers(runs, fusion, Statistics(resamples, seed), logs)
     index = results / "index.csv"
@@ -83,7 +88,7 @@ def overview(
         Overview(previews, megabytes),
     )
     around = page.Surroundings(
-        complete.missing_notices(left_out, under_way(results)),
+        notices,
         files.table_files(results),
         list(files.pictures(results, output.parent)),
         files.linked_files(results, output.parent),

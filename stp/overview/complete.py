@@ -21,6 +21,11 @@ class Notice:
     runs: tuple[str, ...] = ()
 
 
+ONE_FOLD = Notice(
+    "Left out: fusions with learned weights, fitted on clips that other folds test. Only one fold is complete."
+)
+
+
 def complete_runs(scores: Sequence[Scores]) -> tuple[list[Scores], list[RunName]]:
     """The scores in which every input and method has the same folds and seeds, and the names of those left out.
 

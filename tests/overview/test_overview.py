@@ -223,6 +223,17 @@ def test_runs_that_are_missing_are_counted_and_the_others_compared(tmp_path: Pat
     Parsed(page)
 
 
+@pytest.mark.parametrize("left_out", [[], ["of/3-level/fold2/seed0", "of/baseline/fold2/seed0"]])
+def test_learned_fusions_are_shown_once_two_folds_are_complete(left_out: list[str], tmp_path: Path) -> None:
+    folder = make_results(tmp_path, CLASSES, left_out=[*left_out, *(run.replace("of", "rgb", 1) for run in left_out)])
+    command.overview(folder, learned=True, resamples=10)
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    names = [cell["input"] for cell in script_data(page)["cells"]]
+    assert ("RGB+OF, learned" in names) == (not left_out)
+    assert ("Left out: fusions with learned weights" in page) == bool(left_out)
+    assert "RGB+OF" in names
+
+
 def test_one_run_alone_has_a_page_too(tmp_path: Path) -> None:
     folder = make_results(tmp_path, CLASSES)
     only = folder / "runs/rgb/3-level/fold1/seed0/scores.h5"
