@@ -568,11 +568,7 @@ def _check(config: Config) -> None:
     if config.demo:
         _check_demo(config.demo)
     _check_methods(config)
-    if config.training.partial_bn is False and config.compute.micro_batch_videos:
-        raise UserError(
-            "config: compute.micro_batch_videos: only one batch norm may learn from the batch, or results change; "
-            "set training.partial_bn: true, or compute.micro_batch_videos: 0"
-        )
+    _check_micro_batches(config)
     if config.compute.compile == "always" and config.compute.micro_batch_videos:
         raise UserError(
             "config: compute.compile: always, beside compute.micro_batch_videos; use never, or 0 micro-batch videos"
@@ -591,6 +587,19 @@ def _check(config: Config) -> None:
                 f"{', '.join(config.variants)}"
             )
     _check_explained(config)
+
+
+def _check_micro_batches(config: Config) -> None:
+    """Raise UserError if micro-batches are wanted, and all batch norms of a network that is trained shall learn."""
+    if not config.compute.micro_batch_videos:
+        return
+    for entry in config.trained:
+        if any(config.settings(entry.name, name).get("partial_bn") is False for name in entry.inputs):
+            key = f"methods.{entry.name}" if "partial_bn" in entry.options else "training"
+            raise UserError(
+                "config: compute.micro_batch_videos: only one batch norm may learn from the batch, or results change; "
+                f"set {key}.partial_bn: true, or compute.micro_batch_videos: 0"
+            )
 
 
 def _check_fusion(config: Config) -> None:

@@ -206,7 +206,12 @@ def test_streams_and_fusion_weights_take_what_is_left_out_from_the_defaults() ->
         ({"compute": {"compile": "always", "micro_batch_videos": 1}}, "config: compute.compile: always"),
         (
             {"training": {"partial_bn": False}, "compute": {"micro_batch_videos": 1}},
-            "config: compute.micro_batch_videos: only one batch norm",
+            "or results change; set training.partial_bn: true, or compute.micro_batch_videos: 0",
+        ),
+        (
+            {"methods": {"trn": {"inputs": ["of"], "partial_bn": False}}, "compute": {"micro_batch_videos": 4}},
+            "config: compute.micro_batch_videos: only one batch norm may learn from the batch, or results change; "
+            "set methods.trn.partial_bn: true, or compute.micro_batch_videos: 0",
         ),
     ],
 )
