@@ -116,6 +116,15 @@ def jobs(result: subprocess.CompletedProcess[str]) -> dict[str, int]:
     return {name: int(number) for name, number in found if name not in ("total", "all")}
 
 
+def recorded(folder: Path) -> dict[str, set[tuple[str, ...]]]:
+    """Rule -> the params that Snakemake has recorded of its jobs."""
+    found: dict[str, set[tuple[str, ...]]] = {}
+    for path in (folder / ".snakemake/metadata").iterdir():
+        record = json.loads(path.read_text())
+        found.setdefault(record["rule"], set()).add(tuple(record["params"]))
+    return found
+
+
 def index_config(folder: Path, **changes: Any) -> dict[str, Any]:
     """A config for videos of the user's own."""
     config = {key: value for key, value in TINY.items() if key != "demo"}
@@ -484,16 +493,13 @@ def test_another_device_computes_nothing_again(finished: Path) -> None:
 
 def test_results_are_recorded_as_version_0_1_recorded_them(finished: Path) -> None:
     """Other records would compute the results of a folder made by that version again, weeks of training included."""
-    recorded: dict[str, set[tuple[str, ...]]] = {}
-    for path in (finished / ".snakemake/metadata").iterdir():
-        record = json.loads(path.read_text())
-        recorded.setdefault(record["rule"], set()).add(tuple(record["params"]))
-    assert recorded["score"] == {("'auto'", "'test'", "1", "2")}
-    assert {(params[0], len(params)) for params in recorded["train"]} == {("'auto'", 2)}
-    assert all(json.loads(params[1][1:-1])["backbone"] == "convnet" for params in recorded["train"])
-    assert recorded["weights"] == {("'convnet'", "'none'", "0", "0.25", "32")}
-    assert recorded["index"] == {("''", "''", "'--importer demo'", "'error'")}
-    assert recorded["config_page"] == {("'demo (o u t)'",)}
+    records = recorded(finished)
+    assert records["score"] == {("'auto'", "'test'", "1", "2")}
+    assert {(params[0], len(params)) for params in records["train"]} == {("'auto'", 2)}
+    assert all(json.loads(params[1][1:-1])["backbone"] == "convnet" for params in records["train"])
+    assert records["weights"] == {("'convnet'", "'none'", "0", "0.25", "32")}
+    assert records["index"] == {("''", "''", "'--importer demo'", "'error'")}
+    assert records["config_page"] == {("'demo (o u t)'",)}
 
 
 def test_reworded_commands_compute_nothing_again(finished: Path, tmp_path: Path) -> None:
@@ -737,6 +743,37 @@ def test_other_weights_under_the_same_name_are_noticed(tmp_path: Path) -> None:
     assert "Nothing to be done" in snakemake(tmp_path, config, report).stdout
     torch.save(ConvNet(3, 0.25).state_dict(), path)
     assert jobs(snakemake(tmp_path, config, "--dry-run", "--quiet", "rules", "--", report)) == {"weights": 1}
+
+
+def test_other_weights_of_a_method_or_of_features_under_the_same_name_are_noticed(
+    finished: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "copy", symlinks=True)
+    path = tmp_path / "own.pth"
+    torch.save(ConvNet(3, 0.25).state_dict(), path)
+    small = {"width": 0.25, "input_size": 32}
+    config = TINY | {
+        "methods": {
+            "two_stream": {"inputs": ["rgb"], "weights": str(path)},
+            "svm": {"inputs": ["rgb"], "features": "frozen"},
+            "c3d_svm": {"inputs": ["rgb"], "features": "c3d"},
+        },
+        "features": {
+            "frozen": small | {"backbone": "convnet", "weights": str(path), "images": 2},
+            "c3d": {"weights": "none", "width": 0.02, "input_size": 32},
+        },
+    }
+    targets = [f"o u t/runs/rgb/{name}/fold1/seed0/model.pt" for name in ("two_stream", "baseline")]
+    targets += [f"o u t/clips/{name}-rgb/0.h5" for name in ("frozen", "c3d")]
+    result = snakemake(folder, config, *targets)
+    assert result.returncode == 0, result.stdout
+    assert "Nothing to be done" in snakemake(folder, config, *targets).stdout
+    torch.save(ConvNet(3, 0.25).state_dict(), path)
+    result = snakemake(folder, config, "--dry-run", "--quiet", "rules", "--", *targets)
+    assert jobs(result) == {"features": 1, "train": 1}, result.stdout
+    plain, own = sorted(recorded(folder)["features"], key=len)
+    assert plain == (f"'{json.dumps(config['features']['c3d'], sort_keys=True)}'",)  # as versions without this record
+    assert len(own) == 2
 
 
 @pytest.mark.parametrize("path", ["config.yaml", *(f"config/{p.name}" for p in (ROOT / "config").glob("*.yaml"))])

@@ -216,6 +216,15 @@ def written(weights):
     return path.stat().st_mtime_ns if path.is_file() else 0
 
 
+# The same for weights that a method or features name themselves. Snakemake records and compares only plain values. Where
+# the weights are no file, there is nothing to record, so that results made before there was this record stay valid.
+NOT_RECORDED = object()
+
+
+def own_written(options):
+    return written(options.get("weights", "none")) or NOT_RECORDED
+
+
 def fusion_options(wildcards):
     weights = ",".join(
         f"{name}={weight}" for name, weight in config["fusion"]["weights"].items()

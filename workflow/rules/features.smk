@@ -23,6 +23,9 @@ rule features:
         settings=lambda wildcards: json.dumps(
             CONFIG.features.get(wildcards.features, {}), sort_keys=True
         ),
+        written=lambda wildcards: own_written(
+            CONFIG.features.get(wildcards.features, {})
+        ),
     shell:
         "python -m stp --log {log:q} features {wildcards.features} {input:q} --settings {params.settings:q} --device {resources.device:q} --resident {resources.resident} --memory-share {resources.memory_share} --gpu-share {resources.gpu_share} --threads {threads} -o {output:q}"
 

@@ -75,6 +75,7 @@ rule train:
         checkpoint_minutes=str(config["training"]["checkpoint_minutes"]),
     params:
         settings=settings,
+        written=lambda wildcards: own_written(METHODS[wildcards.method].options),
         recorded_device=RECORDED_DEVICE,
         state=lambda wildcards, output: folder_of_run("state", output.model),
         tensorboard=lambda wildcards, output: (
