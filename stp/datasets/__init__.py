@@ -21,18 +21,20 @@ class Importer:
 
     `find_clips` takes the folder of the videos, then, unless `lists` is none, what `dataset.lists` names, a folder of
     official lists or a file (None where the user names none), and the options by name. `options` holds the values that
-    each may have, the default first, or none where any text will do.
+    each may have, the default first, or none where any text will do. `named_files` takes the folder and the lists, and
+    returns the files that the lists name by paths, which may lie outside the folder.
     """
 
     find_clips: Callable[..., list[Clip]]
     lists: Literal["none", "folder", "file"] = "none"
     options: Mapping[str, tuple[str | bool, ...]] = field(default_factory=dict)
+    named_files: Callable[[Path, Path], Sequence[Path]] = lambda videos, lists: ()
 
 
 IMPORTERS = {
     "demo": Importer(demo.find_clips),
     "folder": Importer(folder.find_clips, "file", folder.OPTIONS),
-    "list": Importer(own_list.find_clips, "file"),
+    "list": Importer(own_list.find_clips, "file", named_files=own_list.named_files),
     "ut_interaction": Importer(ut_interaction.find_clips),
     "pev": Importer(pev.find_clips, "folder", pev.OPTIONS),
     "hmdb51": Importer(hmdb51.find_clips, "folder", hmdb51.OPTIONS),

@@ -11,6 +11,7 @@ from stp.video.decoding import VIDEO_SUFFIXES
 
 NEEDED = ("path", "label")
 COLUMNS = (*NEEDED, "clip", "split", "group", "boxes", "coarse", "first_person", "start", "end")
+FILES = ("path", "boxes", "first_person")  # columns with paths
 
 
 def find_clips(videos: Path, table: Path | None = None) -> list[Clip]:
@@ -66,6 +67,15 @@ def find_clips(videos: Path, table: Path | None = None) -> list[Clip]:
     if not clips:
         raise UserError(f"{table}: has no clips; give a row to each, {','.join(COLUMNS)}")
     return clips
+
+
+def named_files(videos: Path, table: Path) -> list[Path]:
+    """The videos and boxes that the csv file names, absolute or below `videos`; none where the file cannot be read."""
+    try:
+        _, rows = read_table(table)
+    except (UserError, OSError):  # as `find_clips` reports
+        return []
+    return [videos / row[column] for _, row in rows for column in FILES if row.get(column)]
 
 
 def _check_header(table: Path, names: list[str]) -> None:

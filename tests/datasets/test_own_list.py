@@ -13,7 +13,7 @@ from stp.cli.app import app
 from stp.data.index import Clip, Index, read_index
 from stp.data.shards import ClipFields
 from stp.data.splits import make_folds
-from stp.datasets import find_clips, left_out
+from stp.datasets import IMPORTERS, find_clips, left_out
 from stp.errors import UserError
 from tests.data.test_index import write_video
 from tests.video.clips import HEIGHT, WIDTH, number_of, write
@@ -55,6 +55,14 @@ def test_a_list_names_every_column_of_the_index(videos: Path) -> None:
         Clip("c", str(videos / "c.mp4"), "", "", "hidden;hidden"),
     ]
     assert left_out(videos, clips, videos.parent / "list.csv").videos == (videos / "day 1/b.mp4",)
+
+
+def test_a_list_that_cannot_be_read_names_no_files(videos: Path) -> None:
+    for name, content in (("a", b"path,label\na.mp4\n"), ("b", b"\xff\xfe"), ("c", b""), ("d", b"label\nwave\n")):
+        table = videos.parent / f"{name}.csv"
+        table.write_bytes(content)
+        assert IMPORTERS["list"].named_files(videos, table) == []
+    assert IMPORTERS["list"].named_files(videos, videos / "absent.csv") == []
 
 
 def test_a_list_may_name_first_person_videos(videos: Path) -> None:

@@ -641,6 +641,53 @@ def test_videos_behind_links_are_noticed_and_hidden_files_are_not(tmp_path: Path
     assert jobs(snakemake(tmp_path, config, "--dry-run", "--quiet", "rules", "--", index)) == {"index": 1}
 
 
+def fingerprints(folder: Path) -> set[str]:
+    """The fingerprint of the user's folder as Snakemake has recorded it."""
+    found = [value for params in recorded(folder)["index"] for value in params]
+    return {value for value in found if re.fullmatch("'[0-9a-f]{16}'", value)}
+
+
+def test_files_that_a_list_names_elsewhere_are_noticed(tmp_path: Path) -> None:
+    videos, elsewhere, table = tmp_path / "videos", tmp_path / "elsewhere", tmp_path / "list.csv"
+    for path in (videos / "nod/a.mp4", videos / ".hidden/b.mp4", elsewhere / "c.mp4", elsewhere / "first.mp4"):
+        write_video(path)
+    (elsewhere / "c.csv").write_text("frame,x0,y0,x1,y1\n")
+    table.write_text(
+        "path,label,boxes,first_person\n"
+        "nod/a.mp4,nod,,../elsewhere/first.mp4\n"
+        f".hidden/b.mp4,nod,,\n{elsewhere}/c.mp4,wave,{elsewhere}/c.csv,\n"
+    )
+    config = index_config(videos, dataset={"importer": "list", "path": str(videos), "lists": str(table)})
+    index = "o u t/index.csv"
+    result = snakemake(tmp_path, config, index)
+    assert result.returncode == 0, result.stdout
+    for path in (videos / "nod/a.mp4", videos / ".hidden/b.mp4", *elsewhere.iterdir()):
+        written = path.stat().st_mtime_ns
+        os.utime(path, ns=(written, written + 1))
+        changed = jobs(snakemake(tmp_path, config, "--dry-run", "--quiet", "rules", "--", index))
+        assert changed == {"index": 1}, path
+        os.utime(path, ns=(written, written))
+        assert "Nothing to be done" in snakemake(tmp_path, config, index).stdout
+
+
+def test_a_list_of_files_in_the_folder_adds_none_to_its_fingerprint(tmp_path: Path) -> None:
+    """Or results of versions that looked at the folder alone would be indexed again."""
+    videos = tmp_path / "videos"
+    for name in ("nod/a.mp4", "nod/b.mp4", "wave/c.mp4", "wave/d.mp4"):
+        write_video(videos / name)
+    (tmp_path / "link").symlink_to(videos)
+    table = tmp_path / "list.csv"
+    table.write_text(
+        f"path,label\nnod/a.mp4,nod\n{videos}/nod/b.mp4,nod\nwave/c.mp4,wave\n{tmp_path}/link/wave/d.mp4,wave\n"
+    )
+    listed = {"importer": "list", "path": str(videos), "lists": str(table)}
+    assert snakemake(tmp_path, index_config(videos), "o u t/index.csv").returncode == 0
+    of_folder = fingerprints(tmp_path)
+    assert snakemake(tmp_path, index_config(videos, dataset=listed), "o u t/index.csv").returncode == 0
+    assert fingerprints(tmp_path) == of_folder
+    assert len(of_folder) == 1
+
+
 def test_only_the_index_looks_at_the_videos(tmp_path: Path) -> None:
     videos = tmp_path / "videos"
     for label in ("nod", "wave"):

@@ -178,17 +178,35 @@ def files_below(folder, real, above):
             yield from files_below(entry.path, below, above | {below})
 
 
+# The same for files that the lists name by paths and that are not among those found below the folder: they lie outside it,
+# or are hidden in it.
+def files_elsewhere(folder, lists, found):
+    from stp.datasets import IMPORTERS  # here, because that takes a second
+
+    named_files = IMPORTERS[DATASET["importer"]].named_files(Path(folder), Path(lists))
+    named = {os.path.abspath(path): str(path) for path in named_files}
+    for path, *_ in found:
+        named.pop(os.path.abspath(path), None)
+    behind_links = {os.path.realpath(path) for path, *_ in found} if named else set()
+    for path in sorted(named.values()):
+        if os.path.isfile(path) and os.path.realpath(path) not in behind_links:
+            status = os.stat(path)
+            yield path, status.st_size, status.st_mtime_ns
+
+
 # A hash of the names, sizes and times of the user's files, so that a changed folder is indexed again. Only a process
 # that has rule index among its jobs computes it: the one that the user started, and a cluster's index job. It is cached,
 # because Snakemake asks for it before the job and again when it records the job: files that arrived in between are not
-# in the index and must not be in the record.
+# in the index and must not be in the record. `lists` may name more files of the user's.
 @cache
-def fingerprint(folder):
+def fingerprint(folder, lists=""):
     if os.path.isfile(folder):  # a list of one's own
         status = os.stat(folder)
         return f"{status.st_size} {status.st_mtime_ns}"
     above = frozenset(map(os.path.realpath, (Path(folder), *Path(folder).parents)))
     listing = list(files_below(folder, os.path.realpath(folder), above))
+    if lists:
+        listing += files_elsewhere(folder, lists, listing)
     return hashlib.sha256(json.dumps(listing).encode()).hexdigest()[:16]
 
 

@@ -70,7 +70,7 @@ rule index:
         importing=importing,
         path=lambda wildcards, input: input[0] if input else DATASET["path"],
         videos=lambda wildcards: (
-            "" if "demo" in config else fingerprint(DATASET["path"])
+            "" if "demo" in config else fingerprint(DATASET["path"], DATASET["lists"])
         ),
         lists=lambda wildcards: (
             fingerprint(DATASET["lists"]) if DATASET["lists"] else ""
