@@ -11,6 +11,8 @@ from pathlib import Path
 import pandas as pd
 from record import benchmark_parser, record
 
+from stp.system.job_costs import read_costs
+
 STAGES = [
     *("demo", "index", "frames", "flow", "splits", "weights", "train", "score", "table1", "comparison", "metrics"),
     *("statistics", "confusion", "classes", "curves", "explain", "examples", "table_page", "overview"),
@@ -26,7 +28,7 @@ def stages(folder: Path) -> pd.DataFrame:
         )
         if not files:
             continue
-        jobs = pd.concat([pd.read_csv(file, sep="\t", na_values="-") for file in files])
+        jobs = pd.DataFrame([row for file in files for row in read_costs(file)], columns=["s", "cpu_time", "max_rss"])
         rows.append((stage, len(jobs), jobs["s"].sum(), jobs["cpu_time"].sum(), jobs["max_rss"].max()))
     table = pd.DataFrame(rows, columns=["stage", "jobs", "wall s, all jobs", "CPU s", "peak MiB of a job"])
     return table.round(0).astype(dict.fromkeys(table.columns[1:], "Int64"))

@@ -37,8 +37,8 @@ def vector(options: SvmOptions, features: np.ndarray) -> np.ndarray:
     """Means of the clip's parts: features of its images (images, D) -> (sum(parts) * D,)."""
     if len(features) < max(options.parts):
         raise UserError(
-            f"methods: option parts has {max(options.parts)}, but the features are of {len(features)} images; "
-            "give features.frozen.images as many, or fewer parts"
+            f"methods: option parts has {max(options.parts)}, but a clip has only {len(features)} features; give fewer "
+            "parts, or make more features of a clip by features.frozen.images or features.c3d.overlap"
         )
     means = [piece.mean(0) for part in options.parts for piece in np.array_split(features, part)]
     return np.concatenate(means)

@@ -27,7 +27,7 @@ def test_a_clips_vector_is_its_mean_and_those_of_its_four_parts() -> None:
 
 
 def test_more_parts_than_images_are_refused() -> None:
-    with pytest.raises(UserError, match=r"option parts has 4, but the features are of 2 images"):
+    with pytest.raises(UserError, match=r"option parts has 4, but a clip has only 2 features; .*frozen.images"):
         svm.vector(SvmOptions(), np.ones((2, 3), np.float32))
 
 
