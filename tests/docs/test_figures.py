@@ -125,9 +125,11 @@ def test_table_of_ut_interaction_and_the_frozen_features_beside_it() -> None:
         assert parts == frozen.get(f"{seen}, 4 temporal parts", "")
 
 
-def test_table_of_set_1_of_ut_interaction() -> None:
-    own = [row for row in rows("| Set 1 |" + UT_INTERACTION.split("| Set 1 |")[1]) if "±" in row[1]]
-    measured = rows(current("UT-Interaction set 1"))
+@pytest.mark.parametrize("number", [1, 2])
+def test_tables_of_the_sets_of_ut_interaction(number: int) -> None:
+    table = UT_INTERACTION.split(f"| Set {number} |")[1].split("\n\n")[0]
+    own = [row for row in rows(f"| Set {number} |{table}") if "±" in row[1]]
+    measured = rows(current(f"UT-Interaction set {number}"))
     assert len(own) == 6
     assert [row[:3] for row in own] == [row for row in measured if "±" in row[1]]
     recognised = {row[0]: f"{row[1]}, {row[2]}" for row in measured if len(row) == 5}
