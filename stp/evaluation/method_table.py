@@ -9,7 +9,7 @@ from stp.evaluation.facts import MethodFacts
 from stp.evaluation.fused import Predictions, outcomes_by_cell
 from stp.evaluation.late_fusion import widest_inputs
 from stp.evaluation.markdown import plain_text, table_text, version_note, with_deviation
-from stp.evaluation.metrics import METRICS, fold_metrics, summarise
+from stp.evaluation.metrics import METRICS, fold_metrics, heading, summarise
 from stp.evaluation.significance import against, corrected
 
 FURTHER = tuple(name for name in METRICS if name not in ("class_accuracy", "accuracy"))
@@ -86,7 +86,7 @@ def method_text(table: pd.DataFrame, proposed: str) -> str:
             "Input": table["input"],
             "Class accuracy": _with_deviations(table, "class_accuracy"),
             "Accuracy": _with_deviations(table, "accuracy"),
-            **{_heading(name): table[name].map("{:.1f}".format) for name in further},
+            **{heading(name): table[name].map("{:.1f}".format) for name in further},
             "Pretraining": table["pretraining"].map(plain_text),
             "Parameters": ["" if pd.isna(number) else f"{number / 1e6:.3g} M" for number in table["parameters"]],
             "GMAC": ["" if pd.isna(value) else f"{value:.3g}" for value in table["gmac"]],
@@ -109,12 +109,6 @@ def method_text(table: pd.DataFrame, proposed: str) -> str:
     ]
     caption = "All methods on the same clips and folds; means over the folds in %, ± standard deviation of the folds."
     return table_text("Methods", caption, shown, notes)
-
-
-def _heading(metric: str) -> str:
-    """A metric's name for reading, such as F1 macro."""
-    words = metric.replace("top5", "top 5").replace("f1", "F1").replace("_", " ")
-    return words[0].upper() + words[1:]
 
 
 def _with_deviations(table: pd.DataFrame, name: str) -> list[str]:

@@ -84,6 +84,12 @@ def summarise(folds: pd.DataFrame) -> pd.DataFrame:
     return summary.reset_index()
 
 
+def heading(metric: str) -> str:
+    """A metric's name for reading, such as F1 macro."""
+    words = metric.replace("top5", "top 5").replace("f1", "F1").replace("_", " ")
+    return words[0].upper() + words[1:]
+
+
 def metrics_table(folds: pd.DataFrame) -> pd.DataFrame:
     """Mean over folds and seeds of every metric, one row per input and variant."""
     return summarise(folds)[["input", "variant", "clips", *METRICS]].round(4)
@@ -94,6 +100,6 @@ def metrics_text(table: pd.DataFrame) -> str:
     shown = table.drop(columns="clips").dropna(axis=1, how="all")
     for name in shown.columns[2:]:
         shown[name] = [with_deviation(value, float("nan")) for value in shown[name]]
-    shown.columns = ["Input", "Variant", *(name.replace("_", " ") for name in shown.columns[2:])]
+    shown.columns = ["Input", "Variant", *map(heading, shown.columns[2:])]
     caption = "Means over folds and seeds, in %; F1 micro equals accuracy where a clip has one label."
     return table_text("Metrics", caption, shown, [version_note()])

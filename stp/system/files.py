@@ -21,7 +21,6 @@ from stp.errors import UserError
 FULL = (errno.ENOSPC, errno.EDQUOT)
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 LONGEST_NAME = 255  # bytes, on all common file systems
-MACHINE = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
 PARTS = count()
 BEGINNINGS = {  # bytes that files of a kind begin with
     b"\x89HDF\r\n\x1a\n": "an HDF5 file",
@@ -29,6 +28,20 @@ BEGINNINGS = {  # bytes that files of a kind begin with
     b"\x89PNG\r\n\x1a\n": "a png",
     b"%PDF": "a pdf",
 }
+
+
+def _numbering() -> str:
+    """The numbering that process numbers belong to: containers of one host name have numberings of their own.
+
+    Outside containers it stays the same when the machine starts again.
+    """
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:  # no Linux
+        return ""
+
+
+MACHINE = hashlib.sha256(f"{platform.node()} {_numbering()}".encode()).hexdigest()[:6]
 LEFT_PART = re.compile(r"^\..*\.(?P<machine>[0-9a-f]{6})-(?P<process>\d+)-\d+\.part(\.\w+)?$", re.DOTALL)
 
 
@@ -86,7 +99,7 @@ def part_name(path: Path, suffix: str = "") -> Path:
 
 @cache  # once a folder and process: folders may hold many files
 def remove_left_parts(folder: Path) -> None:
-    """Remove what processes of this machine that were killed have left in a folder."""
+    """Remove what processes of this machine, or this container, that were killed have left in a folder."""
     for entry in os.scandir(folder):
         found = LEFT_PART.search(entry.name)
         if found and found["machine"] == MACHINE and not _is_alive(int(found["process"])):

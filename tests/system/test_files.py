@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -134,6 +135,25 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_stay
         temporary.touch()
     alive = {f".{name}.{MACHINE}-{os.getppid()}-0.part" for name in ("a.h5", "b", "folder")}
     assert {path.name for path in tmp_path.iterdir()} == {"c", *others, *alive}
+
+
+def test_what_a_container_of_the_same_host_name_writes_stays(tmp_path: Path) -> None:
+    own_numbers = ["unshare", "--pid", "--fork", "--mount-proc"]
+    if not shutil.which("unshare") or subprocess.run([*own_numbers, "true"], capture_output=True).returncode:
+        pytest.skip("needs the right to number processes anew, as a container does")
+    program = (
+        "import os, pathlib, sys\n"
+        "from stp.system.files import part_name\n"
+        "os.getpid = lambda: int(sys.argv[2])\n"
+        "part_name(pathlib.Path(sys.argv[1])).touch()\n"
+    )
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()  # a number that no process of this side has
+    subprocess.run([*own_numbers, sys.executable, "-c", program, str(tmp_path / "a"), str(ended.pid)], check=True)
+    (written,) = tmp_path.iterdir()
+    with complete_file(tmp_path / "b") as temporary:
+        temporary.touch()
+    assert written.exists()
 
 
 def test_files_on_a_clip_have_its_id_and_never_too_long_a_name() -> None:
