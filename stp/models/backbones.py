@@ -22,6 +22,7 @@ from stp.sampling.batch_rendering import Normalisation
 
 BN_INCEPTION_FILE = "bn_inception-52deb4733.pth"
 BN_INCEPTION_SHA256 = "52deb473314542a5c2f87e9e6f26f4ca42fe863d15f986414dbae8c2dfdd2353"
+WITH_WIDTH = "bninception, convnet or a ResNet of torchvision"
 
 
 BN_INCEPTION_FORMAT = InputFormat((128, 117, 104), (1, 1, 1), bgr=True)
@@ -69,8 +70,9 @@ def build_backbone(
 ) -> Backbone:
     """The backbone `name` for images of `channels` channels; with `input_size`, it is tried on an image of that size.
 
-    `bninception` and `convnet` take a `width`. `torchvision/NAME` is a network of torchvision, every other name one of
-    timm. Flow networks start from the RGB weights by cross-modality initialisation.
+    `torchvision/NAME` is a network of torchvision, every name but that, `bninception` and `convnet` one of timm. These
+    two and torchvision's ResNets take a `width`. Flow networks start from the RGB weights by cross-modality
+    initialisation.
 
     Raises:
         UserError: the name is unknown, the weights are absent or do not fit, or the network cannot take the input size.
@@ -79,10 +81,10 @@ def build_backbone(
         made = _bninception(weights, width)
     elif name == "convnet":
         made = _convnet(weights, width)
-    elif width != 1.0:
-        raise UserError(f"model.width: {width} is for 'bninception' and 'convnet'; with '{name}' use 1.0")
     elif name.startswith("torchvision/"):
-        made = torchvision_network(name.removeprefix("torchvision/"), weights)
+        made = torchvision_network(name.removeprefix("torchvision/"), weights, width)
+    elif width != 1.0:
+        raise UserError(f"model.width: {width} does not suit '{name}'; use 1.0, or {WITH_WIDTH}")
     else:
         made = timm_network(name, weights)
     if is_flow:

@@ -24,6 +24,7 @@ from stp.models.feature_network import FeatureNetwork, InputFormat
 from stp.models.r2plus1d import R2Plus1D
 from stp.models.stacks import split_frames
 from stp.models.state_dicts import LoadedWeights, first_line, leave_out, load_state, read_state, sha256_of
+from stp.models.width import multiply_channels
 from stp.models.zoo import hub_file, remove_classifier
 
 OWN = ("c3d", "r2plus1d_34", "r2plus1d_18")
@@ -101,8 +102,9 @@ def build_video_backbone(
 ) -> VideoBackbone:
     """The backbone `name` for stacks of `frames` frames of a modality, `input_size` pixels high and wide.
 
-    `width` multiplies the channels of `c3d` and `r2plus1d`. Flow networks start from the RGB weights by cross-modality
-    initialisation (TSN): each kernel of the first convolution becomes the mean of those of R, G and B.
+    `width` multiplies the channels of `c3d`, `r2plus1d` and torchvision's ResNets. Flow networks start from the RGB
+    weights by cross-modality initialisation (TSN): each kernel of the first convolution becomes the mean of those of R,
+    G and B.
 
     Raises:
         UserError: the name is unknown; the weights are absent or do not fit; the frames or their size do not suit the
@@ -110,14 +112,12 @@ def build_video_backbone(
     """
     if name not in OWN and not name.startswith("torchvision/"):
         raise _unknown(name)
-    if width != 1.0 and name not in OWN:
-        raise UserError(f"model.width: {width} is for {', '.join(OWN)}; with '{name}' use 1.0")
     if name == "c3d":
         made = _c3d(weights, frames, input_size, width)
     elif name in OWN:
         made = _r2plus1d(name, weights, width)
     else:
-        made = _torchvision(name, weights, frames, input_size)
+        made = _torchvision(name, weights, frames, input_size, width)
     if modality.is_flow:
         inflate_first_convolution(made.network, modality.channels)
     backbone = VideoBackbone(made, frames, modality)
@@ -181,7 +181,7 @@ def _r2plus1d(name: str, weights: str, width: float) -> FeatureNetwork:
     return FeatureNetwork(network, network.num_features, KINETICS_FORMAT, loaded)
 
 
-def _torchvision(name: str, weights: str, frames: int, size: int) -> FeatureNetwork:
+def _torchvision(name: str, weights: str, frames: int, size: int, width: float) -> FeatureNetwork:
     plain = name.removeprefix("torchvision/")
     if plain not in models.list_models(module=models.video):
         raise _unknown(name)
@@ -192,6 +192,7 @@ def _torchvision(name: str, weights: str, frames: int, size: int) -> FeatureNetw
             f"{MVIT_FRAMES} frames of {MVIT_SIZE} pixels"
         )
     network = models.get_model(plain, weights=None)
+    multiply_channels(network, name, width)
     if isinstance(network, S3D):
         network.avgpool = MeanOfWindows()
         if weights == "none":

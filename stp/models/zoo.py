@@ -22,6 +22,7 @@ from stp.models.state_dicts import (
     read_state,
     sha256_of,
 )
+from stp.models.width import multiply_channels
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 HUGGING_FACE_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -29,11 +30,14 @@ TORCHVISION_WEIGHTS = "IMAGENET1K_V1"  # unlike DEFAULT, the same in every versi
 AUXILIARY_HEADS = ("aux1", "aux2", "AuxLogits")  # of GoogLeNet and Inception v3, for their own training
 
 
-def torchvision_network(name: str, weights: str) -> FeatureNetwork:
+def torchvision_network(name: str, weights: str, width: float = 1.0) -> FeatureNetwork:
     """torchvision's classification network `name`; `imagenet` are its IMAGENET1K_V1 weights.
 
+    `width` multiplies the channels of a ResNet.
+
     Raises:
-        UserError: the name is unknown or names another kind of network; the weights are absent or do not fit.
+        UserError: the name is unknown or names another kind of network; the weights are absent or do not fit; a width
+            other than 1 for a network that is no ResNet.
     """
     from torchvision import models  # type: ignore[import-untyped]
 
@@ -53,6 +57,7 @@ def torchvision_network(name: str, weights: str) -> FeatureNetwork:
     inception = name in ("googlenet", "inception_v3")
     options = {"aux_logits": False, "init_weights": True} if inception else {}
     network = models.get_model(name, weights=None, **options)
+    multiply_channels(network, f"torchvision/{name}", width)
     classifier, features = remove_classifier(network)
     loaded = None
     if weights != "none":
