@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models import ResNet  # type: ignore[import-untyped]
 
 from stp.errors import UserError
 from stp.models.backbones import Backbone
@@ -63,17 +62,19 @@ def insert_shifts(network: nn.Module, frames: int, division: int) -> bool:
     branches: every convolution but the first begins with one, which the publication calls in place.
     """
     volume = nn.Sequential(AsVolume(frames), AsFrames())
-    if isinstance(network, ResNet):
-        every = 2 if len(network.layer3) >= DEEP else 1
-        stages = (network.layer1, network.layer2, network.layer3, network.layer4)
-        shifted = [(block, "conv1") for stage in stages for block in list(stage)[::every]]
-        network.avgpool = nn.Sequential(volume, network.avgpool)
-    elif isinstance(network, ConvNet):
+    if isinstance(network, ConvNet):
         convolutions = [name for name, layer in network.layers.named_children() if isinstance(layer, nn.Conv2d)]
         shifted = [(network.layers, name) for name in convolutions[1:]]
         network.layers.append(volume)
     else:
-        return False
+        from torchvision.models import ResNet  # type: ignore[import-untyped]  # here: the small network needs no torchvision
+
+        if not isinstance(network, ResNet):
+            return False
+        every = 2 if len(network.layer3) >= DEEP else 1
+        stages = (network.layer1, network.layer2, network.layer3, network.layer4)
+        shifted = [(block, "conv1") for stage in stages for block in list(stage)[::every]]
+        network.avgpool = nn.Sequential(volume, network.avgpool)
     for parent, name in shifted:
         parent.set_submodule(name, nn.Sequential(TemporalShift(frames, division), parent.get_submodule(name)))
     return True

@@ -2,8 +2,6 @@
 
 import torch
 from torch import nn
-from torchvision.models import ResNet  # type: ignore[import-untyped]
-from torchvision.models.video import VideoResNet  # type: ignore[import-untyped]
 
 from stp.errors import UserError
 from stp.models.c3d import scaled
@@ -20,6 +18,9 @@ def multiply_channels(network: nn.Module, name: str, width: float) -> None:
     """
     if width == 1:
         return
+    from torchvision.models import ResNet  # type: ignore[import-untyped]
+    from torchvision.models.video import VideoResNet  # type: ignore[import-untyped]
+
     if not isinstance(network, ResNet | VideoResNet):
         raise UserError(f"model.width: {width} does not suit '{name}', which is no ResNet; use 1.0")
     for path, layer in list(network.named_modules()):
