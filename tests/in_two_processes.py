@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 TESTS = Path(__file__).parent
-APART = ("workflow", "training", "predict")  # folders whose tests take about half of the time
+APART = ("workflow", "training", "predict", "figures", "overview")  # folders whose tests take about half of the time
 
 
 def main() -> int:
