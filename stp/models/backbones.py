@@ -22,7 +22,6 @@ from stp.sampling.batch_rendering import Normalisation
 
 BN_INCEPTION_FILE = "bn_inception-52deb4733.pth"
 BN_INCEPTION_SHA256 = "52deb473314542a5c2f87e9e6f26f4ca42fe863d15f986414dbae8c2dfdd2353"
-WITH_WIDTH = "bninception, convnet or a ResNet of torchvision"
 
 
 BN_INCEPTION_FORMAT = InputFormat((128, 117, 104), (1, 1, 1), bgr=True)
@@ -84,7 +83,9 @@ def build_backbone(
     elif name.startswith("torchvision/"):
         made = torchvision_network(name.removeprefix("torchvision/"), weights, width)
     elif width != 1.0:
-        raise UserError(f"model.width: {width} does not suit '{name}'; use 1.0, or {WITH_WIDTH}")
+        raise UserError(
+            f"model.width: {width} does not suit '{name}'; use 1.0, or bninception, convnet or a ResNet of torchvision"
+        )
     else:
         made = timm_network(name, weights)
     if is_flow:

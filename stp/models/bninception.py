@@ -4,6 +4,7 @@ Parameters carry the names of the public ImageNet file (`conv1_7x7_s2.weight`, `
 that file loads without a mapping. Its classifier `last_linear` is not part of this network.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stp.models.batch_norm import FrozenBatchNorm, fold_norm
+from stp.models.width import scaled
 
 
 class Block(NamedTuple):
@@ -52,8 +54,7 @@ class BNInception(nn.Module):
     def __init__(self, in_channels: int = 3, width: float = 1.0) -> None:
         super().__init__()
 
-        def scaled(channels: int) -> int:
-            return max(1, round(channels * width))
+        wide = partial(scaled, width=width)
 
         def unit(name: str, inputs: int, outputs: int, kernel: int = 1, stride: int = 1) -> int:
             self.add_module(name, nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2))
@@ -61,18 +62,18 @@ class BNInception(nn.Module):
             self.add_module(f"{name}_relu", nn.ReLU(inplace=True))
             return outputs
 
-        channels = unit("conv1_7x7_s2", in_channels, scaled(64), 7, 2)
-        channels = unit("conv2_3x3_reduce", channels, scaled(64))
-        channels = unit("conv2_3x3", channels, scaled(192), 3)
+        channels = unit("conv1_7x7_s2", in_channels, wide(64), 7, 2)
+        channels = unit("conv2_3x3_reduce", channels, wide(64))
+        channels = unit("conv2_3x3", channels, wide(192), 3)
         for name, one, three, double, _, projection in BLOCKS:
             prefix, stride = f"inception_{name}", 1 if one else 2
-            total = unit(f"{prefix}_1x1", channels, scaled(one)) if one else 0
-            reduced = unit(f"{prefix}_3x3_reduce", channels, scaled(three[0]))
-            total += unit(f"{prefix}_3x3", reduced, scaled(three[1]), 3, stride)
-            reduced = unit(f"{prefix}_double_3x3_reduce", channels, scaled(double[0]))
-            middle = unit(f"{prefix}_double_3x3_1", reduced, scaled(double[1]), 3)
-            total += unit(f"{prefix}_double_3x3_2", middle, scaled(double[2]), 3, stride)
-            total += unit(f"{prefix}_pool_proj", channels, scaled(projection)) if projection else channels
+            total = unit(f"{prefix}_1x1", channels, wide(one)) if one else 0
+            reduced = unit(f"{prefix}_3x3_reduce", channels, wide(three[0]))
+            total += unit(f"{prefix}_3x3", reduced, wide(three[1]), 3, stride)
+            reduced = unit(f"{prefix}_double_3x3_reduce", channels, wide(double[0]))
+            middle = unit(f"{prefix}_double_3x3_1", reduced, wide(double[1]), 3)
+            total += unit(f"{prefix}_double_3x3_2", middle, wide(double[2]), 3, stride)
+            total += unit(f"{prefix}_pool_proj", channels, wide(projection)) if projection else channels
             channels = total
         self.last_maps = nn.Identity()  # its output is all maps before the mean, not those of one branch
         self.num_features = channels

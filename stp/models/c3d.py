@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from stp.models.width import scaled
+
 # fmt: off
 LAYERS = (    # name, channels, frames that max pooling after it joins; it halves the image, too
     ("conv1a",  64, 1),
@@ -78,11 +80,6 @@ def initialise_as_he(network: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             assert module.bias is not None
             nn.init.zeros_(module.bias)
-
-
-def scaled(channels: int, width: float) -> int:
-    """A number of channels times a width: at least 1."""
-    return max(1, round(channels * width))
 
 
 def _initialise(layer: nn.Conv3d | nn.Linear, deviation: float, inputs: int, bias: float) -> None:

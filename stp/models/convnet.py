@@ -3,6 +3,8 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from stp.models.width import scaled
+
 # fmt: off
 LAYERS = (    # channels, kernel; every layer halves the image
     (16, 5),
@@ -37,7 +39,7 @@ class ConvNet(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for channels, kernel in LAYERS:
-            outputs = max(1, round(channels * width))
+            outputs = scaled(channels, width)
             convolution = nn.Conv2d(in_channels, outputs, kernel, 2, kernel // 2)
             nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
             layers += [convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]

@@ -8,7 +8,7 @@ and time once for both, so that the second of a stage's first block has fewer.
 from torch import Tensor, nn
 from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D  # type: ignore[import-untyped]
 
-from stp.models.c3d import scaled
+from stp.models.width import scaled
 
 # fmt: off
 BLOCKS = {    # layers: blocks of each stage

@@ -1,10 +1,14 @@
-"""Narrower and wider ResNets: torchvision's networks with all their channels multiplied, for training from scratch."""
+"""Narrower and wider networks, for training from scratch: all channels multiplied, of torchvision's ResNets, too."""
 
 import torch
 from torch import nn
 
 from stp.errors import UserError
-from stp.models.c3d import scaled
+
+
+def scaled(channels: int, width: float) -> int:
+    """A number of channels times a width: at least 1."""
+    return max(1, round(channels * width))
 
 
 def multiply_channels(network: nn.Module, name: str, width: float) -> None:
