@@ -96,30 +96,73 @@ def test_every_file_decodes_to_what_was_drawn(made: tuple[Path, list[Clip]]) -> 
 
 
 @pytest.mark.parametrize("number", [0, 5])
-def test_first_frame_is_the_same_for_every_class_but_for_the_object_that_is_passed(number: int) -> None:
+def test_first_frame_is_the_same_for_every_class_but_for_what_is_held(number: int) -> None:
     first = {label: draw_clip(label, 2, number)[0] for label in CLASSES}
-    for label in set(CLASSES) - {"passing"}:
+    holds = {"passing", "gesture"}
+    for label in set(CLASSES) - holds:
         assert np.array_equal(first["pointing"], first[label])
-    differs = (first["pointing"] != first["passing"]).any(-1)
-    rows, columns = np.nonzero(differs)
-    assert 50 < differs.sum() < 500  # pixels
-    assert max(np.ptp(rows), np.ptp(columns)) < 30
+    for label in holds:
+        differs = (first["pointing"] != first[label]).any(-1)
+        rows, columns = np.nonzero(differs)
+        assert 50 < differs.sum() < 500  # pixels
+        assert max(np.ptp(rows), np.ptp(columns)) < 30
+    folder, notebook = ((first["pointing"] != first[label]).any(-1) for label in ("passing", "gesture"))
+    assert np.array_equal(folder, notebook)  # of one size, in one place
 
 
 def red(image: NDArray[np.uint8]) -> int:
-    """The number of pixels as red as the object."""
+    """The number of pixels as red as the folder."""
     r, g, b = image.astype(np.int64).transpose(2, 0, 1)
     return int(((r > 120) & (r > 2.2 * g) & (r > 2.2 * b)).sum())
 
 
+def blue(image: NDArray[np.uint8]) -> int:
+    """The number of pixels as blue as the notebook."""
+    r, g, b = image.astype(np.int64).transpose(2, 0, 1)
+    return int(((b > 120) & (b > 1.5 * g) & (b > 3 * r)).sum())
+
+
 @pytest.mark.parametrize("number", range(5))
-def test_an_object_is_in_the_hand_until_it_is_passed_and_once_it_is_received(number: int) -> None:
+def test_a_folder_is_in_the_hand_until_it_is_passed_and_once_it_is_received(number: int) -> None:
     for label, begins_with, ends_with in (("passing", True, False), ("receiving", False, True)):
         held = np.array([red(image) > 40 for image in draw_clip(label, 1, number)])
         assert (held[0], held[-1]) == (begins_with, ends_with)
         assert np.count_nonzero(np.diff(held)) == 1
         assert 8 <= np.flatnonzero(np.diff(held))[0] <= 15  # of 24 frames
     assert max(red(image) for image in draw_clip("gesture", 1, number)) < 40
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_a_notebook_is_taken_up_to_point_and_laid_down_for_a_gesture(number: int) -> None:
+    for label, begins_with in (("pointing", False), ("gesture", True)):
+        held = np.array([blue(image) > 40 for image in draw_clip(label, 1, number)])
+        assert held[0] == held[-1] == begins_with
+        assert held[12] != begins_with
+        taken, laid_down = np.flatnonzero(np.diff(held))
+        assert 3 <= taken <= 7  # of 24 frames
+        assert 14 <= laid_down <= 19
+    assert max(blue(image) for label in ("positive", "passing") for image in draw_clip(label, 1, number)) < 40
+
+
+@pytest.mark.parametrize("held", ["folder", "notebook"])
+def test_how_long_an_object_is_held_does_not_tell_the_class_but_when_it_is_held_does(held: str) -> None:
+    """The shares of a clip, its halves and its quarters in which each of the two classes holds it, in the mean."""
+    actor = Actor.cast(0, 0)
+    first, second = ("passing", "receiving") if held == "folder" else ("pointing", "gesture")
+    series = [
+        np.mean([getattr(pose(label, actor, n, 24, 0), held) for n in range(200)], axis=0) for label in (first, second)
+    ]
+    for label in set(CLASSES) - {first, second}:
+        assert not getattr(pose(label, actor, 0, 24, 0), held).any()
+    clip, halves, quarters = (
+        np.array([[part.mean() for part in np.split(s, parts)] for s in series]) for parts in (1, 2, 4)
+    )
+    assert clip == pytest.approx(0.5, abs=0.05)
+    if held == "folder":
+        assert halves == pytest.approx(np.array([[1, 0], [0, 1]]), abs=0.1)
+    else:
+        assert halves == pytest.approx(0.5, abs=0.05)
+        assert (np.abs(quarters[0] - quarters[1]) > 0.5).all()
 
 
 def test_an_actor_has_a_room_of_his_own() -> None:

@@ -11,7 +11,7 @@ from stp.datasets.demo import DemoFormat, draw_first_person, find_clips, generat
 from stp.datasets.demo.first_person import FOCAL, TILT, rotation
 from stp.datasets.demo.movement import Actor, Pose, pose
 from stp.features.displacement import DisplacementOptions, cumulative_displacement
-from tests.datasets.test_demo import decode, red
+from tests.datasets.test_demo import blue, decode, red
 
 SMALL = DemoFormat(24, 96, 72)
 
@@ -75,8 +75,8 @@ def test_nods_and_shakes_are_told_apart_by_the_way_the_scene_moves() -> None:
 
 
 # Nobody and nothing else that actor 1 sees is red.
-def size_of_object(image: NDArray[np.uint8]) -> int:
-    """Rows of the image in which the red object is seen whole; 0 if it is at an edge or not in view."""
+def size_of_folder(image: NDArray[np.uint8]) -> int:
+    """Rows of the image in which the red folder is seen whole; 0 if it is at an edge or not in view."""
     r, g, b = image.astype(np.int64).transpose(2, 0, 1)
     rows, columns = np.nonzero((r > 120) & (r > 2.2 * g) & (r > 2.2 * b))
     if len(rows) < 20 or rows.max() == image.shape[0] - 1 or columns.max() == image.shape[1] - 1 or columns.min() == 0:
@@ -85,19 +85,27 @@ def size_of_object(image: NDArray[np.uint8]) -> int:
 
 
 @pytest.mark.parametrize(("label", "first"), [("passing", "near"), ("receiving", "far")])
-def test_the_object_is_near_in_the_actors_hand_and_far_in_the_partners(label: str, first: str) -> None:
+def test_the_folder_is_near_in_the_actors_hand_and_far_in_the_partners(label: str, first: str) -> None:
     ratios = []
     for number in range(9):
-        begin, end = (size_of_object(image) for image in draw_first_person(label, 1, number, SMALL)[[1, 22]])
+        begin, end = (size_of_folder(image) for image in draw_first_person(label, 1, number, SMALL)[[1, 22]])
         if begin and end:
             ratios.append(begin / end if first == "near" else end / begin)
     assert len(ratios) >= 3
     assert 1.5 < np.median(ratios) < 2.5  # some are half behind an arm
 
 
-def test_other_actions_show_no_object() -> None:
+def test_other_actions_show_no_folder() -> None:
     for label in ("pointing", "attention", "gesture"):
         assert max(red(image) for image in draw_first_person(label, 1, 8, SMALL)) < 20
+
+
+def test_the_actor_sees_the_notebook_in_his_own_hand_alone() -> None:
+    pointing, gesture, passing = (
+        [blue(image) for image in draw_first_person(label, 1, 8, SMALL)] for label in ("pointing", "gesture", "passing")
+    )
+    assert min(pointing[12], gesture[0], gesture[23]) > 80
+    assert max(pointing[0], pointing[23], gesture[12], *passing) < 20
 
 
 def test_files_have_the_names_of_the_clips_that_they_belong_to(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from stp.datasets.demo.clip_format import DemoFormat
 from stp.datasets.demo.movement import Actor, Array, Pose, clip_rng, elbow, hue, pose, vector, wander
 
 ROOM_TAG = 3  # keeps the random streams of rooms apart from those of clips and actors
-FOLDER, PAPER = vector(206, 44, 36), vector(236, 226, 208)
+FOLDER, NOTEBOOK, PAPER = vector(206, 44, 36), vector(24, 92, 210), vector(236, 226, 208)
 Shader = Callable[[Array, Array], Array]  # surface coordinates (scene units) -> colour, last axis RGB, 0..255
 
 
@@ -98,17 +98,24 @@ def skin_shader(actor: Actor, grain: Array) -> Shader:
     return shade
 
 
-def draw_folder(image: Array, camera: Surface, grip: Array, size: float, shown: NDArray[np.bool_]) -> None:
-    """A red folder with a pale label, upright above the hand that holds it at `grip`, (T, 2), where `shown`, (T,)."""
+def draw_held(image: Array, camera: Surface, grip: Array, size: float, body: Pose) -> None:
+    """What the acting hand holds at `grip`, (T, 2), upright above it.
+
+    A red folder with a pale round label, or a blue notebook with a pale band.
+    """
     wide, tall = 6 * size, 8 * size  # from the middle to the edges
     middle = grip - vector(0, 0.7 * tall)
     at = camera.box(middle[:, None], tall + 1)
     x, y = camera.x[at] - middle[:, 0, None, None], camera.y[at] - middle[:, 1, None, None]
-    distance = np.maximum(np.abs(x) - wide, np.abs(y) - tall)
-    distance[~shown] = np.inf
-    on_label = np.clip(2.2 * size - np.hypot(x / 1.6, y + 0.4 * tall), 0, 1)[..., None]
+    edges = np.maximum(np.abs(x) - wide, np.abs(y) - tall)
+    label = 2.2 * size - np.hypot(x / 1.6, y + 0.4 * tall)
+    band = size - np.abs(y + 0.45 * tall)
     light = 1.04 - 0.06 * x / wide - 0.1 * y / tall
-    over(image, at, distance, (FOLDER + on_label * (PAPER - FOLDER)) * light[..., None], camera.scale)
+    for held, cover, pale in ((body.folder, FOLDER, label), (body.notebook, NOTEBOOK, band)):
+        if held.any():
+            distance = np.where(held[:, None, None], edges, np.inf)
+            colour = cover + np.clip(pale, 0, 1)[..., None] * (PAPER - cover)
+            over(image, at, distance, colour * light[..., None], camera.scale)
 
 
 def draw_room(actor: int, seed: int, seen: int) -> Array:
@@ -291,8 +298,8 @@ def draw_clip(label: str, actor: int, number: int, clip_format: DemoFormat | Non
         draw_limb(image, camera, (shoulder, bend), (4.6 * size, 3.7 * size), cloth, out)
         draw_limb(image, camera, (bend, wrist), (3.6 * size, 2.5 * size), cloth, out)
         grip = draw_hand(image, camera, (bend, wrist), size, skin, out)
-        if body.holding.any() and side == body.side:
-            draw_folder(image, camera, grip, size, body.holding)
+        if side == body.side:
+            draw_held(image, camera, grip, size, body)
     return develop(image, rng)
 
 

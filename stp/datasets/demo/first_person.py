@@ -7,7 +7,7 @@ other way than in the second person's image), y down, z from the actor to the pa
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -20,9 +20,9 @@ from stp.datasets.demo.drawing import (
     arm_joints,
     cloth_shader,
     develop,
-    draw_folder,
     draw_hand,
     draw_head,
+    draw_held,
     draw_limb,
     draw_room,
     draw_torso,
@@ -146,7 +146,8 @@ def partner_pose(person: Actor, number: int, frames: int, seed: int) -> Pose:
         twist=wander(rng, frames, 0.25),
         hands=(hands[0], hands[1]),
         side=int(rng.integers(2)),
-        holding=np.zeros(frames, bool),
+        folder=np.zeros(frames, bool),
+        notebook=np.zeros(frames, bool),
     )
 
 
@@ -168,15 +169,15 @@ def draw_first_person(label: str, actor: int, number: int, clip_format: DemoForm
 
     clock = action_clock(number, f.frames, f.seed, f.onset)
     passed, received = clock >= HANDED_OVER, clock < HANDED_OVER
-    holding = {"passing": passed, "receiving": received}.get(label, np.zeros(f.frames, bool))
+    other = replace(other, folder={"passing": passed, "receiving": received}.get(label, other.folder))
     own = [own_arm(body, person, side) for side in (0, 1)]
-    meeting = own[body.side][1] + vector(0, -4, 14) if holding.any() else None  # beyond the actor's acting hand
+    meeting = own[body.side][1] + vector(0, -4, 14) if other.folder.any() else None  # beyond the actor's acting hand
     for side, out in enumerate((-1.0, 1.0)):
         acts = side == other.side
         arm = partner_arm(other, partner, side, clock, meeting if acts else None)
-        draw_arm(image, camera, arm, partner, grain, out, holding & acts)
+        draw_arm(image, camera, arm, partner, grain, out, other if acts else None)
     for side, out in enumerate((1.0, -1.0)):
-        draw_arm(image, camera, own[side], person, grain, out, body.holding & (side == body.side))
+        draw_arm(image, camera, own[side], person, grain, out, body if side == body.side else None)
     return develop(image, rng)
 
 
@@ -260,9 +261,9 @@ def draw_arm(
     person: Actor,
     grain: Array,
     out: float,
-    holding: NDArray[np.bool_],
+    holder: Pose | None,
 ) -> None:
-    """An arm, or a forearm, by its joints down to the wrist, world points (T, 3), with the folder where it is held."""
+    """An arm, or a forearm, by its joints down to the wrist, world points (T, 3), with what its `holder` holds."""
     cloth, skin, size = cloth_shader(person, grain), skin_shader(person, grain), person.size
     seen = [camera.seen(joint) for joint in joints]
     for (start, near), (end, depth), radii in zip(seen[:-1], seen[1:], RADII[1 - len(seen) :], strict=True):
@@ -273,5 +274,5 @@ def draw_arm(
     line = wrist - bend
     forearm = 16 * size * line / np.linalg.norm(line, axis=1, keepdims=True)
     grip = draw_hand(image, plane, (wrist - forearm, wrist), size, skin, out)
-    if holding.any():
-        draw_folder(image, plane, grip, size, holding)
+    if holder is not None:
+        draw_held(image, plane, grip, size, holder)

@@ -42,7 +42,8 @@ PLAN: dict[str, dict[str, tuple[Stroke, ...]]] = {
 }
 SUB_MOTIONS = ("raise", "extend", "reach", "lean", "nod", "shake", "turn")
 STRENGTH = (0.3, 0.8)  # least and most of a sub-motion, of the sizes in `pose`
-HANDED_OVER = 0.5  # the action's time at which an object that is passed leaves the hand, or one received is in it
+HANDED_OVER = 0.5  # the action's time at which a folder that is passed leaves the hand, or one received is in it
+TAKEN = (0.2, 0.8)  # its times at which a notebook is taken up to point, or laid down for a gesture, and back again
 NUMBER_TAG, ACTOR_TAG = 1, 2  # keep the random streams of clips and actors apart
 
 
@@ -142,8 +143,8 @@ def sub_motions(label: str, number: int, frames: int = 24, seed: int = 0, onset:
 class Pose:
     """Where the body is: series over the clip, (frames,) or (frames, 2), in scene units and radians.
 
-    `side` is the hand that acts, 0 the left and 1 the right one of the image; `holding`, (frames,) bool, says when it
-    holds an object.
+    `side` is the hand that acts, 0 the left and 1 the right one of the image; `folder` and `notebook`, (frames,) bool,
+    say when it holds one.
     """
 
     base: Array
@@ -153,13 +154,16 @@ class Pose:
     twist: Array
     hands: tuple[Array, Array]
     side: int
-    holding: NDArray[np.bool_]
+    folder: NDArray[np.bool_]
+    notebook: NDArray[np.bool_]
 
 
 def pose(label: str, actor: Actor, number: int, frames: int, seed: int, onset: Onset = "aligned") -> Pose:
     """Random rest posture and idle movement, plus the class's sub-motions on a random side.
 
-    Who passes an object holds it until it is handed over, who receives one holds it from then on.
+    Who passes a folder holds it until it is handed over, who receives one holds it from then on. Who points takes up a
+    notebook in the middle of the action, who gestures lays one down there; in a clip that the action fills, each holds
+    it half of the time, and half of each half.
 
     With the onset `anywhere`, other small movements stand before and after the action.
     """
@@ -181,7 +185,7 @@ def pose(label: str, actor: Actor, number: int, frames: int, seed: int, onset: O
         hands.append(hand.astype(np.float32))
     turn = sign * move["turn"]
     clock = action_clock(number, frames, seed, onset)
-    holding = {"passing": clock < HANDED_OVER, "receiving": clock >= HANDED_OVER}.get(label, np.zeros(frames, bool))
+    middle, never = (clock >= TAKEN[0]) & (clock < TAKEN[1]), np.zeros(frames, bool)
     body = Pose(
         base=base + np.stack([idle(0.3), idle(0.2)], 1),
         lean=rng.uniform(-0.08, 0.08) + idle(0.012) + 0.07 * sign * move["lean"],
@@ -190,7 +194,8 @@ def pose(label: str, actor: Actor, number: int, frames: int, seed: int, onset: O
         twist=rng.uniform(-2, 2) + idle(0.25) + 1.6 * turn,
         hands=(hands[0], hands[1]),
         side=side,
-        holding=holding,
+        folder={"passing": clock < HANDED_OVER, "receiving": clock >= HANDED_OVER}.get(label, never),
+        notebook={"pointing": middle, "gesture": ~middle}.get(label, never),
     )
     if onset == "aligned":
         return body
