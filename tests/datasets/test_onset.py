@@ -60,7 +60,7 @@ def test_movements_around_the_action_are_the_same_for_every_class(number: int) -
         assert np.array_equal(body[:before], bodies[0][:before])
         np.testing.assert_allclose(np.diff(body[after:], axis=0), np.diff(bodies[0][after:], axis=0), atol=1e-4)
     first = draw_clip(CLASSES[0], 2, number, ANYWHERE)[:before]
-    assert np.array_equal(draw_clip("gesture", 2, number, ANYWHERE)[:before], first)
+    assert np.array_equal(draw_clip("receiving", 2, number, ANYWHERE)[:before], first)
 
 
 def test_there_are_movements_before_and_after_and_none_during_the_action() -> None:

@@ -3,10 +3,10 @@
 An articulated upper body at a desk is seen by a steady hand-held camera, each actor in a room of his own. Everything
 about a clip but its label (rest posture, acting side, tempo, idle movement, camera, light, sensor noise) is drawn from
 the seed and the clip's number alone, and rest postures vary by more than the action moves: one frame says little about
-the class, but for a folder that is passed or received, and a notebook that is held while, or but while, the hand points
-or gestures. `PLAN` holds the sub-motions of each class and their times. Passing and receiving are two sub-motions in
-opposite order, and a folder that is held before or after, which halves of the clip tell apart. Pointing and gesture are
-two sub-motions out and back, and a notebook that is held in the middle or else: only quarters tell these apart.
+the class, but for a folder that is passed or received, and a notebook that is taken up to point and laid down for a
+gesture. `PLAN` holds the sub-motions of each class and their times. Passing and receiving are two sub-motions in opposite
+order, and the folder changes hands halfway, which halves of the clip tell apart. Pointing and gesture are two sub-motions
+out and back, and the notebook is held for half of each half, so that only quarters tell them apart.
 
 `draw_first_person` shows the same clips as the actors see them, from the other side of the desk.
 """
