@@ -4,9 +4,9 @@ An articulated upper body at a desk is seen by a steady hand-held camera, each a
 about a clip but its label (rest posture, acting side, tempo, idle movement, camera, light, sensor noise) is drawn from
 the seed and the clip's number alone, and rest postures vary by more than the action moves: one frame says little about
 the class, but for a folder that is passed or received, and a notebook that is taken up to point and laid down for a
-gesture. `PLAN` holds the sub-motions of each class and their times. Passing and receiving are two sub-motions in opposite
-order, and the folder changes hands halfway, which halves of the clip tell apart. Pointing and gesture are two sub-motions
-out and back, and the notebook is held for half of each half, so that only quarters tell them apart.
+gesture. `PLAN` holds the sub-motions of each class and their times. Passing and receiving are two sub-motions in
+opposite order, and the folder changes hands halfway, which halves of the clip tell apart. Pointing and gesture are two
+sub-motions out and back, and the notebook is held for half of each half, so that only quarters tell them apart.
 
 `draw_first_person` shows the same clips as the actors see them, from the other side of the desk.
 """
