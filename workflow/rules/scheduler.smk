@@ -1,6 +1,6 @@
-# Keeps Snakemake's main process from taking more and more of a core. For its limit on the jobs of a second it sets, after
-# each look for jobs to start, an alarm for the next look, and each alarm leads to another one. As every job that ends leads to a look, too,
-# there are soon as many looks in a second as jobs have ended. One alarm at a time is enough.
+# Keeps Snakemake's main process from taking more and more of a core. For its limit on the jobs of a second it sets,
+# after each look for jobs to start, an alarm for the next look, and each alarm leads to another one. As every job that
+# ends leads to a look, too, there are soon as many looks in a second as jobs have ended. One alarm at a time is enough.
 import math
 import threading
 import time

@@ -33,7 +33,6 @@ from stp.datasets.demo.drawing import (
     skin_shader,
 )
 from stp.datasets.demo.movement import (
-    HANDED_OVER,
     Actor,
     Pose,
     action_clock,
@@ -168,8 +167,8 @@ def draw_first_person(label: str, actor: int, number: int, clip_format: DemoForm
     draw_desk(image, camera, rng, grain)
 
     clock = action_clock(number, f.frames, f.seed, f.onset)
-    passed, received = clock >= HANDED_OVER, clock < HANDED_OVER
-    other = replace(other, folder={"passing": passed, "receiving": received}.get(label, other.folder))
+    if body.folder.any():
+        other = replace(other, folder=~body.folder)
     own = [own_arm(body, person, side) for side in (0, 1)]
     meeting = own[body.side][1] + vector(0, -4, 14) if other.folder.any() else None  # beyond the actor's acting hand
     for side, out in enumerate((-1.0, 1.0)):
