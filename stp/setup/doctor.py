@@ -226,18 +226,29 @@ def encoder_works(folder: Path, encoder: "Encoder", frames: int = 3) -> bool:
         return False
 
 
+def try_flow() -> None:
+    """Flow of a pair of frames, and the camera's motion: it compiles all that jobs of flow use by default."""
+    import numpy as np
+
+    from stp.flow import tvl1
+    from stp.warped import align, detect_keypoints
+
+    noise = np.random.default_rng(0).integers(0, 256, (48, 60), np.uint8)
+    previous, following = (np.kron(part, np.ones((4, 4), np.uint8)) for part in (noise[:, :-1], noise[:, 1:]))
+    (flow,) = tvl1(previous[None], following[None], threads=1)
+    align(previous, following, flow, detect_keypoints(previous), detect_keypoints(following))
+
+
 def flow_finding() -> Finding:
     """The backends of TV-L1, after a test of the default one."""
     import numba
-    import numpy as np
 
-    from stp.flow import available_backends, resolve_backend, tvl1
+    from stp.flow import available_backends, resolve_backend
 
     names = dict.fromkeys([*available_backends("opencv-cpu"), *available_backends("opencv-cuda")])
-    frame = np.zeros((1, 16, 16), np.uint8)
     used = f"{resolve_backend('auto')}, {numba.get_num_threads()} threads at most"
     try:
-        tvl1(frame, frame, threads=1)
+        try_flow()
     except Exception as error:  # numba raises many types if it cannot compile or cache
         reason = str(error).splitlines()[0]
         fix = f"numba cannot compile ({reason}); set NUMBA_CACHE_DIR to a folder that can be written"

@@ -6,12 +6,16 @@ import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from packaging.specifiers import SpecifierSet
 
 from stp.cli.app import app
+from stp.data.shards import write_shard
 from stp.errors import UserError
+from stp.extraction.pairs import FlowSettings
+from stp.extraction.stages import extract_flow
 from stp.setup import doctor
 from stp.setup.doctor import Finding, can_run, report
 from stp.system.gpu_slots import one_at_a_time, taken_places
@@ -45,6 +49,20 @@ def test_this_machine_runs_the_demo(tmp_path: Path) -> None:
         finding.subject for finding in findings
     }
     assert not list(tmp_path.iterdir())
+
+
+def test_tv_l1_is_compiled_as_the_flow_of_clips_needs_it(tmp_path: Path) -> None:
+    """What the doctor compiles is kept for jobs of flow, because both call it with the same types."""
+    from stp.flow.numba_engine import flow_of_pair
+
+    assert not doctor.flow_finding().blocking
+    compiled = list(flow_of_pair.signatures)
+    with write_shard(tmp_path / "rgb.h5", "rgb", {}) as shard:
+        shard.write("a", np.random.default_rng(0).integers(0, 256, (3, 3, 32, 40), dtype=np.uint8))
+    settings = FlowSettings("numba", detector="orb")
+    extract_flow(tmp_path / "rgb.h5", tmp_path / "of.h5", tmp_path / "wof.h5", settings, 20.0, threads=1)
+    assert len(compiled) == 1
+    assert list(flow_of_pair.signatures) == compiled
 
 
 def test_missing_package_is_all_that_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
