@@ -1,6 +1,7 @@
 """How the demo data look: room, body and camera, drawn with soft edges about a pixel wide; units as in `movement`."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Protocol
 
 import cv2
@@ -118,10 +119,11 @@ def draw_held(image: Array, camera: Surface, grip: Array, size: float, body: Pos
             over(image, at, distance, colour * light[..., None], camera.scale)
 
 
+@lru_cache(maxsize=16)  # an actor has one room in all clips
 def draw_room(actor: int, seed: int, seen: int) -> Array:
     """The actor's own room, out of focus: a wall with a few pieces of furniture.
 
-    `seen` texture pixels per scene unit: (height, width, 3), 0..255.
+    `seen` texture pixels per scene unit: (height, width, 3), 0..255, read-only.
     """
     rng = np.random.default_rng([seed, ROOM_TAG, actor])
     width, height = 190 * seen, 150 * seen
@@ -154,7 +156,9 @@ def draw_room(actor: int, seed: int, seen: int) -> Array:
         block(x, y, w, h, vector(235, 230, 220), 1.0)
         block(x + 2.5, y + 2.5, w - 5, h - 5, any_colour(), 0.4)
         block(x + w * 0.3, y + h * 0.45, w * 0.35, h * 0.3, any_colour(), 0.4)
-    return np.asarray(cv2.GaussianBlur(room, (0, 0), 2 * seen), np.float32)
+    blurred = np.asarray(cv2.GaussianBlur(room, (0, 0), 2 * seen), np.float32)
+    blurred.flags.writeable = False
+    return blurred
 
 
 def draw_limb(
