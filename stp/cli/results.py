@@ -90,10 +90,11 @@ def table1(
 
     fusion = parse_fusion(weights, space, learned)
     runs = read_all_scores(scores, fusion)
-    folds = tables.fold_accuracies(runs, fusion)
+    predictions = predict(runs, fusion)
+    folds = tables.fold_accuracies(predictions)
     summary = summarise(folds)
     rows = read_skipped(skipped) if skipped else []
-    warnings = below_chance_notes(below_chance(predict(runs, fusion)))
+    warnings = below_chance_notes(below_chance(predictions))
     for words in warnings:
         log.warning(words)
     notes = [*warnings, *table1_notes(runs, fusion, [f"{row['clip']} ({row['reason']})" for row in rows])]

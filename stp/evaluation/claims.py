@@ -180,7 +180,7 @@ def claims_table(predictions: Sequence[Predictions], reported: Mapping[str, pd.D
     Figure 6, and the test counts clips of the class.
     """
     outcomes, printed = outcomes_by_cell(predictions), reported_accuracies(reported)
-    summary = summarise(fold_metrics(predictions))
+    summary = summarise(fold_metrics(predictions, ["class_accuracy"]))
     measured = dict(zip(zip(summary["input"], summary["variant"], strict=True), summary["class_accuracy"], strict=True))
     rows = []
     for claim in claims_of(predictions):

@@ -49,7 +49,7 @@ def differences_table(predictions: Sequence[Predictions]) -> pd.DataFrame:
     Raises:
         UserError: predictions are of different folds.
     """
-    summary = summarise(fold_metrics(predictions))
+    summary = summarise(fold_metrics(predictions, ["class_accuracy"]))
     cells = list(zip(summary["input"], summary["variant"], strict=True))
     accuracies: dict[Cell, float] = dict(zip(cells, summary["class_accuracy"], strict=True))
     outcomes = outcomes_by_cell(predictions)

@@ -28,8 +28,8 @@ def f1_scores(labels: np.ndarray, predicted: np.ndarray) -> tuple[float, float]:
     return 100 * float(macro), 100 * float(f1_score(labels, predicted, average="micro"))
 
 
-def measure(item: Predictions) -> dict[str, float]:
-    """All METRICS in percent; NaN if a metric is not defined for the data.
+def measure(item: Predictions, names: Sequence[str] = METRICS) -> dict[str, float]:
+    """METRICS by these names, in percent; NaN if a metric is not defined for the data.
 
     class_accuracy   share of each class's clips that are recognised, averaged over the classes that the fold tests
                      (paper section 4.1: "average accuracies over all actions")
@@ -44,24 +44,29 @@ def measure(item: Predictions) -> dict[str, float]:
     values = dict.fromkeys(METRICS, float("nan"))
     values["class_accuracy"] = 100 * recall_score(labels, predicted, labels=np.unique(labels), average="macro")
     values["accuracy"] = 100 * accuracy_score(labels, predicted)
-    if number > 5:
+    if number > 5 and "top5" in names:
         values["top5"] = 100 * top_k_accuracy_score(labels, item.scores, k=5, labels=np.arange(number))
-    values["f1_macro"], values["f1_micro"] = f1_scores(labels, predicted)
-    if item.coarse:
+    f1_wanted = any("f1" in name for name in names)
+    if f1_wanted:
+        values["f1_macro"], values["f1_micro"] = f1_scores(labels, predicted)
+    if f1_wanted and item.coarse:
         coarse = np.unique(item.coarse, return_inverse=True)[1]
         values["coarse_f1_macro"], values["coarse_f1_micro"] = f1_scores(coarse[labels], coarse[predicted])
         four = ("f1_macro", "f1_micro", "coarse_f1_macro", "coarse_f1_micro")
         values["f1_mean"] = float(np.mean([values[name] for name in four]))
-    return values
+    return {name: values[name] for name in names}
 
 
-def fold_metrics(predictions: Sequence[Predictions]) -> pd.DataFrame:
-    """One row per input, variant, fold and seed: KEYS, then METRICS in percent."""
+def fold_metrics(predictions: Sequence[Predictions], names: Sequence[str] = METRICS) -> pd.DataFrame:
+    """One row per input, variant, fold and seed: KEYS, then METRICS by these names, in percent.
+
+    Fewer names take less time: F1 takes most of it.
+    """
     rows = [
-        (item.input, item.method, item.fold, item.seed, len(item.labels), *measure(item).values())
+        (item.input, item.method, item.fold, item.seed, len(item.labels), *measure(item, names).values())
         for item in predictions
     ]
-    return pd.DataFrame(rows, columns=[*KEYS, *METRICS])
+    return pd.DataFrame(rows, columns=[*KEYS, *names])
 
 
 def summarise(folds: pd.DataFrame) -> pd.DataFrame:

@@ -234,7 +234,7 @@ def statistics_table(predictions: Sequence[Predictions], resamples: int, seed: i
         rows.append((name, variant, len(shares), pooled, *intervals[name, variant], *test))
     columns = ["input", "variant", "clips", "pooled", "low", "high", "only_baseline", "only_variant", "p"]
     table = pd.DataFrame(rows, columns=columns).astype({"only_baseline": "Int64", "only_variant": "Int64", "p": float})
-    summary = summarise(fold_metrics(predictions)).rename(
+    summary = summarise(fold_metrics(predictions, ["class_accuracy"])).rename(
         columns={"class_accuracy_std": "fold_std", "class_accuracy_seed_std": "seed_std"}
     )
     means = summary[["input", "variant", "class_accuracy", "fold_std", "seed_std"]]

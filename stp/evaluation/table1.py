@@ -9,17 +9,17 @@ from sklearn.metrics import confusion_matrix
 
 from stp.config import Fusion
 from stp.data.run_name import method_order
-from stp.evaluation.fused import group_by_fold, input_name, predict
+from stp.evaluation.fused import Predictions, group_by_fold, input_name
 from stp.evaluation.markdown import table_text, with_deviation
-from stp.evaluation.metrics import KEYS, fold_metrics, summarise
+from stp.evaluation.metrics import fold_metrics, summarise
 from stp.evaluation.scores import Scores, fuse
 
 ACCURACIES = ("class_accuracy", "accuracy")
 
 
-def fold_accuracies(scores: Sequence[Scores], fusion: Fusion) -> pd.DataFrame:
+def fold_accuracies(predictions: Sequence[Predictions]) -> pd.DataFrame:
     """One row per input, variant, fold and seed: number of test clips, class accuracy and accuracy, both 0..100."""
-    return fold_metrics(predict(scores, fusion))[[*KEYS, *ACCURACIES]]
+    return fold_metrics(predictions, ACCURACIES)
 
 
 def long_table(folds: pd.DataFrame) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from stp.config import Fusion
 from stp.data.run_name import RunName
 from stp.errors import UserError
 from stp.evaluation import table1 as tables
+from stp.evaluation.fused import predict
 from stp.evaluation.markdown import table1_notes
 from stp.evaluation.metrics import summarise
 from stp.evaluation.scores import Scores, fuse, read_scores, write_scores
@@ -72,7 +73,7 @@ def test_streams_of_other_folds_or_clips_are_refused() -> None:
 
 
 def test_accuracies_by_hand() -> None:
-    folds = tables.fold_accuracies([scores("rgb", RGB), scores("of", OF)], FUSION)
+    folds = tables.fold_accuracies(predict([scores("rgb", RGB), scores("of", OF)], FUSION))
     rows = folds.set_index("input")
     assert list(rows.loc["RGB", ["clips", "class_accuracy", "accuracy"]]) == pytest.approx([4, 100 / 3, 50])
     assert rows.loc["OF", "class_accuracy"] == pytest.approx(100 * (2 / 3 + 1) / 2)
@@ -84,12 +85,12 @@ def test_accuracies_by_hand() -> None:
 @pytest.mark.filterwarnings("error")
 def test_class_that_a_fold_does_not_test_counts_neither_for_nor_against_it() -> None:
     run = scores("of", OF[:3], labels=(0, 0, 0))
-    assert tables.fold_accuracies([run], FUSION)["class_accuracy"].tolist() == pytest.approx([200 / 3])
+    assert tables.fold_accuracies(predict([run], FUSION))["class_accuracy"].tolist() == pytest.approx([200 / 3])
 
 
 def test_summary_is_mean_and_sample_deviation_over_folds() -> None:
     runs = [scores("rgb", RGB), scores("rgb", OF, fold=2)]
-    summary = summarise(tables.fold_accuracies(runs, FUSION)).iloc[0]
+    summary = summarise(tables.fold_accuracies(predict(runs, FUSION))).iloc[0]
     first, second = 100 / 3, 100 * 5 / 6
     assert summary["class_accuracy"] == pytest.approx((first + second) / 2)
     assert summary["class_accuracy_std"] == pytest.approx(abs(first - second) / np.sqrt(2))
@@ -100,7 +101,7 @@ def test_summary_is_mean_and_sample_deviation_over_folds() -> None:
 def test_seeds_are_averaged_within_folds_and_have_a_deviation_of_their_own() -> None:
     figures = {(1, 0): RGB, (1, 5): OF, (2, 0): RGB, (2, 5): RGB}  # class accuracies 100/3, 500/6, 100/3, 100/3
     runs = [scores("rgb", values, fold, seed=seed) for (fold, seed), values in figures.items()]
-    folds = tables.fold_accuracies(runs, FUSION)
+    folds = tables.fold_accuracies(predict(runs, FUSION))
     summary = summarise(folds).iloc[0]
     low, high = 100 / 3, 500 / 6
     assert summary["class_accuracy"] == pytest.approx((3 * low + high) / 4)
@@ -120,7 +121,7 @@ def test_seeds_are_averaged_within_folds_and_have_a_deviation_of_their_own() -> 
 def test_a_seed_that_lacks_a_fold_is_refused() -> None:
     runs = [scores("rgb", RGB), scores("rgb", RGB, fold=2), scores("rgb", RGB, seed=1)]
     with pytest.raises(UserError, match=r"scores of rgb/3-level/fold2/seed1 are missing: give those of every fold and"):
-        tables.fold_accuracies(runs, FUSION)
+        tables.fold_accuracies(predict(runs, FUSION))
 
 
 def test_table1_has_the_papers_layout() -> None:
@@ -246,22 +247,22 @@ def test_scores_that_are_not_finite_are_not_written(tmp_path: Path) -> None:
 
 def test_runs_that_are_missing_are_named() -> None:
     runs = [scores(name, RGB, fold) for name in ("rgb", "of") for fold in (1, 2)]
-    assert len(tables.fold_accuracies(runs, FUSION)) == 6
+    assert len(tables.fold_accuracies(predict(runs, FUSION))) == 6
     for lacking, name in ((2, "of/3-level/fold1/seed0"), (1, "rgb/3-level/fold2/seed0")):
         rest = [run for number, run in enumerate(runs) if number != lacking]
-        for table in (tables.fold_accuracies, tables.fold_confusions):
+        for table in (predict, tables.fold_confusions):
             with pytest.raises(UserError, match=f"scores of {name} are missing: give those of every fold and seed"):
                 table(rest, FUSION)
     others = [renamed(scores("rgb", RGB, fold, seed=7), "other") for fold in (1, 2)]  # other inputs and seeds
-    assert len(tables.fold_accuracies([*runs, *others], FUSION)) == 8
+    assert len(tables.fold_accuracies(predict([*runs, *others], FUSION))) == 8
     with pytest.raises(UserError, match="scores of rgb/other/fold2/seed7 are missing"):
-        tables.fold_accuracies([*runs, others[0]], FUSION)
+        tables.fold_accuracies(predict([*runs, others[0]], FUSION))
 
 
 def test_a_clip_with_two_labels_is_refused() -> None:
     other = replace(scores("rgb", RGB, fold=2, labels=(1, 0, 0, 1)), clips=("1-0", "1-1", "1-2", "1-3"))
     with pytest.raises(UserError, match="clip '1-0' has other labels in scores of rgb/3-level/fold2/seed0 and of rgb"):
-        tables.fold_accuracies([scores("rgb", RGB), other], FUSION)
+        tables.fold_accuracies(predict([scores("rgb", RGB), other], FUSION))
 
 
 def test_notes_name_skipped_clips_folds_and_the_choice_of_level_4() -> None:
@@ -289,22 +290,22 @@ def test_rows_and_columns_do_not_depend_on_the_order_of_files() -> None:
         for fold in (2, 1)
         for modality, values in (("of", OF), ("rgb", RGB))
     ]
-    folds = tables.fold_accuracies(runs, FUSION)
-    assert folds.equals(tables.fold_accuracies(runs[::-1], FUSION))
+    folds = tables.fold_accuracies(predict(runs, FUSION))
+    assert folds.equals(tables.fold_accuracies(predict(runs[::-1], FUSION)))
     assert list(tables.table1(summarise(folds)).columns) == ["Input Modality", "Baseline", "3-Level"]
     assert list(folds["fold"][:4]) == [1, 2, 1, 2]
 
 
 def test_a_joint_run_beside_the_fusion_of_its_inputs_is_refused() -> None:
     runs = [scores("rgb", RGB), scores("of", OF), scores("rgb+of", OF)]
-    assert len(tables.fold_accuracies([*runs[:1], runs[2]], FUSION)) == 2
+    assert len(tables.fold_accuracies(predict([*runs[:1], runs[2]], FUSION))) == 2
     with pytest.raises(UserError, match=r"rgb\+of/3-level/fold1/seed0 and the fusion of its inputs would be one row"):
-        tables.fold_accuracies(runs, FUSION)
+        tables.fold_accuracies(predict(runs, FUSION))
 
 
 def test_a_run_given_twice_is_refused() -> None:
     with pytest.raises(UserError, match="rgb/3-level/fold1/seed0 are given twice"):
-        tables.fold_accuracies([scores("rgb", RGB), scores("rgb", OF)], FUSION)
+        tables.fold_accuracies(predict([scores("rgb", RGB), scores("rgb", OF)], FUSION))
 
 
 def test_skipped_clips_are_named_below_the_table(tmp_path: Path) -> None:
