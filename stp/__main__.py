@@ -3,7 +3,7 @@
 import sys
 
 try:
-    from stp.cli import main
+    from stp.cli import program
 except ModuleNotFoundError as error:
     if (error.name or "stp").split(".")[0] == "stp":
         raise
@@ -12,4 +12,4 @@ except ModuleNotFoundError as error:
         "`source .venv/bin/activate`"
     )
 
-main()
+program()

@@ -6,9 +6,11 @@ import gc
 import logging
 import os
 import sys
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -111,3 +113,23 @@ def main() -> None:
             sys.exit(1)
         log.critical("unexpected error, please report it", exc_info=True)
         sys.exit(2)
+
+
+def program() -> NoReturn:
+    """`main` as a whole process, which ends without taking its objects apart: with torch that takes 0.2 s.
+
+    All files are closed by then. If output cannot be flushed, or threads still work, Python ends the process as always.
+    """
+    status = 0
+    try:
+        main()
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise
+        status = end.code or 0
+    if all(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        with suppress(OSError, ValueError):
+            for stream in filter(None, (sys.stdout, sys.stderr)):  # None: closed by the caller
+                stream.flush()
+            os._exit(status)
+    sys.exit(status)

@@ -195,6 +195,43 @@ def test_a_log_on_a_full_disk_is_said_once_and_the_command_goes_on(capsys: pytes
         handler.close()
 
 
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [("pass", 0), ("sys.exit(75)", 75), ("raise UserError('wrong')", 1), ("raise KeyError", 2), ("sys.exit('why')", 1)],
+)
+def test_a_process_ends_at_once_with_the_status_of_its_command(ending: str, status: int) -> None:
+    script = f"""
+import atexit, sys
+import stp.cli.app as cli
+from stp.errors import UserError
+
+def command():
+    print("done")
+    {ending}
+
+atexit.register(print, "taken apart")
+cli.app, sys.argv = command, ["stp"]
+cli.program()
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.returncode == status
+    assert result.stdout.splitlines() == (["done", "taken apart"] if "why" in ending else ["done"])
+    assert ("why" in ending) == (result.stderr == "why\n")
+
+
+def test_a_process_waits_for_threads_that_work() -> None:
+    script = """
+import sys, threading, time
+from stp.cli import program
+
+sys.argv = ["stp", "--version"]
+threading.Thread(target=lambda: (time.sleep(0.5), print("worked"))).start()
+program()
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.stdout.splitlines() == [f"stp {__version__}", "worked"]
+
+
 def test_errors_of_files_are_one_line_and_others_are_reported(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

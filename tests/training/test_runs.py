@@ -17,6 +17,7 @@ from stp.data.run_name import RunName
 from stp.data.splits import make_folds
 from stp.errors import UserError
 from stp.evaluation import table1 as tables
+from stp.evaluation.fused import predict
 from stp.evaluation.scores import Scores, write_scores
 from stp.training.checkpoints import Checkpoints, Summary, read_summary
 from stp.training.log import Row, write_log
@@ -210,12 +211,12 @@ def test_scores_of_another_index_or_other_folds_are_refused() -> None:
     )
     for other in (scores("3-level", ("x", "z")), scores("3-level", ("y", "x")), scores("3-level", ("x", "y"), (1, 0))):
         with pytest.raises(UserError, match=match):
-            tables.fold_accuracies([first, other], fusion)
+            tables.fold_accuracies(predict([first, other], fusion))
     good = [first, scores("3-level", ("x", "y"))]
     good += [scores(name, ("u", "v"), fold=2) for name in ("baseline", "3-level")]
-    assert len(tables.fold_accuracies(good, fusion)) == 4
+    assert len(tables.fold_accuracies(predict(good, fusion))) == 4
     with pytest.raises(UserError, match="are of other classes"):
-        tables.fold_accuracies([first, replace(scores("3-level", ("x", "y")), classes=("a", "c"))], fusion)
+        tables.fold_accuracies(predict([first, replace(scores("3-level", ("x", "y")), classes=("a", "c"))], fusion))
 
 
 def index(*clips: tuple[str, str]) -> Index:

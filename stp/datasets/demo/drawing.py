@@ -157,7 +157,7 @@ def draw_room(actor: int, seed: int, seen: int) -> Array:
         block(x + 2.5, y + 2.5, w - 5, h - 5, any_colour(), 0.4)
         block(x + w * 0.3, y + h * 0.45, w * 0.35, h * 0.3, any_colour(), 0.4)
     blurred = np.asarray(cv2.GaussianBlur(room, (0, 0), 2 * seen), np.float32)
-    blurred.flags.writeable = False
+    blurred.setflags(write=False)
     return blurred
 
 
