@@ -6,13 +6,14 @@ import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from packaging.specifiers import SpecifierSet
 
 from stp.cli.app import app
-from stp.data.shards import write_shard
+from stp.data.shards import read_extra, write_shard
 from stp.errors import UserError
 from stp.extraction.pairs import FlowSettings
 from stp.extraction.stages import extract_flow
@@ -51,18 +52,24 @@ def test_this_machine_runs_the_demo(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_tv_l1_is_compiled_as_the_flow_of_clips_needs_it(tmp_path: Path) -> None:
+def test_kernels_are_compiled_as_the_flow_of_clips_needs_them(tmp_path: Path) -> None:
     """What the doctor compiles is kept for jobs of flow, because both call it with the same types."""
     from stp.flow.numba_engine import flow_of_pair
+    from stp.warped.homography import ransac
+    from stp.warped.matching import nearest_by_hamming
+    from stp.warped.warping import warp_rows
 
+    kernels = (flow_of_pair, ransac, nearest_by_hamming, warp_rows)
     assert not doctor.flow_finding().blocking
-    compiled = list(flow_of_pair.signatures)
+    compiled = [list(kernel.signatures) for kernel in kernels]
     with write_shard(tmp_path / "rgb.h5", "rgb", {}) as shard:
-        shard.write("a", np.random.default_rng(0).integers(0, 256, (3, 3, 32, 40), dtype=np.uint8))
+        texture = cv2.resize(np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8), (160, 120))
+        shard.write("a", np.stack([np.roll(texture, step, 1).transpose(2, 0, 1) for step in range(3)]))
     settings = FlowSettings("numba", detector="orb")
     extract_flow(tmp_path / "rgb.h5", tmp_path / "of.h5", tmp_path / "wof.h5", settings, 20.0, threads=1)
-    assert len(compiled) == 1
-    assert list(flow_of_pair.signatures) == compiled
+    assert not read_extra(tmp_path / "wof.h5", "identity")["a"].any()
+    assert [len(signatures) for signatures in compiled] == [1, 1, 1, 1]
+    assert [list(kernel.signatures) for kernel in kernels] == compiled
 
 
 def test_missing_package_is_all_that_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ if "demo" in config:
             f"{RESULTS}/logs/demo.log",
         benchmark:
             f"{RESULTS}/benchmarks/demo.tsv"
-        priority: 2  # it and the index take all cores, so rule weights runs beside what comes after them
         conda:
             "../../envs/environment.yaml"
         threads: 8
@@ -60,7 +59,6 @@ rule index:
         f"{RESULTS}/logs/index.log",
     benchmark:
         f"{RESULTS}/benchmarks/index.tsv"
-    priority: 2 if "demo" in config else 0
     conda:
         "../../envs/environment.yaml"
     threads: 8
