@@ -65,7 +65,9 @@ def test_metrics_by_hand() -> None:
     assert all(np.isnan(values[name]) for name in ("top5", "coarse_f1_macro", "coarse_f1_micro", "f1_mean"))
 
 
-@pytest.mark.parametrize("names", [["accuracy"], ["class_accuracy", "top5"], ["coarse_f1_macro"], ["f1_mean", "accuracy"]])
+@pytest.mark.parametrize(
+    "names", [["accuracy"], ["class_accuracy", "top5"], ["coarse_f1_macro"], ["f1_mean", "accuracy"]]
+)
 def test_metrics_that_are_asked_for_are_those_of_all(names: list[str]) -> None:
     item = replace(predictions("baseline", GOOD, LABELS), coarse=("head", "head", "arm"))
     every = measure(item)
