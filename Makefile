@@ -77,7 +77,8 @@ docs: $(VENV)/installed  # the site of the pages in docs, which needs no network
 	python -m pip install --quiet --require-hashes --no-deps -r envs/docs.lock
 	NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict
 
-# The last line says what the machine lacks, which stops nothing, and compiles TV-L1, which several jobs would do at once.
+# stp doctor says what the machine lacks, which stops nothing here. It also compiles the flow: otherwise the first jobs do,
+# each for itself.
 $(VENV)/installed: envs/requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	python -m pip install --quiet --require-hashes -r envs/requirements.lock

@@ -4,20 +4,8 @@ Modules are imported inside the subcommands, so that a stage only loads what it 
 """
 
 from stp.cli import pipeline, data, flow, training, results, overview, videos, pictures, machine  # isort: skip  # in the order of --help
-from stp.cli.app import main, program, set_panels
+from stp.cli.app import program, set_panels
 
 set_panels()
 
-__all__ = [
-    "data",
-    "flow",
-    "machine",
-    "main",
-    "overview",
-    "pictures",
-    "pipeline",
-    "program",
-    "results",
-    "training",
-    "videos",
-]
+__all__ = ["data", "flow", "machine", "overview", "pictures", "pipeline", "program", "results", "training", "videos"]

@@ -1,6 +1,5 @@
 """The application: its logging, and its exit when something is wrong."""
 
-import atexit
 import errno
 import gc
 import logging
@@ -88,13 +87,12 @@ def check_arguments(arguments: Sequence[str]) -> None:
 
 
 def collect_less() -> None:
-    """Let Python look for garbage less often, and not once more at exit.
+    """Let Python look for garbage less often.
 
     torch and what it imports are 160,000 objects that live to the end; to look through them again and again takes a
     fifth of the time of a command that hardly does more than start.
     """
     gc.set_threshold(10_000, 20, 20)
-    atexit.register(gc.freeze)
 
 
 def main() -> None:

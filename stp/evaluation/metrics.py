@@ -46,14 +46,13 @@ def measure(item: Predictions, names: Sequence[str] = METRICS) -> dict[str, floa
     values["accuracy"] = 100 * accuracy_score(labels, predicted)
     if number > 5 and "top5" in names:
         values["top5"] = 100 * top_k_accuracy_score(labels, item.scores, k=5, labels=np.arange(number))
-    f1_wanted = any("f1" in name for name in names)
-    if f1_wanted:
+    if any("f1" in name for name in names):
         values["f1_macro"], values["f1_micro"] = f1_scores(labels, predicted)
-    if f1_wanted and item.coarse:
-        coarse = np.unique(item.coarse, return_inverse=True)[1]
-        values["coarse_f1_macro"], values["coarse_f1_micro"] = f1_scores(coarse[labels], coarse[predicted])
-        four = ("f1_macro", "f1_micro", "coarse_f1_macro", "coarse_f1_micro")
-        values["f1_mean"] = float(np.mean([values[name] for name in four]))
+        if item.coarse:
+            coarse = np.unique(item.coarse, return_inverse=True)[1]
+            values["coarse_f1_macro"], values["coarse_f1_micro"] = f1_scores(coarse[labels], coarse[predicted])
+            four = ("f1_macro", "f1_micro", "coarse_f1_macro", "coarse_f1_micro")
+            values["f1_mean"] = float(np.mean([values[name] for name in four]))
     return {name: values[name] for name in names}
 
 

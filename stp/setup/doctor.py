@@ -251,7 +251,7 @@ def flow_finding() -> Finding:
         try_flow()
     except Exception as error:  # numba raises many types if it cannot compile or cache
         reason = str(error).splitlines()[0]
-        fix = f"numba cannot compile ({reason}); set NUMBA_CACHE_DIR to a folder that can be written"
+        fix = f"flow fails ({reason}); if numba cannot compile, set NUMBA_CACHE_DIR to a folder that can be written"
         return Finding("flow", ", ".join(names), used, fix, blocking=True)
     return Finding("flow", ", ".join(names), used)
 

@@ -206,7 +206,7 @@ def call(request: dict[str, Any]) -> None:
     code = 0
     try:
         if program == "stp":
-            from stp.cli import main
+            from stp.cli.app import main
 
             main()
         elif program == "call":

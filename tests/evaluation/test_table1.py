@@ -121,7 +121,7 @@ def test_seeds_are_averaged_within_folds_and_have_a_deviation_of_their_own() -> 
 def test_a_seed_that_lacks_a_fold_is_refused() -> None:
     runs = [scores("rgb", RGB), scores("rgb", RGB, fold=2), scores("rgb", RGB, seed=1)]
     with pytest.raises(UserError, match=r"scores of rgb/3-level/fold2/seed1 are missing: give those of every fold and"):
-        tables.fold_accuracies(predict(runs, FUSION))
+        predict(runs, FUSION)
 
 
 def test_table1_has_the_papers_layout() -> None:
@@ -256,13 +256,13 @@ def test_runs_that_are_missing_are_named() -> None:
     others = [renamed(scores("rgb", RGB, fold, seed=7), "other") for fold in (1, 2)]  # other inputs and seeds
     assert len(tables.fold_accuracies(predict([*runs, *others], FUSION))) == 8
     with pytest.raises(UserError, match="scores of rgb/other/fold2/seed7 are missing"):
-        tables.fold_accuracies(predict([*runs, others[0]], FUSION))
+        predict([*runs, others[0]], FUSION)
 
 
 def test_a_clip_with_two_labels_is_refused() -> None:
     other = replace(scores("rgb", RGB, fold=2, labels=(1, 0, 0, 1)), clips=("1-0", "1-1", "1-2", "1-3"))
     with pytest.raises(UserError, match="clip '1-0' has other labels in scores of rgb/3-level/fold2/seed0 and of rgb"):
-        tables.fold_accuracies(predict([scores("rgb", RGB), other], FUSION))
+        predict([scores("rgb", RGB), other], FUSION)
 
 
 def test_notes_name_skipped_clips_folds_and_the_choice_of_level_4() -> None:
@@ -300,12 +300,12 @@ def test_a_joint_run_beside_the_fusion_of_its_inputs_is_refused() -> None:
     runs = [scores("rgb", RGB), scores("of", OF), scores("rgb+of", OF)]
     assert len(tables.fold_accuracies(predict([*runs[:1], runs[2]], FUSION))) == 2
     with pytest.raises(UserError, match=r"rgb\+of/3-level/fold1/seed0 and the fusion of its inputs would be one row"):
-        tables.fold_accuracies(predict(runs, FUSION))
+        predict(runs, FUSION)
 
 
 def test_a_run_given_twice_is_refused() -> None:
     with pytest.raises(UserError, match="rgb/3-level/fold1/seed0 are given twice"):
-        tables.fold_accuracies(predict([scores("rgb", RGB), scores("rgb", OF)], FUSION))
+        predict([scores("rgb", RGB), scores("rgb", OF)], FUSION)
 
 
 def test_skipped_clips_are_named_below_the_table(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import errno
 import fcntl
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,8 +17,6 @@ from packaging.specifiers import SpecifierSet
 from stp.cli.app import app
 from stp.data.shards import read_extra, write_shard
 from stp.errors import UserError
-from stp.extraction.pairs import FlowSettings
-from stp.extraction.stages import extract_flow
 from stp.setup import doctor
 from stp.setup.doctor import Finding, can_run, report
 from stp.system.gpu_slots import one_at_a_time, taken_places
@@ -54,22 +54,31 @@ def test_this_machine_runs_the_demo(tmp_path: Path) -> None:
 
 def test_kernels_are_compiled_as_the_flow_of_clips_needs_them(tmp_path: Path) -> None:
     """What the doctor compiles is kept for jobs of flow, because both call it with the same types."""
-    from stp.flow.numba_engine import flow_of_pair
-    from stp.warped.homography import ransac
-    from stp.warped.matching import nearest_by_hamming
-    from stp.warped.warping import warp_rows
-
-    kernels = (flow_of_pair, ransac, nearest_by_hamming, warp_rows)
-    assert not doctor.flow_finding().blocking
-    compiled = [list(kernel.signatures) for kernel in kernels]
+    texture = cv2.resize(np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8), (160, 120))
     with write_shard(tmp_path / "rgb.h5", "rgb", {}) as shard:
-        texture = cv2.resize(np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8), (160, 120))
         shard.write("a", np.stack([np.roll(texture, step, 1).transpose(2, 0, 1) for step in range(3)]))
-    settings = FlowSettings("numba", detector="orb")
-    extract_flow(tmp_path / "rgb.h5", tmp_path / "of.h5", tmp_path / "wof.h5", settings, 20.0, threads=1)
+    script = """
+from pathlib import Path
+
+from stp.extraction.pairs import FlowSettings
+from stp.extraction.stages import extract_flow
+from stp.flow.numba_engine import flow_of_pair
+from stp.setup.doctor import flow_finding
+from stp.warped.homography import ransac
+from stp.warped.matching import nearest_by_hamming
+from stp.warped.warping import warp_rows
+
+def compiled():
+    return [kernel.signatures for kernel in (flow_of_pair, ransac, nearest_by_hamming, warp_rows)]
+
+assert not flow_finding().blocking
+by_doctor = compiled()
+assert list(map(len, by_doctor)) == [1, 1, 1, 1]
+extract_flow(Path("rgb.h5"), Path("of.h5"), Path("wof.h5"), FlowSettings("numba", detector="orb"), 20.0, threads=1)
+assert compiled() == by_doctor
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path)  # here, other tests have called them
     assert not read_extra(tmp_path / "wof.h5", "identity")["a"].any()
-    assert [len(signatures) for signatures in compiled] == [1, 1, 1, 1]
-    assert [list(kernel.signatures) for kernel in kernels] == compiled
 
 
 def test_missing_package_is_all_that_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -211,12 +211,12 @@ def test_scores_of_another_index_or_other_folds_are_refused() -> None:
     )
     for other in (scores("3-level", ("x", "z")), scores("3-level", ("y", "x")), scores("3-level", ("x", "y"), (1, 0))):
         with pytest.raises(UserError, match=match):
-            tables.fold_accuracies(predict([first, other], fusion))
+            predict([first, other], fusion)
     good = [first, scores("3-level", ("x", "y"))]
     good += [scores(name, ("u", "v"), fold=2) for name in ("baseline", "3-level")]
     assert len(tables.fold_accuracies(predict(good, fusion))) == 4
     with pytest.raises(UserError, match="are of other classes"):
-        tables.fold_accuracies(predict([first, replace(scores("3-level", ("x", "y")), classes=("a", "c"))], fusion))
+        predict([first, replace(scores("3-level", ("x", "y")), classes=("a", "c"))], fusion)
 
 
 def index(*clips: tuple[str, str]) -> Index:
